@@ -1,0 +1,1 @@
+"""The laboratory: describes runs, executes them, keeps what they measured and shows it."""

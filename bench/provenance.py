@@ -1,0 +1,61 @@
+"""Where a run was made: the code, the software, the machine and the moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_SOURCE = Path(__file__).resolve().parent.parent
+_PACKAGES = ("numpy", "mujoco", "gymnasium", "prefrl")
+
+
+def collect() -> dict[str, Any]:
+    """``provenance.json`` of a run that begins now. Nothing here takes part in a run's key or numbers."""
+    return {
+        "git": _git(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Revision of the source tree and whether it was changed since; None where the code is not run from its tree."""
+    top = _command("git", "rev-parse", "--show-toplevel")
+    if top is None or Path(top) != _SOURCE:
+        return None
+    revision = _command("git", "rev-parse", "--verify", "--quiet", "HEAD")
+    return {"revision": revision, "dirty": _command("git", "status", "--porcelain") != ""}
+
+
+def _command(*words: str) -> str | None:
+    """What a command prints in the source tree; None if it cannot be run or fails."""
+    try:
+        done = subprocess.run(words, cwd=_SOURCE, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

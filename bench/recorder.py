@@ -1,0 +1,186 @@
+"""Keeps what a run measures in its folder, so that it can be cut off anywhere and go on from the last checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import store
+from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Lines:
+    """An append-only file of JSON lines; each line is one write."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        """Open ``path`` and cut it to its first ``keep`` bytes."""
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.ftruncate(self._file, keep)
+        os.lseek(self._file, keep, os.SEEK_SET)
+        self.size = keep
+
+    def append(self, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:  # a disk that fills up writes a part first and raises the next time
+            rest = rest[os.write(self._file, rest) :]
+        self.size += len(line)
+
+    def sync(self) -> None:
+        os.fsync(self._file)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the laboratory adds to a checkpoint: how much of the recorded files belongs to it."""
+
+    metrics_bytes: int = 0
+    metrics_sha256: str = hashlib.sha256().hexdigest()
+    timing_bytes: int = 0
+    seconds: float = 0.0  # that the work up to here took; work that was lost to a kill does not count
+    peak_memory_bytes: int = 0
+
+    @classmethod
+    def taken_from(cls, state: dict[str, Any], folder: Path) -> Kept:
+        """Our part, taken out of ``state``.
+
+        Raises:
+            UserError: the files are not those that the checkpoint was made with.
+        """
+        missing = [entry.name for entry in fields(cls) if entry.name not in state]
+        if missing:
+            raise UserError(f"the checkpoint in {folder} has no {missing[0]!r}")
+        kept = cls(**{entry.name: state.pop(entry.name) for entry in fields(cls)})
+        for name, size in (("metrics.jsonl", kept.metrics_bytes), ("timing.jsonl", kept.timing_bytes)):
+            if _size(folder / name) < size:
+                raise UserError(f"{folder / name} is shorter than the checkpoint says")
+        if _sha256(folder / "metrics.jsonl", kept.metrics_bytes).hexdigest() != kept.metrics_sha256:
+            raise UserError(f"{folder / 'metrics.jsonl'} was changed since the checkpoint")
+        return kept
+
+
+class FolderRecorder:
+    """Keeps what a run measures in its folder (the ``Recorder`` of ``prefrl_core.learner``)."""
+
+    def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None]) -> None:
+        """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row."""
+        self._folder, self._kept, self._tell, self._start = folder, kept, tell, time.monotonic()
+        self._metrics = Lines(folder / "metrics.jsonl", kept.metrics_bytes)
+        self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
+        self._hash = _sha256(folder / "metrics.jsonl", kept.metrics_bytes)
+        self.last: dict[str, Any] = {}
+
+    def row(self, row: dict[str, int | float | str | None]) -> None:
+        """Append one row.
+
+        Raises:
+            UserError: a value that JSON does not have.
+        """
+        line = encode(row)
+        self._metrics.append(line)
+        self._hash.update(line)
+        self._timing.append(encode({"step": row.get("step"), "seconds": round(self._seconds(), 6)}))
+        self.last = row
+        self._tell("row", **{name: row.get(name) for name in ("step", "labels", "true_return", "episodes")})
+
+    def comparisons(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write everything compared so far."""
+        import numpy as np
+        from safetensors.numpy import save
+
+        data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+        store.write_atomic(self._folder / "comparisons.safetensors", data)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, after the rows that it builds on."""
+        from prefrl_core import checkpoint
+
+        self._metrics.sync()
+        self._timing.sync()
+        ours = asdict(self._now())
+        if taken := ours.keys() & state.keys():
+            raise ValueError(f"the learner's state has our keys: {sorted(taken)}")
+        checkpoint.save(self._folder / "checkpoint.safetensors", {**state, **ours})
+
+    def finish(self, total_steps: int) -> None:
+        """Mark the run as done; nothing is written after this.
+
+        Raises:
+            UserError: nothing was measured.
+        """
+        if not self.last and self._metrics.size:
+            self.last = store.Run(self._folder).rows[-1]
+        if not self.last:
+            raise UserError(f"total_steps = {total_steps} is too little for one step of all environments: take more")
+        if self.last["step"] > total_steps:
+            raise RuntimeError(f"the learner took {self.last['step']} steps, its budget is {total_steps}")
+        self._metrics.sync()
+        self._timing.sync()
+        now = self._now()
+        values = {
+            "schema": store.SCHEMA,
+            "steps": self.last["step"],
+            "labels": self.last.get("labels") or 0,
+            "wall_seconds": round(now.seconds, 3),
+            "peak_memory_bytes": now.peak_memory_bytes,
+            "metrics_sha256": now.metrics_sha256,
+        }
+        store.write_json(self._folder / "done.json", values)
+
+    def _now(self) -> Kept:
+        peak = max(self._kept.peak_memory_bytes, peak_memory())
+        return Kept(self._metrics.size, self._hash.hexdigest(), self._timing.size, self._seconds(), peak)
+
+    def _seconds(self) -> float:
+        return self._kept.seconds + time.monotonic() - self._start
+
+
+def peak_memory() -> int:
+    """Most memory this process ever had, in bytes (the kernel's figure for this program alone: ``ru_maxrss`` would
+    begin with what the parent had when it started us)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+def encode(values: dict[str, Any]) -> bytes:
+    """One JSON line.
+
+    Raises:
+        UserError: a number is NaN or infinite, which JSON does not have.
+    """
+    try:
+        return (json.dumps(values, allow_nan=False, default=_plain) + "\n").encode()
+    except ValueError as error:
+        bad = [name for name, value in values.items() if isinstance(value, float) and not abs(value) < float("inf")]
+        raise UserError(
+            f"metric {bad} at step {values.get('step')} is not a finite number: "
+            "the run diverged; lower its learning rates"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    return value.item()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _sha256(path: Path, size: int) -> Any:
+    return hashlib.sha256(path.read_bytes()[:size] if size else b"")

@@ -1,0 +1,285 @@
+"""What a report is made of: the planned runs of a suite as they are found on disk, sorted into cells of arm x task.
+
+Nothing here judges or draws. A run that is missing, failed or unfinished stays in the study with its status, so
+that every later table can say "2 of 3 seeds".
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench import stats, store
+from bench.report import names
+from prefrl_core.errors import UserError
+
+COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
+SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
+
+
+class Spec(Protocol):
+    """What a report reads of a RunSpec."""
+
+    @property
+    def reward(self) -> str: ...
+    @property
+    def labels(self) -> int: ...
+    @property
+    def total_steps(self) -> int: ...
+    def canonical(self) -> dict[str, Any]: ...
+
+
+class PlannedRun(Protocol):
+    """What a report reads of a planned run."""
+
+    @property
+    def arm(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def key(self) -> str: ...
+
+
+class DescribedSuite(Protocol):
+    """What a report reads of a suite."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run as found on disk; ``metrics`` maps each of COLUMNS to an array ``(rows,)``, null as NaN."""
+
+    arm: str
+    task: str
+    seed: int
+    key: str
+    spec: Spec
+    status: store.Status = "missing"
+    error: str = ""
+    metrics: Mapping[str, stats.Array] = field(default_factory=dict)
+    untrained: stats.Array = field(default_factory=lambda: np.zeros(0))  # (rows,), 1 in the phase "untrained"
+    done: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)  # those that stand in its key
+
+    @property
+    def steps(self) -> int:
+        """Environment steps recorded so far."""
+        return int(self.metrics["step"][-1]) if self.metrics and len(self.metrics["step"]) else 0
+
+    def final(self, column: str, weight: str | None = None) -> float:
+        """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
+        values = self.metrics[column]
+        weights = self.metrics[weight] if weight else np.ones(len(values))
+        return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one arm on one task, by seed."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def spec(self) -> Spec:
+        """The spec of its first run: the others differ in the seed alone."""
+        return self.runs[0].spec
+
+    @cached_property
+    def finished(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.status == "done")
+
+    @cached_property
+    def started(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.steps)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.finished) == len(self.runs)
+
+    @property
+    def count(self) -> str:
+        """ "" when whole, otherwise "2 of 3 seeds"."""
+        return "" if self.complete else f"{len(self.finished)} of {len(self.runs)} seeds"
+
+    @cached_property
+    def returns(self) -> stats.Array:
+        """Final true returns of the finished runs ``(seeds,)``; runs in which no episode ended late are left out."""
+        return self.finals("true_return", "episodes")
+
+    def finals(self, column: str, weight: str | None = None) -> stats.Array:
+        """A column's final values of the finished runs ``(seeds,)``, without those that recorded none."""
+        values = [run.final(column, weight) for run in self.finished]
+        return np.array([value for value in values if np.isfinite(value)], float)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Arms that differ in their number of labels alone, ascending: one line of feedback efficiency."""
+
+    label: str
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A suite's runs as cells; ``arms`` and ``tasks`` in the order of the plan."""
+
+    suite: str
+    title: str
+    description: str
+    command: str  # that makes the report
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell]  # by (arm, task)
+    task_names: Mapping[str, str]
+    series: tuple[Series, ...]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(run for cell in self.cells.values() for run in cell.runs)
+
+    def cell(self, arm: str, task: str) -> Cell | None:
+        """The runs of an arm on a task, or None where the suite plans none."""
+        return self.cells.get((arm, task))
+
+    def of_task(self, task: str) -> list[tuple[str, Cell]]:
+        """(arm, cell) of one task in the order of the arms."""
+        return [(arm, self.cells[arm, task]) for arm in self.arms if (arm, task) in self.cells]
+
+    @cached_property
+    def controls(self) -> dict[str, str]:
+        """Per task the first arm on the true reward that has a finished run; tasks without one are left out."""
+        found: dict[str, str] = {}
+        for task in self.tasks:
+            arms = [arm for arm, cell in self.of_task(task) if cell.spec.reward == "true" and len(cell.returns)]
+            found.update({task: arms[0]} if arms else {})
+        return found
+
+    @cached_property
+    def untrained(self) -> dict[str, float]:
+        """Per task the episode-weighted mean return of the untrained policy over all runs; NaN if none ended."""
+        return {task: _untrained(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks}
+
+    @cached_property
+    def normalisable(self) -> tuple[str, ...]:
+        """Tasks that have both ends of the scale, the control above the untrained policy."""
+        return tuple(t for t in self.controls if np.mean(self.control_returns(t)) > self.untrained[t])
+
+    def control_returns(self, task: str) -> stats.Array:
+        """Final returns of the task's true-reward runs ``(seeds,)``."""
+        return self.cells[self.controls[task], task].returns
+
+
+def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, command: str) -> Study:
+    """The study of ``planned`` runs whose folders lie under ``out``.
+
+    Raises:
+        UserError: nothing was run yet, a folder is damaged, or a task's runs come from different MuJoCo versions.
+    """
+    runs = [_find(plan, out) for plan in planned]
+    if not any(run.steps for run in runs):
+        raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
+    check_versions(runs)
+    grouped: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault((run.arm, run.task), []).append(run)
+    cells = {where: Cell(tuple(sorted(cell, key=lambda run: run.seed))) for where, cell in grouped.items()}
+    tasks = tuple(dict.fromkeys(run.task for run in runs))
+    arms = tuple(dict.fromkeys(run.arm for run in runs))
+    return Study(
+        suite.name,
+        suite.title,
+        suite.description,
+        command,
+        arms,
+        tasks,
+        cells,
+        names.task_names(tasks),
+        _series(arms, cells),
+    )
+
+
+def generator(*parts: object) -> np.random.Generator:
+    """A bootstrap's own generator, so that a new arm or task moves no other interval."""
+    return np.random.default_rng([SEED, zlib.crc32("/".join(map(str, parts)).encode())])
+
+
+def check_versions(runs: Iterable[Run]) -> None:
+    """Refuse to average a task's runs over MuJoCo versions: the physics differ (HalfCheetah's do)."""
+    found: dict[str, dict[str, str]] = {}
+    for run in runs:
+        if "mujoco" in run.versions:  # a task without physics does not name it
+            recorded = run.provenance.get("versions", {}).get("mujoco") or run.versions["mujoco"]
+            for version in (run.versions["mujoco"], recorded):
+                found.setdefault(run.task, {}).setdefault(str(version), run.key)
+    for task, versions in found.items():
+        if len(versions) > 1:
+            told = " and ".join(f"{version} (run {key})" for version, key in sorted(versions.items()))
+            raise UserError(
+                f"runs of {task} come from MuJoCo {told}, whose physics differ: move those of one version to a "
+                "folder of their own and report each with --out"
+            )
+
+
+def _untrained(runs: Iterable[Run]) -> float:
+    runs = list(runs)
+    if not runs:
+        return float("nan")
+    returns = np.concatenate([run.metrics["true_return"] for run in runs])
+    return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
+
+
+def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple[Series, ...]:
+    """Arms on the learned reward, grouped by all of their settings but the task, the seed and the number of labels."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    specs: dict[str, dict[str, Any]] = {}
+    for arm in arms:
+        spec = next(cell.spec for (name, _), cell in cells.items() if name == arm)
+        if spec.reward == "learned" and spec.labels > 0:
+            own = {key: value for key, value in spec.canonical().items() if key not in ("task", "seed", "labels")}
+            specs[kind := json.dumps(own)] = own
+            groups.setdefault(kind, []).append((spec.labels, arm))
+    labels = names.tell_apart(list(specs.values()))
+    return tuple(
+        Series(label, tuple(arm for _, arm in sorted(groups[kind]))) for kind, label in zip(specs, labels, strict=True)
+    )
+
+
+def _find(plan: PlannedRun, out: Path) -> Run:
+    """The planned run with what its folder holds."""
+    run, folder = Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key)
+    if folder.status == "missing":
+        return run
+    rows = folder.rows
+    return replace(
+        run,
+        status=folder.status if rows or folder.status == "failed" else "missing",
+        error=folder.error or "",
+        metrics={name: np.array([_number(row.get(name)) for row in rows]) for name in COLUMNS},
+        untrained=np.array([row.get("phase") == "untrained" for row in rows], float),
+        done=folder.done,
+        provenance=folder.provenance,
+        versions=folder.versions,
+    )
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,298 @@
+"""The figures: curves over training, feedback efficiency, accuracy of the reward model.
+
+Drawn without pyplot (no global state) and saved without dates or random ids, so that the same runs give the same
+bytes. Colours are Okabe and Ito's, which the colour-blind can tell apart; line style and marker say the same again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from bench import stats
+from bench.report import results
+from bench.report.data import Study
+from bench.report.formats import count
+from bench.report.names import slug
+from bench.report.tables import ALL_TASKS
+
+BLACK = "#000000"  # the control's, in every figure
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C7A00")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 2)))
+MARKERS = "os^DvPX<>"
+COLUMN = 3.4  # inches: a column of a two-column paper
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 9,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "svg.hashsalt": "prefrl",
+    "svg.fonttype": "path",
+    "path.simplify": False,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one arm or series is drawn, the same in every figure."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure as bytes, with what it shows in words (for those who do not see it)."""
+
+    name: str
+    title: str
+    alt: str
+    png: bytes
+    svg: bytes
+
+
+Legend = dict[str, tuple[Line2D, str]]  # by name: how it is drawn, and what the reader must know ("2 of 3 seeds")
+Draw = Callable[[Axes], Legend]  # fills one panel
+
+
+def looks(study: Study) -> dict[str, Look]:
+    """Each arm's look: black for controls, the palette in the suite's order for the rest."""
+    controls = {arm for (arm, _), cell in study.cells.items() if cell.spec.reward == "true"}
+    black = [arm for arm in study.arms if arm in controls]
+    rest = [arm for arm in study.arms if arm not in controls]
+    return {arm: Look(BLACK, LINES[i % len(LINES)], "*") for i, arm in enumerate(black)} | {
+        arm: _look(i) for i, arm in enumerate(rest)
+    }
+
+
+def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
+    """True return against environment steps: a figure a task, and one of all."""
+    label = "True return per episode"
+    panels = {study.task_names[task]: _curves(study, task, drawn, label) for task, drawn in curves.items() if drawn}
+    alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
+    return _images("curves", "Learning curves", alt, panels)
+
+
+def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
+    """Accuracy of the reward model on fresh pairs against environment steps."""
+    panels = {study.task_names[task]: _accuracy(study, task, drawn) for task, drawn in curves.items() if drawn}
+    alt = "share of fresh pairs whose better side the reward model predicts, against environment steps"
+    return _images("accuracy", "Accuracy of the reward model", alt, panels)
+
+
+def feedback(study: Study) -> list[Image]:
+    """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
+    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
+    if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
+        panels[ALL_TASKS] = draw
+    alt = "return at the end of training against the number of labels, with the level of the true reward"
+    return _images("feedback", "Return by number of labels", alt, panels)
+
+
+def _images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
+    """One image a panel, and one of all side by side (last, named as the kind is)."""
+    images = [
+        _image(f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw})
+        for panel, draw in panels.items()
+    ]
+    return [*images, _image(name, title, f"{', '.join(panels)}: {alt}.", panels)] if panels else []
+
+
+def _image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
+    columns = min(len(panels), 4)
+    lines = -(-len(panels) // columns)
+    with _styled():
+        figure = Figure(figsize=(COLUMN * columns, 2.5 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False)
+        legends = []
+        for axis, (panel, draw) in zip(axes.flat, panels.items(), strict=False):
+            axis.set_title(panel, loc="left", fontweight="bold")
+            legends.append(draw(axis))
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        _legend(figure, _merged(legends), COLUMN * columns)
+        png = _bytes(figure, "png")
+        figure.set_layout_engine("none")  # laid out by now; a second time would cost as much again
+        return Image(name, title, alt, png, _bytes(figure, "svg"))
+
+
+def _merged(legends: Sequence[Legend]) -> dict[str, Line2D]:
+    """One legend for several panels, with a note in common or, where theirs differ, a general one."""
+    merged = {}
+    for name in dict.fromkeys(name for legend in legends for name in legend):
+        handles = [legend[name] for legend in legends if name in legend]
+        told = {note for _, note in handles}
+        note = told.pop() if len(told) == 1 else "some seeds missing"
+        merged[f"{name} ({note})" if note else name] = handles[0][0]
+    return merged
+
+
+def _legend(figure: Figure, legend: Mapping[str, Line2D], width: float) -> None:
+    """Below the panels, where it covers no data; the figure grows by its height."""
+    columns = max(n for n in range(1, max(len(legend), 1) + 1) if n == 1 or _legend_width(list(legend), n) <= width)
+    rows = -(-len(legend) // columns)
+    figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.17 * rows)
+    figure.legend(
+        list(legend.values()),
+        list(legend),
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=2.8,
+        columnspacing=1.2,
+    )
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """About how many inches a legend takes; like Matplotlib's, the first columns take what is left over."""
+    filled = np.array_split(np.array([len(label) for label in labels]), columns)
+    return float(sum(0.5 + 0.063 * max(lengths, default=0) for lengths in filled))
+
+
+def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str) -> Draw:
+    def draw(axis: Axes) -> Legend:
+        styles = looks(study)
+        legend = {
+            curve.arm: (_line(axis, curve, styles[curve.arm], index / len(curves)), curve.note)
+            for index, curve in enumerate(curves)
+        }
+        axis.set(xlabel="Environment steps", ylabel=label)
+        axis.set_xlim(0, max(cell.spec.total_steps for _, cell in study.of_task(task)))
+        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+        axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        return legend
+
+    return draw
+
+
+def _line(axis: Axes, curve: results.Curve, look: Look, phase: float) -> Line2D:
+    """The mean with its band and, faint, every seed."""
+    axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
+    axis.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.15, linewidth=0)
+    points = np.flatnonzero(np.isfinite(curve.mean))
+    every = max(len(points) // 6, 1)
+    marked = [int(point) for point in points[int(phase * every) :: every]]  # staggered, so that markers do not pile up
+    (line,) = axis.plot(
+        curve.x, curve.mean, color=look.color, linestyle=look.linestyle, marker=look.marker, markevery=marked
+    )
+    return line
+
+
+def _accuracy(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
+    inner = _curves(study, task, curves, "Accuracy on fresh pairs")
+
+    def draw(axis: Axes) -> Legend:
+        legend = inner(axis)
+        lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
+        axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
+        return legend | {"chance": (_level(axis, 0.5), "")}
+
+    return draw
+
+
+def _feedback(study: Study, task: str | None) -> Draw | None:
+    """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
+    known = task is None or task in study.normalisable
+    found = {one.label: _points(study, one.arms, task, known) for one in study.series}
+    lines = {label: points for label, points in found.items() if points}
+    if not lines:
+        return None
+
+    def draw(axis: Axes) -> Legend:
+        legend: Legend = {}
+        for index, (label, points) in enumerate(lines.items()):
+            shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
+            legend[label] = (_points_line(axis, points, _look(index), shift), "")
+        if known:
+            legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
+            legend["90 % of it"] = (_level(axis, results.SHARE), "")
+            axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
+        _label_axis(axis, sorted({labels for points in lines.values() for labels in points}))
+        axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
+        return legend
+
+    return draw
+
+
+def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
+    """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
+    tasks = study.normalisable if task is None else (task,)
+    points = {}
+    for arm in arms:
+        cells = [cell for one in tasks if (cell := study.cell(arm, one)) and len(cell.returns)]
+        if len(cells) == len(tasks):
+            points[cells[0].spec.labels] = _point(study, arm, task, known)
+    return points
+
+
+def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
+    if task is None:
+        return results.aggregate(study, arm)[0] or stats.Estimate(np.nan, -np.inf, np.inf)
+    if known:
+        return results.normalised(study, task, arm)
+    return results.final_estimate(study, arm, task, "true_return", "episodes")
+
+
+def _level(axis: Axes, value: float) -> Line2D:
+    return axis.axhline(value, color="#666666", linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
+
+
+def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+    x = np.array(list(points)) * shift
+    value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
+    spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
+    axis.errorbar(x, value, spread, fmt="none", ecolor=look.color, elinewidth=1, capsize=2.5)
+    (line,) = axis.plot(x, value, color=look.color, linestyle=look.linestyle, marker=look.marker)
+    return line
+
+
+def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+    axis.set_xscale("log")
+    axis.set_xticks(list(budgets), [str(budget) for budget in budgets])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)
+
+
+def _look(index: int) -> Look:
+    return Look(COLOURS[index % len(COLOURS)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcdefaults()  # the user's own matplotlibrc must not change the bytes
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    file = io.BytesIO()
+    nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    figure.savefig(file, format=kind, dpi=200, metadata=nothing)
+    return file.getvalue()

@@ -1,0 +1,107 @@
+"""The page: figures, tables and remarks in one HTML file, and the same parts beside it as files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report import figures, formats, ran, results, tables
+from bench.report.data import Study
+
+HERE = Path(__file__).parent
+Records = list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A section's figures (a panel each on the page, all in one for papers) and the file of their data."""
+
+    panels: Sequence[figures.Image]
+    whole: figures.Image | None
+    data: str
+
+
+def build(study: Study) -> dict[str, bytes]:
+    """All files of a report by name; ``index.html`` last."""
+    learning = {task: results.curves(study, task, "true_return", "episodes") for task in study.tasks}
+    accuracy = {task: results.curves(study, task, "reward_accuracy") for task in study.tasks}
+    shown = {
+        "curves": _shown(figures.learning(study, learning), "curves.csv"),
+        "feedback": _shown(figures.feedback(study), "efficiency.csv"),
+        "accuracy": _shown(figures.accuracy(study, accuracy), "accuracy.csv"),
+    }
+    made = {
+        table.name: table
+        for table in (
+            tables.efficiency(study),
+            tables.labels_to_reach(study),
+            tables.reward_model(study),
+            tables.cost(study),
+            ran.progress(study),
+            ran.settings(study),
+        )
+    }
+    files = {
+        "curves.csv": _curve_csv(study, learning, "true_return"),
+        "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
+        **_image_files(shown),
+        **_table_files(made),
+    }
+    return {**files, "index.html": _page(study, shown, made).encode()}
+
+
+def _shown(images: Sequence[figures.Image], data: str) -> Shown:
+    return Shown(images[:-1], images[-1] if images else None, data)
+
+
+def _image_files(shown: Mapping[str, Shown]) -> dict[str, bytes]:
+    images = [image for one in shown.values() for image in (*one.panels, one.whole) if image]
+    return {f"{i.name}.{kind}": data for i in images for kind, data in (("png", i.png), ("svg", i.svg))}
+
+
+def _table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
+    kinds: dict[str, Callable[[formats.Table], str]] = {
+        "md": formats.markdown,
+        "tex": formats.latex,
+        "csv": lambda table: formats.records_csv(table.records),
+    }
+    return {f"{t.name}.{kind}": render(t).encode() for t in made.values() for kind, render in kinds.items()}
+
+
+def _curve_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], value: str) -> bytes:
+    pairs = [(task, curve) for task, drawn in curves.items() for curve in drawn]
+    return formats.records_csv(tables.curve_records(study, pairs, value)).encode()
+
+
+def _page(study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.Table]) -> str:
+    loader = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return loader.get_template("page.html.j2").render(
+        study=study,
+        shown=shown,
+        tables=made,
+        css=Markup((HERE / "page.css").read_text()),
+        inline=_inline,
+        remarks=ran.remarks(study),
+        shared=ran.shared_settings(study),
+        software=ran.software(study),
+        finished=sum(run.status == "done" for run in study.runs),
+        seeds=sorted({run.seed for run in study.runs}),
+        share=results.SHARE,
+    )
+
+
+def _inline(image: figures.Image) -> str:
+    """An image as part of the page, so that it opens from disk and alone."""
+    return "data:image/svg+xml;base64," + base64.b64encode(image.svg).decode()

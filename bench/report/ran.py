@@ -1,0 +1,168 @@
+"""What ran: arms, settings, software, machines; and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.report import names
+from bench.report.data import Run, Study
+from bench.report.formats import Entry, Table
+
+FEW_SEEDS = 5
+WORDS = {"done": "finished", "partial": "unfinished", "failed": "failed", "missing": "not started"}  # 3 of 9 runs ...
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A line for the reader; a warning if it bears on whether the numbers can be trusted."""
+
+    text: str
+    warning: bool = True
+
+
+def progress(study: Study) -> Table:
+    """Seeds finished of planned: rows are arms, columns tasks."""
+    rows = []
+    for arm in study.arms:
+        row = [Entry(arm)]
+        for task in study.tasks:
+            cell = study.cell(arm, task)
+            others = [run for run in cell.runs if run.status != "done"] if cell else []
+            note = "; ".join(f"seed {run.seed} {_state(run)}" for run in others)
+            row.append(Entry(f"{len(cell.finished)} of {len(cell.runs)}" if cell else "not planned", note=note))
+        rows.append(row)
+    records = [
+        {"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed, "key": run.key}
+        | {"state": WORDS[run.status], "steps": run.steps, "error": run.error}
+        for run in study.runs
+    ]
+    header = ["Arm", *(study.task_names[task] for task in study.tasks)]
+    return Table("runs", "Seeds finished of those planned.", header, rows, records, labels=len(header))
+
+
+def settings(study: Study) -> Table:
+    """Settings in which the runs differ: a row for each arm, or for each of its tasks where those differ too."""
+    flats = {where: names.flat(cell.spec.canonical()) for where, cell in study.cells.items()}
+    keys = dict.fromkeys(key for told in flats.values() for key in told if key not in ("task", "seed"))
+    own = [key for key in keys if len({told.get(key) for told in flats.values()}) > 1]
+    rows = []
+    for arm in study.arms:
+        told = {task: [all_of.get(key, "–") for key in own] for (name, task), all_of in flats.items() if name == arm}
+        whole = len({tuple(values) for values in told.values()}) == 1
+        for task, values in list(told.items())[: 1 if whole else None]:
+            rows.append([Entry(arm), Entry("all" if whole else study.task_names[task]), *map(Entry, values)])
+    records = [{"arm": arm, **told} for (arm, _), told in flats.items()]
+    header = ["Arm", "Task", *own]
+    return Table("settings", "Settings in which the arms differ.", header, rows, records, labels=len(header))
+
+
+def shared_settings(study: Study) -> list[tuple[str, str]]:
+    """Settings that all runs have in common, by name."""
+    flats = [names.flat(cell.spec.canonical()) for cell in study.cells.values()]
+    first = flats[0]
+    return [(key, first[key]) for key in first if key != "seed" and all(rows.get(key) == first[key] for rows in flats)]
+
+
+def software(study: Study) -> list[tuple[str, str]]:
+    """Software, machine and time, each with every value that occurs."""
+    made = [run.provenance for run in study.runs if run.provenance]
+    packages = dict.fromkeys(name for one in made for name in one.get("versions", {}))
+    rows = [(name, _all(one.get("versions", {}).get(name) for one in made)) for name in sorted(packages)]
+    rows.append(("git revision", _all(_revision(one) for one in made)))
+    rows += [(name, _all(one.get(name) for one in made)) for name in ("cpu", "cores", "platform")]
+    started = sorted(str(one["started"]) for one in made if one.get("started"))
+    if started:
+        rows.append(("started (UTC)", " to ".join(dict.fromkeys((started[0], started[-1])))))
+    wall = sum(float(run.done["wall_seconds"]) for run in study.runs if run.done)
+    rows.append(("wall time of all finished runs", f"{wall / 3600:.2f} h" if wall >= 3600 else f"{wall / 60:.1f} min"))
+    return rows
+
+
+def remarks(study: Study) -> list[Remark]:
+    """What bears on the numbers, the gravest first."""
+    return [*_unfinished(study), *_provenance(study), *_scale(study), *_spread(study)]
+
+
+def _unfinished(study: Study) -> Iterable[Remark]:
+    for status in ("failed", "partial", "missing"):
+        runs = [run for run in study.runs if run.status == status]
+        if runs:
+            yield Remark(f"{len(runs)} of {len(study.runs)} runs {WORDS[status]}: {_listed(study, runs)}.")
+
+
+def _provenance(study: Study) -> Iterable[Remark]:
+    runs = [run for run in study.runs if run.provenance]
+    dirty = [run for run in runs if run.provenance.get("git", {}).get("dirty")]
+    if dirty:
+        yield Remark(
+            f"{len(dirty)} of {len(runs)} runs were made from a working tree with uncommitted changes: the revision "
+            "named below is not all of their code."
+        )
+    if len({str(run.provenance.get("git", {}).get("revision")) for run in runs}) > 1:
+        yield Remark("The runs were made from different git revisions; all of them are named below.")
+    for package in sorted({name for run in runs for name in run.provenance.get("versions", {})}):
+        found = sorted({str(run.provenance.get("versions", {}).get(package)) for run in runs})
+        if len(found) > 1:
+            yield Remark(f"The runs were made with different versions of {package}: {', '.join(found)}.")
+
+
+def _scale(study: Study) -> Iterable[Remark]:
+    for task in study.tasks:
+        name = study.task_names[task]
+        if task not in study.controls:
+            yield Remark(f"{name} has no finished run on the true reward: its returns are not normalised.")
+        elif not np.isfinite(study.untrained[task]):
+            yield Remark(f"No episode of the untrained policy on {name} was recorded: its returns are not normalised.")
+        elif task not in study.normalisable:
+            yield Remark(
+                f"On {name} the runs on the true reward end no higher than the untrained policy: "
+                "its returns are not normalised. More steps may help."
+            )
+        late = [run for arm, cell in study.of_task(task) for run in cell.finished]
+        none = [run for run in late if not np.isfinite(run.final("true_return", "episodes"))]
+        if none:
+            yield Remark(
+                f"In {len(none)} of {len(late)} finished runs of {name} no episode ended in the last 10 % of the "
+                "steps: they have no final return. More steps help."
+            )
+        if len({cell.spec.total_steps for _, cell in study.of_task(task)}) > 1:
+            yield Remark(f"The arms of {name} differ in their number of environment steps.")
+
+
+def _spread(study: Study) -> Iterable[Remark]:
+    seeds = [len(cell.finished) for cell in study.cells.values() if cell.finished]
+    few = [count for count in seeds if 1 < count < FEW_SEEDS]
+    if few:
+        yield Remark(
+            f"With {min(few)} seeds the bootstrap understates the spread: read the intervals as a lower bound of the "
+            "uncertainty.",
+            warning=False,
+        )
+    if 1 in seeds:
+        yield Remark("Where one seed is finished there is no interval: nothing tells its spread.", warning=False)
+
+
+def _state(run: Run) -> str:
+    at = f" at {run.steps} of {run.spec.total_steps} steps" if run.steps and run.status != "done" else ""
+    return WORDS[run.status] + at + (f": {run.error}" if run.error else "")
+
+
+def _listed(study: Study, runs: list[Run], most: int = 6) -> str:
+    told = [
+        f"{study.task_names[run.task]}, {run.arm}, seed {run.seed}" + (f" ({run.error})" if run.error else "")
+        for run in runs
+    ]
+    return "; ".join(told[:most]) + (f"; and {len(told) - most} more" if len(told) > most else "")
+
+
+def _revision(provenance: Mapping[str, Any]) -> str:
+    git = provenance.get("git") or {}
+    return str(git.get("revision") or "unknown") + (" with uncommitted changes" if git.get("dirty") else "")
+
+
+def _all(values: Iterable[object]) -> str:
+    return ", ".join(sorted({"unknown" if value is None else str(value) for value in values})) or "unknown"

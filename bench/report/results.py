@@ -1,0 +1,115 @@
+"""The numbers behind figures and tables, each with a bootstrap generator of its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench import stats
+from bench.report.data import Cell, Run, Series, Study, generator
+
+BINS = 50  # points of a curve
+SHARE = 0.9  # of the true-reward run, for "labels to reach"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm on one task over training: ``x`` (points,), ``runs`` (seeds, points), mean and band (points,)."""
+
+    arm: str
+    x: stats.Array
+    runs: stats.Array
+    mean: stats.Array
+    low: stats.Array
+    high: stats.Array
+    counted: int  # seeds in the mean: the finished ones, or all that started if none is finished
+    note: str
+
+
+def curves(study: Study, task: str, column: str, weight: str | None = None) -> list[Curve]:
+    """A metric over environment steps on the task's common grid, one curve an arm that recorded it."""
+    total = max(cell.spec.total_steps for _, cell in study.of_task(task))
+    edges = np.linspace(0, total, BINS + 1)
+    made = (_curve(study, arm, task, cell, column, weight, edges) for arm, cell in study.of_task(task))
+    return [curve for curve in made if curve is not None]
+
+
+def _curve(
+    study: Study, arm: str, task: str, cell: Cell, column: str, weight: str | None, edges: stats.Array
+) -> Curve | None:
+    shown = [*cell.finished, *(run for run in cell.started if run.status != "done")]
+    lines = [_binned(run, column, weight, edges) for run in shown]
+    if not lines or not np.isfinite(lines).any():
+        return None
+    counted = np.array(lines[: len(cell.finished) or None])
+    low, high = stats.curve_interval(counted, generator(column, arm, task))
+    x = (edges[1:] + edges[:-1]) / 2
+    return Curve(arm, x, np.array(lines), counted.mean(axis=0), low, high, len(counted), cell.count)
+
+
+def _binned(run: Run, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
+    values = run.metrics[column]
+    weights = run.metrics[weight] if weight else np.ones(len(values))
+    return stats.binned(run.metrics["step"], values, weights, edges)
+
+
+def normalised(study: Study, task: str, arm: str) -> stats.Estimate:
+    """Normalised return of an arm on a task that can be normalised; exactly 1 for the control."""
+    if study.controls[task] == arm:
+        return stats.Estimate(1.0, -np.inf, np.inf)
+    return _scores(study, [arm], [task], stats.mean, f"normalised/{arm}").estimates()[0]
+
+
+def aggregate(study: Study, arm: str) -> tuple[stats.Estimate | None, list[str]]:
+    """IQM of normalised return over all runs of all tasks that the arm finished, and those tasks."""
+    tasks = [t for t in study.normalisable if (cell := study.cell(arm, t)) and len(cell.returns)]
+    if not tasks:
+        return None, []
+    if all(study.controls[task] == arm for task in tasks):
+        return stats.Estimate(1.0, -np.inf, np.inf), tasks
+    return _scores(study, [arm], tasks, stats.iqm, f"aggregate/{arm}").estimates()[0], tasks
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Labels at which a series reaches SHARE of the true-reward run, and the budgets it was measured at."""
+
+    estimate: stats.Estimate
+    budgets: tuple[int, ...]
+    missing: tuple[int, ...]  # planned budgets without a finished run on every task
+
+
+def labels_to_reach(study: Study, series: Series, tasks: Sequence[str]) -> Reach | None:
+    """Of one task on its mean, of several on the IQM over all their runs; None if no budget is finished."""
+    by_budget = {_budget(study, arm, tasks): arm for arm in series.arms if study.cell(arm, tasks[0])}
+    whole = {b: arm for b, arm in by_budget.items() if all((c := study.cell(arm, t)) and len(c.returns) for t in tasks)}
+    if not whole:
+        return None
+    statistic = stats.mean if len(tasks) == 1 else stats.iqm
+    scores = _scores(study, list(whole.values()), tasks, statistic, f"reach/{series.label}")
+    estimate = stats.labels_to_reach(list(whole), scores, SHARE)
+    return Reach(estimate, tuple(whole), tuple(sorted(set(by_budget) - set(whole))))
+
+
+def final_estimate(study: Study, arm: str, task: str, column: str, weight: str | None = None) -> stats.Estimate:
+    """Mean over finished seeds of a metric at the end of training."""
+    return stats.mean_estimate(study.cells[arm, task].finals(column, weight), generator("final", column, arm, task))
+
+
+def _budget(study: Study, arm: str, tasks: Sequence[str]) -> int:
+    return study.cells[arm, tasks[0]].spec.labels
+
+
+def _scores(
+    study: Study, arms: Sequence[str], tasks: Sequence[str], statistic: Callable[..., stats.Array], name: str
+) -> stats.Scores:
+    """Normalised scores, one an arm."""
+    return stats.normalised_scores(
+        [[study.cells[arm, task].returns for arm in arms] for task in tasks],
+        [study.control_returns(task) for task in tasks],
+        [study.untrained[task] for task in tasks],
+        generator(name, *tasks),
+        statistic,
+    )

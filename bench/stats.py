@@ -1,0 +1,221 @@
+"""Statistics of learning from feedback: pure functions on plain arrays, randomness from the generator passed in.
+
+Two shapes occur. A *cell* is the vector ``(seeds,)`` of one arm's returns on one task. A *ragged matrix* of runs x
+tasks is a sequence with one cell a task; cells may differ in length, as runs may be missing. Returns are true
+returns per episode; a *normalised* return is 0 for the untrained policy and 1 for the true-reward runs of the same
+harness, never for a published figure or for an observed extreme (which would move when a run is added).
+
+Intervals are percentile bootstraps over seeds, stratified by task (Agarwal et al. 2021, arXiv 2108.13264). With
+three seeds they are too narrow; with one there is none, which stands here as (-inf, inf).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+REPLICATES = 10_000
+FINAL_SHARES = (0.05, 0.10)  # Christiano et al. 2017 average the last 5 %; the second share is for long episodes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point estimate with its bootstrap interval; an interval that cannot be told is (-inf, inf)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def iqm(scores: ArrayLike, axis: int | None = None) -> Array:
+    """Interquartile mean: a quarter of the scores is cut off at each end, the rest averaged.
+
+    ``scores`` has any shape; the default takes all runs x tasks together.
+    """
+    ordered = np.sort(np.asarray(scores, float), axis=axis)
+    count = ordered.shape[-1 if axis is None else axis]
+    cut = int(0.25 * count)
+    return np.asarray(np.take(ordered, range(cut, count - cut), axis=axis or 0).mean(axis=axis), float)
+
+
+def mean(scores: ArrayLike, axis: int | None = None) -> Array:
+    """The mean, in the form of ``iqm``."""
+    return np.asarray(np.mean(np.asarray(scores, float), axis=axis), float)
+
+
+def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Array:
+    """Bootstrap samples ``(replicates, seeds)`` of one cell ``(seeds,)``.
+
+    A single seed says nothing about the spread: its samples are NaN, so that no interval of width 0 comes of it.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return np.full((replicates, len(values)), np.nan)
+    return values[rng.integers(len(values), size=(replicates, len(values)))]
+
+
+def interval(draws: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
+    """Percentile interval over the first axis of ``draws``: (low, high), each of the remaining shape.
+
+    An undefined draw (NaN) could be anything, so it counts as -inf below and as +inf above. The order statistics
+    outside the quantiles are taken, not an interpolation, because draws may be infinite.
+    """
+    draws = np.asarray(draws, float)
+    tail = (1 - level) / 2
+    unknown = np.isnan(draws)
+    low = np.quantile(np.where(unknown, -np.inf, draws), tail, axis=0, method="lower")
+    high = np.quantile(np.where(unknown, np.inf, draws), 1 - tail, axis=0, method="higher")
+    return np.asarray(low, float), np.asarray(high, float)
+
+
+def mean_estimate(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Estimate:
+    """Mean of one cell ``(seeds,)`` with its interval; NaN for an empty cell."""
+    values = np.asarray(values, float)
+    if not len(values):
+        return Estimate(np.nan, -np.inf, np.inf)
+    return _estimate(mean(values), resample(values, rng, replicates).mean(axis=1))
+
+
+def curve_interval(curves: ArrayLike, rng: Generator, replicates: int = 2_000) -> tuple[Array, Array]:
+    """Interval of the mean over seeds at each point: ``(seeds, points)`` -> low, high, each ``(points,)``.
+
+    Whole seeds are drawn, so that the band is smooth where the curves are. Points at which a seed is NaN are NaN.
+    """
+    curves = np.asarray(curves, float)
+    seeds, points = curves.shape
+    if seeds < 2:
+        return np.full(points, np.nan), np.full(points, np.nan)
+    low, high = interval(curves[rng.integers(seeds, size=(replicates, seeds))].mean(axis=1))
+    gaps = np.isnan(curves).any(axis=0)
+    return np.where(gaps, np.nan, low), np.where(gaps, np.nan, high)
+
+
+def normalise(returns: ArrayLike, untrained: float, control: ArrayLike) -> Array:
+    """(return - untrained) / (control - untrained); NaN where the control is not above the untrained policy."""
+    gap = np.asarray(control, float) - untrained
+    return np.asarray((np.asarray(returns, float) - untrained) / np.where(gap > 0, gap, np.nan), float)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Normalised scores of several budgets: ``values`` (budgets,) and bootstrap ``draws`` (replicates, budgets)."""
+
+    values: Array
+    draws: Array
+
+    def estimates(self) -> list[Estimate]:
+        """One estimate a budget."""
+        return [_estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
+
+
+def normalised_scores(
+    cells: Sequence[Sequence[ArrayLike]],
+    controls: Sequence[ArrayLike],
+    untrained: Sequence[float],
+    rng: Generator,
+    statistic: Callable[..., Array] = mean,
+    replicates: int = REPLICATES,
+) -> Scores:
+    """Normalised return over tasks at each budget.
+
+    Args:
+        cells: ``cells[task][budget]`` is a cell of returns ``(seeds,)``; one budget is a plain list of one.
+        controls: per task the returns of the true-reward runs ``(seeds,)``.
+        untrained: per task the level of the untrained policy, taken as known (it averages over every run).
+        statistic: ``mean`` or ``iqm``, over all runs of all tasks.
+
+    Each replicate draws seeds within tasks, those of the control too: its level is measured, not known. One draw
+    of the control serves all budgets, as one control does in the point estimate.
+    """
+    levels = [mean(control) for control in controls]
+    level_draws = [resample(control, rng, replicates).mean(axis=1)[:, None] for control in controls]
+    values, draws = [], []
+    for budget in range(len(cells[0])):
+        column = [cells[task][budget] for task in range(len(cells))]
+        known = [normalise(*triple) for triple in zip(column, untrained, levels, strict=True)]
+        drawn = [resample(cell, rng, replicates) for cell in column]
+        drawn = [normalise(*triple) for triple in zip(drawn, untrained, level_draws, strict=True)]
+        values.append(statistic(np.concatenate(known)))
+        draws.append(statistic(np.concatenate(drawn, axis=1), axis=1))
+    return Scores(np.array(values), np.stack(draws, axis=1))
+
+
+def crossing(budgets: ArrayLike, curves: ArrayLike, share: float) -> Array:
+    """Labels at which each curve first reaches ``share``, linear in log(labels) between budgets.
+
+    Args:
+        budgets: ``(budgets,)``, ascending, above 0.
+        curves: ``(..., budgets)`` normalised returns.
+
+    Returns:
+        ``(...)``: the smallest budget if that is enough (read it as "at most"), inf where no budget is, NaN where
+        the curve is.
+    """
+    budgets, curves = np.asarray(budgets, float), np.asarray(curves, float)
+    if not len(budgets) or budgets[0] <= 0 or np.any(np.diff(budgets) <= 0):
+        raise ValueError(f"budgets must ascend and be above 0, not {budgets.tolist()}")
+    above = curves >= share
+    first = above.argmax(axis=-1)
+    before = np.maximum(first - 1, 0)
+    low, high = (np.take_along_axis(curves, i[..., None], axis=-1)[..., 0] for i in (before, first))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.where(first > 0, (share - low) / (high - low), 0.0)
+    labels = np.exp((1 - weight) * np.log(budgets[before]) + weight * np.log(budgets[first]))
+    labels = np.where(first > 0, labels, budgets[0])
+    return np.where(np.isnan(curves).any(axis=-1), np.nan, np.where(above.any(axis=-1), labels, np.inf))
+
+
+def labels_to_reach(budgets: ArrayLike, scores: Scores, share: float = 0.9) -> Estimate:
+    """Labels that reach ``share`` of the true-reward run; inf, in the value or at an end, is "not reached"."""
+    return _estimate(crossing(budgets, scores.values, share), crossing(budgets, scores.draws, share))
+
+
+def final_mean(step: ArrayLike, value: ArrayLike, weight: ArrayLike, total_steps: int) -> float:
+    """A run's value at the end of training: the weighted mean of its rows in the last 5 % of its steps.
+
+    The window widens to 10 % if nothing was recorded in it. All arguments are ``(rows,)``; for returns the weight
+    is the number of episodes. NaN if nothing was recorded in the wider window either.
+    """
+    step, value, weight = np.asarray(step), np.asarray(value, float), np.asarray(weight, float)
+    counted = (weight > 0) & np.isfinite(value)
+    for share in FINAL_SHARES:
+        rows = counted & (step > (1 - share) * total_steps)
+        if rows.any():
+            return float(np.average(value[rows], weights=weight[rows]))
+    return float("nan")
+
+
+def weighted_mean(value: ArrayLike, weight: ArrayLike) -> float:
+    """Weighted mean of the rows that have a finite value and a weight above 0; NaN if none has."""
+    value, weight = np.asarray(value, float), np.asarray(weight, float)
+    rows = (weight > 0) & np.isfinite(value)
+    return float(np.average(value[rows], weights=weight[rows])) if rows.any() else float("nan")
+
+
+def binned(step: ArrayLike, value: ArrayLike, weight: ArrayLike, edges: ArrayLike) -> Array:
+    """One run on a common grid: the weighted mean of its rows in each bin (edges[i], edges[i+1]].
+
+    Bins without a row between two that have one are interpolated (all episodes may end in the same step, which
+    leaves bins empty); before the first and after the last they are NaN. Returns ``(len(edges) - 1,)``.
+    """
+    step, value, weight, edges = (np.asarray(part, float) for part in (step, value, weight, edges))
+    rows = (weight > 0) & np.isfinite(value) & (step > edges[0]) & (step <= edges[-1])
+    where = np.searchsorted(edges, step[rows], side="left") - 1
+    bins = len(edges) - 1
+    total = np.bincount(where, weight[rows], bins)
+    summed = np.bincount(where, weight[rows] * value[rows], bins)
+    filled = np.flatnonzero(total)
+    if not len(filled):
+        return np.full(bins, np.nan)
+    known = summed[filled] / total[filled]
+    return np.asarray(np.interp(np.arange(bins), filled, known, left=np.nan, right=np.nan), float)
+
+
+def _estimate(value: Array, draws: Array) -> Estimate:
+    low, high = interval(draws)
+    return Estimate(float(value), float(low), float(high))

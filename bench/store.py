@@ -1,0 +1,270 @@
+"""A folder of runs on disk, read and written with the standard library and NumPy alone.
+
+A run's folder appears with its spec in it or not at all, every file but the JSON lines is replaced as a whole, and
+``done.json`` comes last; so whatever a run's end, what is on disk is either whole or known not to be. Reading
+knows neither the learner nor MuJoCo: results can be looked at where nothing could be run.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SCHEMA = 1
+Status = Literal["missing", "partial", "failed", "done"]
+_KEY = re.compile(r"[0-9a-f]{16}")
+
+
+def key_of(spec: Mapping[str, Any], versions: Mapping[str, Any]) -> str:
+    """The name of a run: the first 16 hex digits of SHA-256 over its canonical spec and versions.
+
+    Raises:
+        UserError: a setting is NaN or infinite.
+    """
+    try:
+        text = json.dumps({"spec": spec, "versions": versions}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise UserError("a setting is not a finite number: give a number that is") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Run:
+    """One run's folder. Files are read when they are asked for, so a thousand of these cost nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = folder.name
+
+    @property
+    def status(self) -> Status:
+        """``missing``: no spec; ``done`` and ``failed``: as their files say; ``partial``: anything else."""
+        for name, status in (("done.json", "done"), ("failed.json", "failed"), ("spec.json", "partial")):
+            if (self.folder / name).exists():
+                return status  # type: ignore[return-value]
+        return "missing"
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """``spec.json``, checked against the folder's name.
+
+        Raises:
+            UserError: it is missing, damaged, of another schema, or was changed after the run was named.
+        """
+        path = self.folder / "spec.json"
+        values = _read_json(path)
+        if values.get("schema") != SCHEMA:
+            raise UserError(
+                f"{path} has schema {values.get('schema')!r}, this version reads {SCHEMA}: "
+                "choose another folder with --out"
+            )
+        named = key_of(values.get("spec", {}), values.get("versions", {}))
+        if not named == values.get("key") == self.key:
+            raise UserError(f"{path} is not the spec that named this folder ({self.key}): restore it, or move it away")
+        return values
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The canonical RunSpec as plain values."""
+        spec: dict[str, Any] = self.identity["spec"]
+        return spec
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        """The versions that stand in the key."""
+        versions: dict[str, Any] = self.identity["versions"]
+        return versions
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics recorded so far, parsed anew each time; of an unfinished run without a last, cut-off line.
+
+        Raises:
+            UserError: a damaged line, or a finished run whose rows are not those it ended with.
+        """
+        path, done = self.folder / "metrics.jsonl", self.done
+        data = _read_bytes(path) if done or path.exists() else b""
+        if done and hashlib.sha256(data).hexdigest() != done.get("metrics_sha256"):
+            raise UserError(
+                f"{path} is not what the run recorded (its sha256 differs): delete {self.folder}, run again"
+            )
+        return _lines(path, data)
+
+    def column(self, name: str) -> np.ndarray:
+        """One metric over all rows, float64; NaN where there was nothing to tell."""
+        import numpy as np
+
+        return np.array([np.nan if row.get(name) is None else row[name] for row in self.rows], dtype=np.float64)
+
+    @property
+    def timing(self) -> list[dict[str, Any]]:
+        """``{"step", "seconds"}`` a row: the time that the run's recorded work took, sessions added up."""
+        path = self.folder / "timing.jsonl"
+        return _lines(path, _read_bytes(path)) if path.exists() else []
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where, when and with which software the run was made; empty before it began."""
+        path = self.folder / "provenance.json"
+        return _read_json(path) if path.exists() else {}
+
+    @property
+    def done(self) -> dict[str, Any]:
+        """``done.json``: steps, labels, wall seconds, peak memory, checksum; empty of an unfinished run."""
+        path = self.folder / "done.json"
+        return _read_json(path) if path.exists() else {}
+
+    @property
+    def error(self) -> str | None:
+        """The line that a failed run left."""
+        if self.status != "failed":
+            return None
+        return str(_read_json(self.folder / "failed.json").get("error", "no reason given"))
+
+    def comparisons(self) -> dict[str, np.ndarray]:
+        """Everything compared so far, arrays by name; empty if nothing was.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.folder / "comparisons.safetensors"
+        try:
+            return load_file(path) if path.exists() else {}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete {self.folder}, and run again") from error
+
+
+def load(out: Path) -> list[Run]:
+    """All runs in a folder, ordered by key; other things in it are left alone.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    try:
+        with os.scandir(out) as entries:
+            keys = [entry.name for entry in entries if _KEY.fullmatch(entry.name) and entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"no results in {out} ({error.strerror}): name their folder with --out") from error
+    return [Run(out / key) for key in sorted(keys)]
+
+
+def find(out: Path, prefix: str) -> Run:
+    """The one run whose key begins with ``prefix``.
+
+    Raises:
+        UserError: none has such a key, or several have.
+    """
+    runs = [run for run in load(out) if run.key.startswith(prefix.lower())]
+    if not runs:
+        raise UserError(f"no run {prefix!r} in {out}: the table of `run SUITE --dry-run` names them")
+    if len(runs) > 1:
+        raise UserError(f"{prefix!r} begins the keys of {len(runs)} runs: {_some(run.key for run in runs)}: give more")
+    return runs[0]
+
+
+def create(out: Path, key: str, spec: Mapping[str, Any], versions: Mapping[str, Any]) -> Run:
+    """The run's folder, made with its spec in it if it is not there; another process may do the same meanwhile.
+
+    Raises:
+        UserError: what is there under that name is not this run.
+    """
+    run = Run(out / key)
+    if not run.folder.exists():
+        draft = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=out))
+        try:
+            draft.chmod(0o777 & ~_umask())  # mkdtemp's folders are for one user; results are to be shared
+            write_json(draft / "spec.json", {"schema": SCHEMA, "key": key, "spec": spec, "versions": versions})
+            os.rename(draft, run.folder)
+            sync_folder(out)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else somebody else was faster
+                raise
+    run.identity  # noqa: B018  (raises if this is another run)
+    return run
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write one JSON file as a whole."""
+    write_atomic(path, (json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace ``path`` as a whole or not at all, power failures included. One writer at a time."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk should not be kept full by our half a file
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or delete its folder") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(_read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or delete its folder and run again") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged (no JSON object): restore it, or delete its folder and run again")
+    return values
+
+
+def _lines(path: Path, data: bytes) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline was cut off
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number} is damaged: restore the file, or delete its folder and run again")
+        rows.append(row)
+    return rows
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")

@@ -1,0 +1,215 @@
+"""One run in one process: ``python -m bench.worker FOLDER`` executes what the folder's ``spec.json`` says.
+
+It goes on from the last checkpoint, and may be killed at any moment: rows behind the checkpoint are cut off on the
+next start and computed again, to the same bytes. What happens is told on stdout, one JSON object a line; whatever
+else wants to print there (a plug-in, MuJoCo) is sent to stderr. Exit code 0: done; 1: failed, ``failed.json`` says
+why; 2: this folder cannot be run; 3: another process runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import provenance, store
+from bench.recorder import FolderRecorder, Kept, encode
+from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    from prefrl_core.spec import RunSpec
+
+# More threads would change the order of sums, and with it the numbers; a run uses one core.
+_LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
+ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
+DONE, FAILED, REFUSED, HELD = 0, 1, 2, 3
+_KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_told = 1  # the descriptor that `tell` writes to; after _prepare_process one that nobody else knows
+
+
+class OtherSoftware(UserError):
+    """The run is sound, but its numbers are those of other versions."""
+
+
+def execute(folder: Path, spec: RunSpec) -> None:
+    """Do the run, or what is left of it.
+
+    Raises:
+        UserError: as the learner or a part of the run does.
+    """
+    from prefrl_core.learner import learn
+
+    state, kept = resume(folder)
+    record_provenance(folder, resumed=state is not None)
+    recorder = FolderRecorder(folder, kept, tell)
+    learn(spec, recorder, state)
+    recorder.finish(spec.total_steps)
+
+
+def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
+    """The last checkpoint's state and our part of it; without a sound one the run starts over."""
+    from prefrl_core import checkpoint
+
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return None, Kept()
+    try:
+        state = checkpoint.load(path)
+        return state, Kept.taken_from(state, folder)
+    except UserError as error:
+        tell("warning", message=f"run {folder.name} starts over: {error}")
+        path.unlink()
+        return None, Kept()
+
+
+def record_provenance(folder: Path, resumed: bool) -> None:
+    """Write where the run begins, or add where it went on."""
+    path, now = folder / "provenance.json", provenance.collect()
+    if resumed and path.exists():
+        first = store.Run(folder).provenance
+        now = {**first, "resumed": [*first.get("resumed", []), now]}
+    store.write_json(path, now)
+
+
+def own_spec(run: store.Run) -> RunSpec:
+    """The folder's spec, if this version of the software gives it the same key.
+
+    Raises:
+        OtherSoftware: it does not.
+        UserError: the spec cannot be run.
+    """
+    from bench.suite import versions_of
+    from prefrl_core.spec import RunSpec
+
+    spec = RunSpec.of(run.spec)
+    here = versions_of(spec.task)
+    if store.key_of(spec.canonical(), here) != run.key:
+        theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
+        raise OtherSoftware(
+            f"{run.folder} belongs to other software ({theirs or 'other defaults'}, here {here}): run it with that"
+        )
+    return spec
+
+
+def hold(folder: Path) -> int | None:
+    """Take the folder for this process until it ends; None if another has it. The descriptor must stay open."""
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    for _ in range(5):  # a runner that asks for the holder has the lock for a moment
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+            continue
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        return lock
+    os.close(lock)
+    return None
+
+
+def holder(folder: Path) -> str | None:
+    """Who runs the folder now; None if nobody does."""
+    path = folder / ".lock"
+    if not path.exists():
+        return None
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().decode(errors="replace") or "another process"
+    return None
+
+
+def tell(event: str, **values: Any) -> None:
+    """One line for the parent. Nobody to read it means that the parent is gone: the run ends where it is."""
+    try:
+        os.write(_told, encode({"event": event, **values}))
+    except BrokenPipeError:
+        raise SystemExit(DONE) from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.worker", description="Execute the run in FOLDER.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--parent", type=int, help="process id of a parent to die with")
+    options = parser.parse_args(arguments)
+    _prepare_process(options.parent)
+    run = store.Run(options.folder.resolve())
+    try:
+        run.identity  # noqa: B018  (raises if this folder is not what it says)
+        if hold(run.folder) is None:
+            who = holder(run.folder) or "another process"
+            tell("held", by=who)
+            print(f"bench.worker: {run.folder} is being run by {who}: wait for it", file=sys.stderr)
+            return HELD
+    except (UserError, OSError) as error:
+        return _fail(run.folder, error, REFUSED)
+    if run.done:
+        tell("done")
+        return DONE
+    return _attempt(run)
+
+
+def _attempt(run: store.Run) -> int:
+    try:
+        for left in (run.folder / "failed.json", run.folder / "traceback.txt", *run.folder.glob("*.tmp")):
+            left.unlink(missing_ok=True)
+        execute(run.folder, own_spec(run))
+    except OtherSoftware as error:  # not this run's failure: leave no trace in its folder
+        return _fail(run.folder, error, REFUSED)
+    except Exception as error:
+        code = _fail(run.folder, error, FAILED)
+        _leave(run.folder, error)
+        return code
+    tell("done")
+    return DONE
+
+
+def _fail(folder: Path, error: Exception, code: int) -> int:
+    line = one_line(folder, error)
+    tell("failed", error=line)
+    print(f"bench.worker: {line}", file=sys.stderr)
+    return code
+
+
+def _leave(folder: Path, error: Exception) -> None:
+    """``failed.json`` and the traceback, as far as the disk takes them."""
+    try:
+        store.write_json(folder / "failed.json", {"error": one_line(folder, error)})
+        store.write_atomic(folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
+    except OSError as second:
+        print(f"bench.worker: {one_line(folder, second)}", file=sys.stderr)
+
+
+def one_line(folder: Path, error: Exception) -> str:
+    """What went wrong, in the words meant for people where there are some."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left for {folder}: free some, then run the same command again"
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _prepare_process(parent: int | None) -> None:
+    global _told
+    os.environ.update(ONE_THREAD)  # for a worker started by hand: NumPy is not imported yet
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # to stop at once is always safe
+    _told = os.dup(1)
+    os.dup2(2, 1)
+    if parent is not None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before we could ask to be told
+            raise SystemExit(DONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What was asked and answered: segments, comparisons, labelers, query strategies, the label schedule."""

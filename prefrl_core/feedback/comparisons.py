@@ -1,0 +1,91 @@
+"""Everything that was asked: the two segments themselves, the answer, and who may learn from it.
+
+The bootstrap is fixed at the moment of asking: each member draws once how often it will see a label, from Poisson(1),
+the limit of |D| draws with replacement from |D| labels (Oza and Russell 2001). A fresh bootstrap at each fit would show
+every member every label in the end, and their disagreement would fade. On average 1/e of the labels are left out of
+a member's bootstrap; they are its validation data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core.feedback.segments import Segments
+
+_ARRAYS = ("features", "true_returns", "mu", "step_asked", "multiplicity")
+
+
+class Comparisons:
+    """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but teaches nothing."""
+
+    def __init__(self, budget: int, length: int, width: int, members: int) -> None:
+        self.count = 0
+        self._features = np.empty((budget, 2, length, width), np.float32)
+        self._true_returns = np.empty((budget, 2))
+        self._mu = np.empty(budget)
+        self._step_asked = np.empty(budget, np.int64)
+        self._multiplicity = np.empty((budget, members), np.int64)
+
+    features = property(lambda self: self._features[: self.count], doc="``(asked, 2, steps, width)``, left then right.")
+    true_returns = property(lambda self: self._true_returns[: self.count], doc="``(asked, 2)``, undiscounted sums.")
+    mu = property(lambda self: self._mu[: self.count], doc="``(asked,)``: 1 left, 0 right, 0.5 tie, NaN skipped.")
+    step_asked = property(lambda self: self._step_asked[: self.count], doc="``(asked,)`` in environment steps.")
+    multiplicity = property(lambda self: self._multiplicity[: self.count], doc="``(asked, members)``.")
+
+    def add(
+        self,
+        pool: Segments,
+        pairs: NDArray[np.int64],
+        mu: NDArray[np.float64],
+        step: int,
+        random: np.random.Generator,
+    ) -> None:
+        """Record answers ``mu`` to the pairs ``(asked, 2)`` of indices into ``pool``; the segments are copied.
+
+        Raises:
+            ValueError: more answers than the budget, or an answer that is not in [0, 1] or NaN.
+        """
+        span = slice(self.count, self.count + len(pairs))
+        if span.stop > len(self._mu):
+            raise ValueError(f"{span.stop} labels exceed the budget of {len(self._mu)}")
+        if not np.all(np.isnan(mu) | ((mu >= 0) & (mu <= 1))):
+            raise ValueError("an answer is 1 (left), 0 (right), between for a tie, or NaN for none")
+        self._features[span] = pool.features[pairs]
+        self._true_returns[span] = pool.true_rewards.sum(1)[pairs]
+        self._mu[span], self._step_asked[span] = mu, step
+        self._multiplicity[span] = random.poisson(1.0, (len(pairs), self._multiplicity.shape[1]))
+        self.count = span.stop
+
+    def bag(self, member: int) -> NDArray[np.int64]:
+        """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them; all
+        answered questions while the bootstrap is empty."""
+        answered = ~np.isnan(self.mu)
+        indices = np.repeat(np.arange(self.count), self.multiplicity[:, member] * answered)
+        return indices if len(indices) else np.flatnonzero(answered)
+
+    def left_out(self, member: int) -> NDArray[np.int64]:
+        """Indices of the answered questions outside a member's bootstrap."""
+        return np.flatnonzero((self.multiplicity[:, member] == 0) & ~np.isnan(self.mu))
+
+    def rows(self, most: int) -> NDArray[np.float32]:
+        """About ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them."""
+        flat = self.features.reshape(-1, self.features.shape[-1])
+        return flat[:: max(1, len(flat) // most)]
+
+    def account(self) -> dict[str, int]:
+        """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""
+        skipped, ties = int(np.isnan(self.mu).sum()), int((self.mu == 0.5).sum())
+        return {"labels": self.count, "answered": self.count - skipped, "ties": ties, "skipped": skipped}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that was recorded, as copies."""
+        return {name: getattr(self, name).copy() for name in _ARRAYS}
+
+    def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """The reverse of ``arrays``."""
+        self.count = len(arrays["mu"])
+        for name in _ARRAYS:
+            getattr(self, name)[:] = arrays[name]

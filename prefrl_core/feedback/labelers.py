@@ -1,0 +1,132 @@
+"""Who answers: synthetic labelers that know the true reward (B-Pref's teachers, Lee et al. 2021, section 4.1).
+
+An answer is 1 (the left segment is better), 0 (the right), 0.5 (equally good) or NaN (cannot tell: skipped).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core.errors import UserError
+from prefrl_core.registry import register
+from prefrl_core.reward.likelihood import preference
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a synthetic labeler is shown."""
+
+    left: NDArray[np.float64]  # (questions, steps): true rewards
+    right: NDArray[np.float64]
+    level: float  # true reward a step, averaged over the last ten episodes; scales the adaptive thresholds
+    first_session: bool  # no question was asked before this session
+
+
+class Labeler(Protocol):
+    """Answers questions."""
+
+    def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
+        """An answer ``(questions,)`` to each."""
+
+
+@register("labeler", "bpref")
+@dataclass(frozen=True)
+class Teacher:
+    """All of B-Pref's imperfections, freely combined, in the order of its code: skip, equal, stochastic or myopic
+    choice, mistake; equal overrides a mistake.
+
+    Thresholds adapt to the policy: ``d = epsilon * level * steps``, so that a pair of poor segments (both
+    returns at most ``d_skip``) is skipped and one of returns closer than ``d_equal`` is a tie. Where returns are
+    negative both thresholds are, as in the paper's formula, and neither takes effect.
+    """
+
+    rationality: float = -1.0  # beta of the Bradley-Terry choice; -1 stands for infinite: always the better one
+    discount: float = 1.0  # gamma: weight gamma^(H-1-t) of step t, so below 1 later steps count more
+    mistake: float = 0.0  # probability of the opposite answer
+    skip: float = 0.0  # epsilon of d_skip
+    equal: float = 0.0  # epsilon of d_equal
+    # The published code multiplies by epsilon once in the first session and twice in later ones, and takes a tie of
+    # returns for a preference of the left. True reproduces that; False is the paper's formula with a tie as 0.5.
+    bpref_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mistake <= 1:
+            raise UserError(f"labeler setting mistake = {self.mistake}: a probability is in [0, 1]")
+        if not 0 < self.discount <= 1:
+            raise UserError(f"labeler setting discount = {self.discount}: in (0, 1]")
+        if not (self.rationality == -1 or self.rationality > 0) or self.skip < 0 or self.equal < 0:
+            raise UserError("labeler settings: rationality is above 0 or -1, skip and equal are at least 0")
+
+    def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
+        """An answer ``(questions,)`` to each."""
+        left, right = questions.left.sum(1), questions.right.sum(1)
+        mu = self._prefer(questions, random)
+        mu = np.where(random.random(len(mu)) < self.mistake, 1 - mu, mu)
+        mu[np.abs(left - right) < self._threshold(self.equal, questions)] = 0.5
+        if self.skip:
+            mu[np.maximum(left, right) <= self._threshold(self.skip, questions)] = np.nan
+        return mu
+
+    def _prefer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
+        steps = questions.left.shape[1]
+        weights = self.discount ** np.arange(steps - 1, -1, -1.0)
+        left, right = questions.left @ weights, questions.right @ weights
+        chance = random.random(len(left))  # drawn whether needed or not, so that settings share their streams
+        if self.rationality > 0:
+            return (chance < preference(self.rationality * left, self.rationality * right)).astype(np.float64)
+        return np.where(left == right, 1.0 if self.bpref_code else 0.5, (left > right).astype(np.float64))
+
+    def _threshold(self, epsilon: float, questions: Questions) -> float:
+        if self.bpref_code and not questions.first_session:
+            epsilon **= 2
+        return epsilon * questions.level * questions.left.shape[1]
+
+
+@register("labeler", "oracle")
+@dataclass(frozen=True)
+class Oracle(Teacher):
+    """Always right."""
+
+
+@register("labeler", "stochastic")
+@dataclass(frozen=True)
+class Stochastic(Teacher):
+    """Answers by a Bradley-Terry draw on the true returns."""
+
+    rationality: float = 1.0
+
+
+@register("labeler", "mistake")
+@dataclass(frozen=True)
+class Mistake(Teacher):
+    """Wrong one time in ten."""
+
+    mistake: float = 0.1
+
+
+@register("labeler", "skip")
+@dataclass(frozen=True)
+class Skip(Teacher):
+    """Skips pairs of poor segments."""
+
+    skip: float = 0.1
+
+
+@register("labeler", "equal")
+@dataclass(frozen=True)
+class Equal(Teacher):
+    """Calls near returns equal."""
+
+    equal: float = 0.1
+
+
+@register("labeler", "myopic")
+@dataclass(frozen=True)
+class Myopic(Teacher):
+    """Looks mostly at the end of a segment."""
+
+    discount: float = 0.9

@@ -1,0 +1,265 @@
+"""The loop of Christiano et al. 2017 (section 2.2): act, predict the reward, improve the policy, ask, fit the reward.
+
+The paper runs three processes side by side. Here they take turns, so that a run is a function of its spec: each
+rollout is labelled by one reward model, and the labels that come due during it are asked at its end. The run begins
+with the untrained policy acting for at least an episode; the first share of the labels is about that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core import seeding, tasks
+from prefrl_core.errors import UserError
+from prefrl_core.feedback import queries, schedule
+from prefrl_core.feedback.comparisons import Comparisons
+from prefrl_core.feedback.labelers import Questions
+from prefrl_core.feedback.segments import Pool, Segments, draw_starts, windows
+from prefrl_core.policy.distributions import input_count
+from prefrl_core.policy.rollout import Rollout, collect
+from prefrl_core.reward.ensemble import Ensemble
+from prefrl_core.reward.fit import Fitter
+from prefrl_core.reward.likelihood import preference
+from prefrl_core.spec import RunSpec, make_part
+
+Row = dict[str, int | float | str | None]
+
+_CHECKPOINT_ITERATIONS = 32
+_POOL_SEGMENTS = 1024
+_UNTRAINED_SHARE = 0.1  # of all steps, at most, beyond the one episode
+
+
+class Recorder(Protocol):
+    """Where a run leaves what it measures."""
+
+    def row(self, row: Row) -> None:
+        """One row of metrics, once an iteration."""
+
+    def comparisons(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """All comparisons, at the end of the run."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """A checkpoint: hand it to ``learn`` to go on from here."""
+
+
+def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None) -> None:
+    """Run ``spec`` to its end, from the beginning or from a checkpoint.
+
+    Raises:
+        UserError: a part of the run failed in a way that its user can put right.
+    """
+    learner = Learner(spec)
+    try:
+        if state is not None:
+            learner.set_state(state)
+        while not learner.finished:
+            recorder.row(learner.iterate())
+            if learner.iteration % _CHECKPOINT_ITERATIONS == 0 and learner.can_be_saved:
+                recorder.save(learner.get_state())
+        recorder.comparisons(learner.comparisons.arrays())
+        if learner.can_be_saved:
+            recorder.save(learner.get_state())
+    finally:
+        learner.env.close()
+
+
+class Learner:
+    """One run: its parts, and how far it has come."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        settings = make_part("policy", spec.policy)
+        self.env: Any = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"))
+        self.policy = settings.make(self.env, spec.seed)
+        self.labeler, self.strategy = make_part("labeler", spec.labeler), make_part("query", spec.query)
+        action = self.env.single_action_space
+        self.choices = input_count(action) if isinstance(action, gym.spaces.Discrete) else 0
+        width = input_count(self.env.single_observation_space) + input_count(action)
+        self.ensemble = Ensemble(spec.reward_model, width, spec.seed)
+        self.fitter = Fitter(self.ensemble, spec.seed)
+        self.pool = Pool(_POOL_SEGMENTS, spec.segment, width)
+        self.comparisons = Comparisons(spec.labels, spec.segment, width, spec.reward_model.members)
+        self.random = {
+            name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")
+        }
+        self.step = self.iteration = 0
+        self.untrained_steps = self._untrained_steps()
+        self.running_returns = np.zeros(self.env.num_envs)
+        self.recent_returns: deque[float] = deque(maxlen=10)
+        self.recent_lengths: deque[int] = deque(maxlen=10)
+        self.running_lengths = np.zeros(self.env.num_envs, np.int64)
+        self.observations, _ = self.env.reset(seed=seeding.integer(spec.seed, "task"))
+
+    @property
+    def finished(self) -> bool:
+        """No environment can take another step within the budget."""
+        return self.spec.total_steps - self.step < self.env.num_envs
+
+    def iterate(self) -> Row:
+        """One turn of the loop; returns its row of metrics."""
+        steps = min(self.policy.rollout_steps, (self.spec.total_steps - self.step) // self.env.num_envs)
+        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps)
+        self.observations = rollout.last_observations
+        untrained = self.step < self.untrained_steps
+        self.step += steps * self.env.num_envs
+        row: Row = {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
+        row |= self._count_returns(true_rewards, rollout.done)
+        if self.spec.reward == "true":
+            row |= self._improve(rollout, true_rewards, untrained)
+        else:
+            features = rollout.features(self.choices)
+            rewards = self.ensemble.reward(features)
+            row |= self._improve(rollout, rewards, untrained)
+            row |= self._learn_reward(features, rewards, true_rewards, rollout.done)
+        self.iteration += 1
+        return row
+
+    def _improve(self, rollout: Rollout, rewards: NDArray[Any], untrained: bool) -> Row:
+        """The policy learns from the rollout, or, while it is to stay untrained, only sees it."""
+        if untrained:
+            self.policy.observe(rollout)
+            return {}
+        before = self.step - rewards.size
+        progress = (before - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
+        return {**self.policy.improve(rollout, rewards, progress)}
+
+    def _learn_reward(
+        self, features: NDArray[np.float32], rewards: NDArray[Any], true_rewards: NDArray[Any], done: NDArray[np.bool_]
+    ) -> Row:
+        """Harvest segments, ask what is due, fit the reward; the predictions of this rollout are already made."""
+        starts = draw_starts(done, self.spec.segment, self.random["segments"])
+        segments = Segments(*(windows(values, starts, self.spec.segment) for values in (features, true_rewards)))
+        row: Row = {"predicted_return": float(rewards.mean())}
+        row |= agreement(windows(rewards, starts, self.spec.segment).sum(1), segments.true_rewards.sum(1))
+        self.pool.add(segments)
+        self.ensemble.observe(features)
+        if self.step >= self.untrained_steps:
+            first = self.comparisons.count == 0
+            self._ask(self._due() - self.comparisons.count)
+            row |= self._fit(features, first)
+        return row | self.comparisons.account()
+
+    def _ask(self, count: int) -> None:
+        """Put the ``count`` most useful of many candidate pairs to the labeler."""
+        pool, random = self.pool.segments, self.random["queries"]
+        first = self.comparisons.count == 0
+        # An untrained ensemble's disagreement says nothing: the first questions are drawn uniformly.
+        strategy = queries.Uniform() if first else self.strategy
+        pairs = queries.draw_pairs(len(pool), count * strategy.factor, random)
+        if count <= 0 or not len(pairs):
+            return
+        sums = (
+            self.ensemble.segment_sums(pool.features) if strategy.factor > 1 else np.zeros((1, len(pool)), np.float32)
+        )
+        candidates = queries.Candidates(pairs, preference(sums[:, pairs[:, 0]], sums[:, pairs[:, 1]]))
+        chosen = pairs[strategy.choose(candidates, min(count, len(pairs)), random)]
+        level = sum(self.recent_returns) / max(1, sum(self.recent_lengths))
+        left, right = pool.true_rewards[chosen[:, 0]], pool.true_rewards[chosen[:, 1]]
+        answers = self.labeler.answer(Questions(left, right, level, first), self.random["labeler"])
+        self.comparisons.add(pool, chosen, answers, self.step, self.random["bootstrap"])
+
+    def _fit(self, features: NDArray[np.float32], first: bool) -> Row:
+        """Fit the reward to all answers, longer the first time; without an answer only normalise it."""
+        if self.comparisons.account()["answered"] == 0:
+            self.ensemble.normalise(features.reshape(-1, features.shape[-1]))
+            return {}
+        settings = self.spec.reward_model
+        measured = self.fitter.fit(self.comparisons, settings.initial_updates if first else settings.updates)
+        return {key: value if np.isfinite(value) else None for key, value in measured.items()}
+
+    def _due(self) -> int:
+        """Labels that should be answered before the next rollout is: what the schedule asks for at its end, so that
+        the last label still teaches the last rollout."""
+        rollout = self.policy.rollout_steps * self.env.num_envs
+        return schedule.due(
+            self.spec.labels,
+            self.spec.initial_labels,
+            self.step - self.untrained_steps if self.comparisons.count else 0,
+            max(1, self.spec.total_steps - self.untrained_steps - rollout),
+            self.spec.schedule_constant,
+        )
+
+    def _untrained_steps(self) -> int:
+        """Steps of the untrained policy, in whole rollouts: an episode of each environment, and where the share of
+        total steps allows it, enough for the first questions to be about segments that hardly overlap."""
+        spec, rollout = self.spec, self.policy.rollout_steps * self.env.num_envs
+        episode = tasks.describe(spec.task).episode_steps * self.env.num_envs
+        shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
+        wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
+        return -(-wanted // rollout) * rollout
+
+    def _count_returns(self, true_rewards: NDArray[np.float64], done: NDArray[np.bool_]) -> Row:
+        """Add up the true return of each episode; reports those that ended."""
+        ended = []
+        for rewards, over in zip(true_rewards, done, strict=True):
+            self.running_returns += rewards
+            self.running_lengths += 1
+            if over.any():
+                ended += self.running_returns[over].tolist()
+                self.recent_lengths.extend(self.running_lengths[over].tolist())
+                self.running_returns[over], self.running_lengths[over] = 0, 0
+        self.recent_returns.extend(ended)
+        return {"episodes": len(ended), "true_return": float(np.mean(ended)) if ended else None}
+
+    @property
+    def can_be_saved(self) -> bool:
+        """The task can give its state. A run on one that cannot starts over when it is resumed."""
+        return hasattr(self.env, "get_state")
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "task": self.env.get_state(),
+            "policy": self.policy.get_state(),
+            "ensemble": self.ensemble.get_state(),
+            "fitter": self.fitter.get_state(),
+            "pool": self.pool.get_state(),
+            "comparisons": self.comparisons.arrays(),
+            "random": {name: seeding.state_of(random) for name, random in self.random.items()},
+            "progress": {"step": self.step, "iteration": self.iteration},
+            "observations": np.asarray(self.observations),
+            "running_returns": self.running_returns.copy(),
+            "running_lengths": self.running_lengths.copy(),
+            "recent_returns": np.array(self.recent_returns),
+            "recent_lengths": np.array(self.recent_lengths, np.int64),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``, on a learner of the same spec.
+
+        Raises:
+            UserError: the state is not that of such a run.
+        """
+        try:
+            self.env.set_state(state["task"])
+            self.policy.set_state(state["policy"])
+            self.ensemble.set_state(state["ensemble"])
+            self.fitter.set_state(state["fitter"])
+            self.pool.set_state(state["pool"])
+            self.comparisons.set_arrays(state["comparisons"])
+            for name, random in self.random.items():
+                seeding.restore(random, state["random"][name])
+            self.step, self.iteration = state["progress"]["step"], state["progress"]["iteration"]
+            self.observations = state["observations"]
+            self.running_returns, self.running_lengths = state["running_returns"], state["running_lengths"]
+            self.recent_returns.extend(state["recent_returns"].tolist())
+            self.recent_lengths.extend(state["recent_lengths"].tolist())
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"the checkpoint is not one of this run ({error!r}): delete it to start over") from error
+
+
+def agreement(predicted: NDArray[Any], true: NDArray[Any]) -> Row:
+    """How well predicted segment returns ``(segments,)`` agree with true ones: the share of all pairs with unequal true
+    returns that they put in the right order (``reward_accuracy``), and Pearson's correlation."""
+    upper = np.triu_indices(len(true), 1)
+    gaps, guesses = np.subtract.outer(true, true)[upper], np.subtract.outer(predicted, predicted)[upper]
+    told = gaps != 0
+    accuracy = float(np.mean(np.sign(guesses[told]) == np.sign(gaps[told]))) if told.any() else None
+    varied = len(true) > 1 and np.std(true) > 0 and np.std(predicted) > 0
+    correlation = float(np.corrcoef(predicted, true)[0, 1]) if varied else None
+    return {"reward_accuracy": accuracy, "reward_correlation": correlation}

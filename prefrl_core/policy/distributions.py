@@ -1,0 +1,117 @@
+"""Action distributions: drawing, log-likelihood, entropy, and the gradient of a loss with respect to their inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core.errors import UserError
+from prefrl_core.networks import Array, Parameters
+
+_HALF_LOG_2PI = np.float32(0.5 * np.log(2 * np.pi))
+
+
+class Gaussian:
+    """Independent normal actions: means from the network, one learned log standard deviation an action."""
+
+    def __init__(self, space: gym.spaces.Box, parameters: Parameters) -> None:
+        self.inputs = int(np.prod(space.shape))
+        self.low, self.high = space.low.reshape(-1), space.high.reshape(-1)
+        self.log_std, self._log_std_gradient = parameters.take(self.inputs)
+        self._z: Array = np.zeros((0, self.inputs), np.float32)
+
+    def draw(self, means: Array, random: np.random.Generator) -> Array:
+        """Actions ``(rows, act)`` for means of that shape."""
+        noise = random.standard_normal(means.shape, dtype=np.float32)
+        noise *= np.exp(self.log_std)
+        noise += means
+        return noise
+
+    def executed(self, actions: Array) -> Array:
+        """Actions clipped to the task's bounds."""
+        return np.clip(actions, self.low, self.high)
+
+    def log_prob(self, means: Array, actions: Array) -> Array:
+        """Log-density ``(rows,)`` of unclipped ``actions`` ``(rows, act)``."""
+        self._z = z = (actions - means) * np.exp(-self.log_std)
+        return np.float32(-0.5) * np.vecdot(z, z) - (self.log_std.sum() + self.inputs * _HALF_LOG_2PI)
+
+    def entropy(self) -> float:
+        """Mean entropy, in nats, of the distributions of the latest ``log_prob``."""
+        return float(self.log_std.sum() + self.inputs * (0.5 + _HALF_LOG_2PI))
+
+    def backward(self, weights: Array, entropy_weight: float) -> Array:
+        """Gradient ``(rows, act)`` with respect to the means of ``sum(weights * log_prob) + entropy_weight * entropy``,
+        at the latest ``log_prob``; adds the gradient of the log standard deviations to the parameters' own."""
+        z, column = self._z, weights[:, None]
+        self._log_std_gradient += weights @ (z * z) - weights.sum() + np.float32(entropy_weight)
+        return column * z * np.exp(-self.log_std)
+
+
+class Categorical:
+    """One of several actions, by the softmax of the network's logits."""
+
+    def __init__(self, space: gym.spaces.Discrete, parameters: Parameters) -> None:
+        self.inputs = int(space.n)
+        self._log_p: Array = np.zeros((0, self.inputs), np.float32)
+        self._actions: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def draw(self, logits: Array, random: np.random.Generator) -> NDArray[np.int64]:
+        """Actions ``(rows,)`` for logits ``(rows, choices)``, by the inverse of the cumulative distribution."""
+        cumulative = np.cumsum(np.exp(_log_softmax(logits)), axis=1)
+        chosen = (random.random((len(logits), 1)) * cumulative[:, -1:] >= cumulative).sum(1)
+        return np.minimum(chosen, self.inputs - 1)
+
+    def executed(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The actions themselves."""
+        return actions
+
+    def log_prob(self, logits: Array, actions: NDArray[np.int64]) -> Array:
+        """Log-probability ``(rows,)`` of ``actions`` ``(rows,)``."""
+        self._log_p, self._actions = _log_softmax(logits), actions
+        return self._log_p[np.arange(len(actions)), actions]
+
+    def entropy(self) -> float:
+        """Mean entropy, in nats, of the distributions of the latest ``log_prob``."""
+        return float(-(np.exp(self._log_p) * self._log_p).sum(1).mean())
+
+    def backward(self, weights: Array, entropy_weight: float) -> Array:
+        """Gradient ``(rows, choices)`` with respect to the logits of
+        ``sum(weights * log_prob) + entropy_weight * entropy``, at the latest ``log_prob``."""
+        p, rows = np.exp(self._log_p), len(weights)
+        gradient = -weights[:, None] * p
+        gradient[np.arange(rows), self._actions] += weights
+        entropies = -(p * self._log_p).sum(1, keepdims=True)
+        gradient -= np.float32(entropy_weight / rows) * p * (self._log_p + entropies)
+        return gradient
+
+
+def input_count(space: gym.Space[Any]) -> int:
+    """Numbers that describe one distribution over ``space``: a network's outputs."""
+    return int(space.n) if isinstance(space, gym.spaces.Discrete) else int(np.prod(space.shape or ()))
+
+
+def parameter_count(space: gym.Space[Any]) -> int:
+    """Parameters of the distribution itself, beside the network's."""
+    return 0 if isinstance(space, gym.spaces.Discrete) else input_count(space)
+
+
+def distribution(space: gym.Space[Any], parameters: Parameters) -> Gaussian | Categorical:
+    """The distribution that fits an action space.
+
+    Raises:
+        UserError: neither a flat box nor a discrete space.
+    """
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        return Gaussian(space, parameters)
+    if isinstance(space, gym.spaces.Discrete) and space.start == 0:
+        return Categorical(space, parameters)
+    raise UserError(f"action space {space}: only flat boxes and discrete actions from 0 are known")
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

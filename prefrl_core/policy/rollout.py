@@ -1,0 +1,116 @@
+"""Acting: what the policy did and what the task answered, as arrays over (steps, environments)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core.errors import UserError
+
+
+class Policy(Protocol):
+    """How to act, and how to act better. A policy optimiser is one file that offers this."""
+
+    rollout_steps: int  # steps an environment takes between two improvements
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Draw an action for each raw observation ``(envs, obs)``."""
+
+    def executed(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """What the task is given for drawn actions (continuous ones clipped to their bounds)."""
+
+    def observe(self, rollout: Rollout) -> None:
+        """Take in a rollout's observations without learning from it."""
+
+    def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
+        """Learn from a rollout under ``rewards`` ``(steps, envs)``; ``progress`` in [0, 1] is the share of the run."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that a later ``act`` or ``improve`` depends on."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """``steps`` consecutive steps of ``envs`` environments. Observations are raw: who needs them normalised does so.
+    The true reward is not in here, so that nothing which is given a rollout can learn from it."""
+
+    observations: NDArray[np.float32]  # (steps, envs, obs), those acted on
+    drawn_actions: NDArray[Any]  # (steps, envs, act) float32, or (steps, envs) int64 if discrete
+    actions: NDArray[Any]  # the same as the task executed them
+    terminated: NDArray[np.bool_]  # (steps, envs)
+    truncated: NDArray[np.bool_]  # (steps, envs)
+    last_observations: NDArray[np.float32]  # (envs, obs), after the last step
+    ends: NDArray[np.int64]  # (ended, 2): step and environment of each episode's end
+    final_observations: NDArray[np.float32]  # (ended, obs), the last observation of those episodes
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """``(steps, envs)``: the episode ended at this step."""
+        return self.terminated | self.truncated
+
+    def features(self, discrete_actions: int = 0) -> NDArray[np.float32]:
+        """What a reward model sees, ``(steps, envs, obs + act)``: observation and executed action, a discrete one
+        of ``discrete_actions`` choices as a unit vector."""
+        actions = np.eye(discrete_actions, dtype=np.float32)[self.actions] if discrete_actions else self.actions
+        return np.concatenate([self.observations, actions], axis=-1, dtype=np.float32)
+
+    def next_values(self, values: NDArray[Any], last: NDArray[Any], final: NDArray[Any]) -> NDArray[Any]:
+        """Value of what followed each step: ``values`` one step on, ``last`` at the rollout's end, ``final`` at an
+        episode's end. Shapes ``(steps, envs)``, ``(envs,)``, ``(ended,)`` -> ``(steps, envs)``."""
+        following = np.concatenate([values[1:], last[None]])
+        following[self.ends[:, 0], self.ends[:, 1]] = final
+        return following
+
+
+def collect(
+    env: gym.vector.VectorEnv, policy: Policy, observations: NDArray[Any], steps: int
+) -> tuple[Rollout, NDArray[np.float64]]:
+    """Act for ``steps`` steps from ``observations`` ``(envs, obs)``, the present ones of ``env``.
+
+    Returns:
+        The rollout, and beside it the true rewards ``(steps, envs)``, which are for the log, the synthetic
+        labelers and the control.
+
+    Raises:
+        UserError: the task returned a reward or an observation that is not finite.
+    """
+    space, count = env.single_action_space, env.num_envs
+    discrete = isinstance(space, gym.spaces.Discrete)
+    action_shape = space.shape or ()
+    seen = np.empty((steps, count, observations.shape[1]), np.float32)
+    drawn: NDArray[Any] = np.empty((steps, count, *action_shape), np.int64 if discrete else np.float32)
+    actions = np.empty_like(drawn)
+    rewards = np.empty((steps, count))
+    terminated, truncated = np.zeros((2, steps, count), np.bool_)
+    ends, final = [], []
+    for step in range(steps):
+        seen[step] = observations
+        drawn[step] = policy.act(seen[step])
+        actions[step] = policy.executed(drawn[step])
+        observations, rewards[step], terminated[step], truncated[step], infos = env.step(actions[step])
+        if "final_obs" in infos:
+            for index in np.flatnonzero(infos["_final_obs"]):
+                ends.append((step, index))
+                final.append(infos["final_obs"][index])
+    for what, values in (("reward", rewards), ("observation", seen)):
+        if not np.isfinite(values).all():
+            step, index = np.argwhere(~np.isfinite(values))[0, :2]
+            raise UserError(f"the task gave {what} {values[step, index]} in environment {index}: its code is at fault")
+    rollout = Rollout(
+        observations=seen,
+        drawn_actions=drawn,
+        actions=actions,
+        terminated=terminated,
+        truncated=truncated,
+        last_observations=np.asarray(observations, np.float32),
+        ends=np.array(ends, np.int64).reshape(-1, 2),
+        final_observations=np.array(final, np.float32).reshape(-1, seen.shape[2]),
+    )
+    return rollout, rewards

@@ -1,0 +1,1 @@
+"""What is wanted: an ensemble of reward predictors fitted to comparisons."""

@@ -1,0 +1,38 @@
+"""The probability that one segment is preferred to another (Christiano et al. 2017, equation 1, and section 2.2.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+def preference(left: Floats, right: Floats) -> Floats:
+    """Probability that the left segment is preferred: Bradley-Terry on the undiscounted sums of predicted reward."""
+    difference = left - right
+    small = np.exp(-np.abs(difference))
+    return np.where(difference >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float) -> tuple[Floats, Floats]:
+    """Loss of each comparison and its derivative with respect to the left sum (that of the right sum is its negative).
+
+    The labeler is taken to answer uniformly at random with probability ``uniform_answer``, so that the modelled
+    probability is ``(1 - e) P + e / 2``, which bounds the loss of a wrong label.
+
+    Args:
+        left, right: sums of predicted reward, one a comparison.
+        mu: share of preference that lies on the left: 1, 0, or 0.5 for a tie.
+        uniform_answer: e, in [0, 1).
+    """
+    p = preference(left, right)
+    answered = (1 - uniform_answer) * p + uniform_answer / 2
+    floor = np.finfo(answered.dtype).tiny
+    answered, other = np.maximum(answered, floor), np.maximum(1 - answered, floor)
+    loss = -(mu * np.log(answered) + (1 - mu) * np.log(other))
+    if uniform_answer == 0:
+        return loss, p - mu  # the quotient below, cancelled: exact where p has saturated
+    return loss, -(mu / answered - (1 - mu) / other) * (1 - uniform_answer) * p * (1 - p)

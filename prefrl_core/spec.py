@@ -1,0 +1,182 @@
+"""What one run is: a frozen, validated description whose canonical form names the run.
+
+Everything that can change a run's numbers is a field here, and nothing else is. ``RunSpec.of`` reads a plain
+mapping (as a suite file gives it), fills in each part's defaults and refuses unknown keys, so two
+spellings of one run have one canonical form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from prefrl_core import registry
+from prefrl_core.errors import UserError, unknown
+
+T = TypeVar("T")
+
+# Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
+METHOD_VERSION = 1
+
+_DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """The reward ensemble and its fitting (Christiano et al. 2017, sections 2.2.3 and A.1)."""
+
+    members: int = 3  # predictors in the ensemble
+    hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
+    learning_rate: float = 1e-3  # Adam
+    batch_pairs: int = 32  # comparisons a member sees in one gradient step
+    initial_updates: int = 200  # gradient steps after the labels of the untrained policy
+    updates: int = 6  # gradient steps after each later rollout, however many labels there are
+    uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
+    l2: float = 1e-4  # initial weight of the squared weights; 0 turns regularisation off
+    l2_rate: float = 0.01  # relative change of that weight in one gradient step
+    output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run. ``total_steps`` counts every environment step, those of the untrained policy included;
+    ``labels`` counts every question put to the labeler, skipped ones and ties included."""
+
+    task: str  # with its version, as in "mujoco/hopper@1"
+    seed: int = 0
+    total_steps: int = 1_000_000
+    reward: Literal["learned", "true"] = "learned"  # "true" is the control: no labels, the task's own reward
+    labels: int = 0
+    policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})
+    labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["labeler"]})
+    query: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["query"]})
+    reward_model: RewardSettings = RewardSettings()
+    segment: int = 0  # steps of a clip; 0 takes the task's own
+    initial_labels: float = 0.25  # share of the labels asked about the untrained policy
+    schedule_constant: float = 0.1  # C / horizon of the label rate C / (T + C)
+    variable_length: bool = False  # allow episodes whose end tells the agent what is wanted
+    plugins: tuple[str, ...] = ()  # modules that register the parts named above
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunSpec:
+        """A validated, completed spec from plain values.
+
+        Raises:
+            UserError: an unknown key or name, or a value out of range.
+        """
+        values = dict(values)
+        registry.load_plugins(values.get("plugins", ()))
+        check_keys("run setting", values, cls)
+        if "task" not in values:
+            raise UserError("a run needs a task: set task = 'mujoco/half_cheetah@1', for example")
+        from prefrl_core import tasks
+
+        task = tasks.describe(values["task"])
+        values["task"] = task.id
+        for kind in _DEFAULTS:
+            values[kind] = _part(kind, values.get(kind, _DEFAULTS[kind]), task)
+        if isinstance(model := values.get("reward_model", {}), Mapping):
+            values["reward_model"] = build(RewardSettings, model, "reward_model setting")
+        values["segment"] = values.get("segment", 0) or task.segment_steps
+        spec = build(cls, values, "run setting")
+        spec._check(task)
+        return spec
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain values in a fixed order: the same run always gives the same JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), sort_keys=True))
+        return plain
+
+    def _check(self, task: Any) -> None:
+        model = self.reward_model
+        _require(self.seed >= 0, f"seed = {self.seed}: seeds are 0 or more")
+        _require(self.total_steps > 0, f"total_steps = {self.total_steps}: a run needs at least one step")
+        _require(self.reward in ("learned", "true"), f"reward = {self.reward!r}: choose 'learned' or 'true'")
+        _require(self.labels >= 0, f"labels = {self.labels}: a budget is 0 or more")
+        _require(
+            self.reward == "learned" or self.labels == 0,
+            f"labels = {self.labels} with reward = 'true': the control asks nothing; set labels = 0",
+        )
+        _require(
+            2 * self.labels * self.segment <= self.total_steps,
+            f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
+            f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
+        )
+        _require(
+            1 <= self.segment <= task.episode_steps,
+            f"segment = {self.segment}: an episode of {task.id} has {task.episode_steps} steps",
+        )
+        _require(0 < self.initial_labels <= 1, f"initial_labels = {self.initial_labels}: a share above 0, at most 1")
+        _require(self.schedule_constant > 0, f"schedule_constant = {self.schedule_constant}: must be above 0")
+        _require(model.members >= 1, f"reward_model.members = {model.members}: at least 1")
+        _require(0 <= model.uniform_answer < 1, f"reward_model.uniform_answer = {model.uniform_answer}: in [0, 1)")
+        _require(
+            self.reward == "true" or task.fixed_length or self.variable_length,
+            f"task {task.id} ends episodes early, which tells the agent what is wanted whatever the labels say: "
+            "choose its fixed-length form, or set variable_length = true",
+        )
+
+
+def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """An instance of a settings dataclass; each value is checked against its field's default or annotation.
+
+    Raises:
+        UserError: an unknown key, or a value of the wrong type.
+    """
+    check_keys(what, values, cls)
+    made = {}
+    for entry in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if entry.name in values:
+            made[entry.name] = _typed(values[entry.name], str(entry.type), f"{what} {entry.name!r}")
+    try:
+        return cls(**made)
+    except TypeError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def check_keys(what: str, values: Mapping[str, Any], cls: Any) -> None:
+    """Raise UserError for the first key of ``values`` that is no field of the dataclass ``cls``."""
+    known = [entry.name for entry in dataclasses.fields(cls)]
+    for key in values:
+        if key not in known:
+            raise unknown(what, key, known)
+
+
+def make_part(kind: registry.Kind, settings: Mapping[str, Any]) -> Any:
+    """The registered part that ``settings["name"]`` names, built from the other settings."""
+    rest = {key: value for key, value in settings.items() if key != "name"}
+    return build(registry.find(kind, settings["name"]), rest, f"setting of {kind} {settings['name']!r}:")
+
+
+def _part(kind: registry.Kind, value: Any, task: Any) -> dict[str, Any]:
+    """Name and every setting of a part, its defaults (and for policies the task's own) filled in."""
+    settings = {"name": value} if isinstance(value, str) else dict(value)
+    if "name" not in settings:
+        raise UserError(f"{kind} needs a name: one of {', '.join(registry.names(kind))}")
+    part = registry.find(kind, settings["name"])
+    if kind == "policy" and hasattr(part, "settings_for"):
+        settings = {**part.settings_for(task), **settings}
+    made = make_part(kind, settings)
+    return {"name": settings["name"], **dataclasses.asdict(made)}
+
+
+def _typed(value: Any, annotation: str, what: str) -> Any:
+    """``value`` as the annotated type where it fits; ints pass for floats, lists for tuples."""
+    wanted = annotation.split("[")[0]
+    if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted == "tuple" and isinstance(value, (list, tuple)):
+        return tuple(value)
+    expected = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "Mapping": Mapping}
+    fits = isinstance(value, expected.get(wanted, object)) and not (wanted == "int" and isinstance(value, bool))
+    if not fits:
+        raise UserError(f"{what} = {value!r}: expected {annotation}")
+    return value
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)

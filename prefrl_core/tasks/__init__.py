@@ -1,0 +1,152 @@
+"""Tasks by id: what they are (``describe``), and batches of them that can be stepped (``make``).
+
+Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
+``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users register; without
+``@version`` an id means the present version. Describing a MuJoCo task imports neither MuJoCo nor Gymnasium.
+
+A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
+
+    @register("task", "my/task")
+    class MyTask:
+        info = TaskInfo("my/task@1", episode_steps=200, segment_steps=25, fixed_length=True)
+        packages = ("my-simulator",)  # optional: distributions whose versions its numbers depend on
+
+        def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv: ...
+
+Its environment follows docs/architecture.md: it resets in the step that ends an episode, returns arrays that later
+steps leave alone, and may offer ``get_state`` and ``set_state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+
+from prefrl_core import registry
+from prefrl_core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+__all__ = ["Task", "TaskInfo", "describe", "make", "names", "versions"]
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a run needs to know of a task before it is made."""
+
+    id: str  # with its version
+    episode_steps: int  # time limit in environment steps
+    segment_steps: int  # environment steps of a clip that is compared
+    fixed_length: bool  # every episode lasts until its time limit
+
+
+class Task(Protocol):
+    """What a registered part gives; ``packages`` (names of distributions) is optional."""
+
+    @property
+    def info(self) -> TaskInfo: ...
+
+    def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]: ...
+
+
+def describe(id: str) -> TaskInfo:
+    """The task of that id; the answer's id has its version.
+
+    Raises:
+        UserError: there is no such task, or not in that version.
+    """
+    return _find(id).info
+
+
+def make(id: str, num_envs: int, seed: int, threads: int = 1) -> VectorEnv[Any, Any, Any]:
+    """``num_envs`` environments of a task as one batch that resets in the same step; environment i has ``seed + i``.
+
+    Raises:
+        UserError: there is no such task, a package that it needs is missing, or a number is out of range.
+    """
+    for name, count in (("num_envs", num_envs), ("threads", threads)):
+        if count < 1:
+            raise UserError(f"{name} = {count}: a task needs at least 1")
+    if seed < 0:
+        raise UserError(f"seed = {seed}: seeds are 0 or more")
+    task = _find(id)
+    try:
+        return task.make(num_envs, seed, threads)
+    except ModuleNotFoundError as error:
+        raise UserError(f"task {task.info.id} needs the package {error.name!r}: pip install {error.name}") from error
+
+
+def names() -> list[str]:
+    """Ids of all tasks that have a name of their own: ours, registered ones and those of entry points."""
+    return sorted(describe(name).id for name in registry.names("task"))
+
+
+def versions(id: str) -> dict[str, str]:
+    """Installed versions of the packages that a task's numbers depend on, as ``{"mujoco": "4.0.0", ...}``.
+
+    Raises:
+        UserError: there is no such task, or one of its packages is not installed.
+    """
+    return {package: _installed(package, id) for package in getattr(_find(id), "packages", ())}
+
+
+def _installed(package: str, id: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError as error:
+        raise UserError(f"task {id} needs the package {package!r}: pip install {package}") from error
+
+
+def _find(id: str) -> Task:
+    if not isinstance(id, str):
+        raise UserError(f"task = {id!r}: a task is named by text, as in 'mujoco/half_cheetah@1'")
+    name, _, wanted = id.partition("@")
+    task: Task
+    if name.startswith("gymnasium/"):
+        from prefrl_core.tasks.gymnasium import GymnasiumTask
+
+        task = GymnasiumTask(name)
+    elif name in registry.names("task"):
+        task = registry.find("task", name)()
+    else:
+        raise unknown("task", id, names())
+    present = task.info.id.partition("@")[2]
+    if "@" in id and wanted != present:
+        raise UserError(f"task {name!r} has no version {wanted!r}: the present one is {task.info.id!r}")
+    return task
+
+
+class _MujocoTask:
+    """One of our MuJoCo tasks, in the paper's form (``mujoco``) or in Gymnasium's (``mujoco-v5``)."""
+
+    packages = ("mujoco", "gymnasium")
+
+    def __init__(self, form: str, name: str) -> None:
+        from prefrl_core.tasks.mujoco_tasks import TASKS
+
+        self._form, self._name, self._task = form, name, TASKS[name]
+        fixed = form == "mujoco" or not self._task.ends
+        self.info = TaskInfo(f"{form}/{name}@1", self._task.episode_steps, self._task.segment_steps, fixed)
+
+    def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
+        from prefrl_core.tasks import mujoco, protocol
+
+        score = self._task.score if self._form == "mujoco-v5" else protocol.score(self._name)
+        return mujoco.MujocoVectorEnv(self.info.id, self._task, score, num_envs, seed, threads)
+
+
+def _register_mujoco() -> None:
+    from prefrl_core.tasks.mujoco_tasks import TASKS
+
+    def part(form: str, name: str) -> Callable[[], _MujocoTask]:
+        return lambda: _MujocoTask(form, name)
+
+    for form in ("mujoco", "mujoco-v5"):
+        for name in TASKS:
+            registry.register("task", f"{form}/{name}")(part(form, name))
+
+
+_register_mujoco()

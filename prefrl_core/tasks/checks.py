@@ -1,0 +1,29 @@
+"""What every environment of ours refuses in the same words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core.errors import UserError
+
+
+def require_finite(task: str, steps: NDArray[np.int64], **arrays: NDArray[Any]) -> None:
+    """Raise UserError for the first environment with a value that is NaN or infinite.
+
+    Args:
+        steps: ``(num_envs,)`` of the episodes under way, for the message.
+        arrays: by name ("action", "state", "reward"), one row per environment.
+    """
+    # One sum tells in nearly every case; it may overflow where all values are finite, so it accuses nobody.
+    if math.isfinite(sum([float(np.add.reduce(array, axis=None)) for array in arrays.values()])):
+        return
+    for what, array in arrays.items():
+        for i in np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).tolist():
+            raise UserError(
+                f"task {task}: {what} of environment {i} is not finite at step {steps[i]} of its episode: "
+                "the policy or the simulation has diverged, try a smaller learning rate"
+            )

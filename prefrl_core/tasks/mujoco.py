@@ -1,0 +1,164 @@
+"""A batch of MuJoCo environments as one ``gymnasium.vector.VectorEnv``.
+
+Faster than one Python environment per simulation because observations, rewards and ends are computed for the whole
+batch, and equal to Gymnasium's v5 environments bit for bit in the ``mujoco-v5/`` form: environment ``i`` is seeded with
+``seed + i``, actions are not clipped. Left out: rendering, and the terms that Gymnasium reports in ``info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from prefrl_core.errors import UserError
+from prefrl_core.tasks.checks import require_finite
+from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Score
+from prefrl_core.tasks.simulation import Simulation
+
+
+class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
+    """``num_envs`` environments of one task that reset in the step that ends an episode.
+
+    Args:
+        task: id, for messages and saved states.
+        definition: the task as Gymnasium has it.
+        score: rewards and ends that take the place of the definition's own.
+        threads: simulations are stepped by so many threads; results are the same for any number.
+    """
+
+    def __init__(
+        self, task: str, definition: Definition, score: Score, num_envs: int, seed: int, threads: int = 1
+    ) -> None:
+        self.task, self.num_envs, self._definition, self._score = task, num_envs, definition, score
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self._simulation = Simulation(definition, num_envs, threads)
+        self._rngs = [np_random(seed + i)[0] for i in range(num_envs)]
+        self._elapsed = np.zeros(num_envs, np.int64)  # steps of the episodes under way
+        self._frame = self._simulation.gather()
+        self._started = False
+        self._make_spaces()
+
+    def _make_spaces(self) -> None:
+        low, high = self._simulation.model.actuator_ctrlrange.astype(np.float32).T
+        size = self._definition.observe(self._frame).shape[1]
+        self.single_action_space = Box(low, high, dtype=np.float32)
+        self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float64)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Start an episode everywhere: observations ``(num_envs, obs)`` and an empty dictionary.
+
+        Args:
+            seed: environment ``i`` gets ``seed + i``, or the ``i``-th of a list; None goes on with its generator.
+
+        Raises:
+            ValueError: options, or a list of seeds of another length.
+        """
+        if options:
+            raise ValueError(f"{self.task} has no options at reset, got {sorted(options)}")
+        if isinstance(seed, (int, np.integer)):
+            seed = [int(seed) + i for i in range(self.num_envs)]
+        for i, own in zip(range(self.num_envs), seed or [None] * self.num_envs, strict=True):
+            if own is not None:
+                self._rngs[i] = np_random(own)[0]
+            self._begin(i)
+        self._started = True
+        return self._definition.observe(self._frame), {}
+
+    def _begin(self, i: int) -> None:
+        """Start an episode in environment ``i``."""
+        qpos, qvel = self._definition.start(self._rngs[i], self._simulation.qpos0)
+        self._frame.rows[i] = self._simulation.start(i, qpos, qvel)
+        self._elapsed[i] = 0
+
+    def step(self, actions: NDArray[Any]) -> tuple[Floats, Floats, Bools, Bools, dict[str, Any]]:
+        """One step of every environment.
+
+        Args:
+            actions: ``(num_envs, nu)``; their precision is that of the control cost, as in Gymnasium.
+
+        Returns:
+            Observations ``(num_envs, obs)``, rewards, terminated and truncated ``(num_envs,)``, and infos: empty, or
+            ``final_obs`` (zero where no episode ended) and ``_final_obs`` as in docs/architecture.md.
+
+        Raises:
+            UserError: an action, a state or a reward is not finite.
+            ValueError: actions of another shape, or no reset so far.
+        """
+        actions = self._checked(actions)
+        before, after = self._frame, self._simulation.step(actions)
+        rewards, terminated = self._score(before, after, actions, self._simulation.dt)
+        self._elapsed += 1
+        require_finite(self.task, self._elapsed, action=actions, state=after.rows, reward=rewards)
+        self._frame = after
+        observations = self._definition.observe(after)
+        truncated = self._elapsed >= self._definition.episode_steps
+        if terminated is None:
+            terminated, ended = np.zeros(self.num_envs, np.bool_), truncated
+        else:
+            ended = terminated | truncated
+        infos = self._restart(ended, observations) if np.count_nonzero(ended) else {}
+        return observations, rewards, terminated, truncated, infos
+
+    def _restart(self, ended: Bools, observations: Floats) -> dict[str, Any]:
+        """Begin new episodes where one has ended, writing over ``observations``; infos with what the old ended with."""
+        final = np.where(ended[:, None], observations, 0.0)
+        for i in np.flatnonzero(ended).tolist():
+            self._begin(i)
+        observations[ended] = self._definition.observe(self._simulation.split(self._frame.rows[ended]))
+        return {"final_obs": final, "_final_obs": ended.copy()}
+
+    def _checked(self, actions: NDArray[Any]) -> NDArray[Any]:
+        actions = np.asarray(actions)
+        if actions.shape != self.action_space.shape:
+            raise ValueError(f"{self.task} takes actions of shape {self.action_space.shape}, got {actions.shape}")
+        if not self._started:
+            raise ValueError(f"{self.task}: call reset() before the first step")
+        return actions
+
+    def get_state(self) -> dict[str, Any]:
+        """All that later steps depend on, exact to the bit: arrays and values that JSON can hold."""
+        return {
+            "task": self.task,
+            "num_envs": self.num_envs,
+            "started": self._started,
+            "elapsed": self._elapsed.copy(),
+            "physics": self._simulation.get_physics(),
+            "frame": self._frame.rows.copy(),  # some of it lags the physics, so it cannot be computed from them
+            "generators": [rng.bit_generator.state for rng in self._rngs],
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``get_state`` was called.
+
+        Raises:
+            UserError: the state is of another task, another number of environments or another model.
+        """
+        mine = self.get_state()
+        for key, value in mine.items():
+            if key not in state or np.shape(state[key]) != np.shape(value):
+                raise UserError(
+                    f"saved state does not fit {self.task} with {self.num_envs} environments: check {key!r}"
+                )
+        for key in ("task", "num_envs"):
+            if state[key] != mine[key]:
+                raise UserError(f"saved state has {key} = {state[key]!r}, but this is {mine[key]!r}")
+        self._started, self._elapsed = bool(state["started"]), np.array(state["elapsed"], np.int64)
+        self._simulation.set_physics(np.array(state["physics"], np.float64))
+        self._frame = self._simulation.split(np.array(state["frame"], np.float64))
+        for rng, saved in zip(self._rngs, state["generators"], strict=True):
+            rng.bit_generator.state = saved
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the threads."""
+        self._simulation.close()

@@ -1,0 +1,152 @@
+"""The command line: quick to answer, and one line for each mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from bench import cli, store, suite
+from prefrl_core.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False, timeout=60)
+
+
+def recorded(out: Path) -> store.Run:
+    """A run in the middle of its work, with a curve and some comparisons."""
+    planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=60 labels"])[0]
+    run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+    rows = [f'{{"step": {step}, "true_return": {step / 100}}}\n' for step in range(1000, 20000, 1000)]
+    (run.folder / "metrics.jsonl").write_text("".join(rows))
+    return run
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, bench.cli; bench.cli.parser().format_help(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "bench.cli" in loaded
+    assert not {"numpy", "rich", "mujoco", "gymnasium", "torch", "safetensors", "prefrl_core.tasks"} & set(loaded)
+
+
+def test_help_names_every_command() -> None:
+    done = bench("--help")
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in ("list", "run", "report", "show"))
+
+
+def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out.split()
+    for name in ("quick", "30", "mujoco/hopper@1", "mujoco-v5/ant@1", "ppo", "oracle", "bpref", "disagreement"):
+        assert name in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "quik"], "did you mean 'quick'"),
+        (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/half_cheetah@1'"),
+        (["run", "quick", "--steps", "1000"], "arm '60 labels' on mujoco/half_cheetah@1: labels = 60"),
+        (["run", "quick", "--steps", "0"], "0 is not 1 or more"),
+        (["run", "quick", "--workers", "two"], "invalid"),
+        (["run", "quick", "--out", "/dev/null/runs"], "/dev/null/runs cannot be written to (Not a directory)"),
+        (["show", "abc", "--out", "/no/such/folder"], "no results in /no/such/folder"),
+        (["rnu", "quick"], "invalid choice: 'rnu'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_a_mistake_is_exit_code_2_and_no_traceback(words: list[str], says: str) -> None:
+    done = bench(*words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert says in done.stderr and "Traceback" not in done.stderr
+    if done.stderr.startswith("bench: "):  # argparse prints its usage as well
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    filters = ["--seeds", "1", "--only", "task=hopper", "--out", str(out)]
+    assert cli.main(["run", "quick", "--dry-run", *filters]) == 0
+    assert not out.exists()
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 6 and all(line.endswith("missing") for line in table[1:])
+    out.mkdir()
+    run = recorded(out)
+    cli.main(["run", "quick", "--dry-run", *filters])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if run.key in line]
+    assert "60 labels" in line and "200,000" in line and line.endswith("partial")
+
+
+def test_show_tells_spec_state_and_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = recorded(tmp_path)
+    assert cli.main(["show", run.key[:6], "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert run.key in shown and "partial" in shown and "mujoco/hopper@1" in shown
+    assert "190.0 |" in shown and "10.0 |" in shown and "19,000 steps" in shown
+
+
+def test_show_says_why_a_run_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = recorded(tmp_path)
+    store.write_json(run.folder / "failed.json", {"error": "the reward is NaN"})
+    cli.main(["show", run.key, "--out", str(tmp_path)])
+    assert "the reward is NaN" in capsys.readouterr().out
+
+
+def test_the_curve_rises_where_the_returns_do() -> None:
+    drawn = cli.curve([(step, step) for step in range(1, 61)]).splitlines()[1:-2]
+    columns = [line.index("*") for line in drawn]
+    assert columns == sorted(columns, reverse=True) and len(set(columns)) == len(drawn)
+
+
+def test_the_curve_of_one_point_is_drawn() -> None:
+    assert cli.curve([(500, -3.0)]).count("*") == 1
+
+
+def test_report_gets_the_filtered_runs_and_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def write_report(one: suite.Suite, planned: list[suite.Planned], out: Path, to: Path, command: str) -> Path:
+        calls.append((one.name, {run.arm for run in planned}, out, to, command))
+        return to / "index.html"
+
+    fake = types.ModuleType("bench.report")
+    fake.write_report = write_report  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "bench.report", fake)
+    assert cli.main(["report", "quick", "--only", "arm=60 labels", "--out", str(tmp_path)]) == 0
+    to = tmp_path / "report-quick"
+    command = f"python -m bench report quick --only 'arm=60 labels' --out {tmp_path}"
+    assert calls == [("quick", {"60 labels"}, tmp_path, to, command)]
+    assert capsys.readouterr().out == f"{to}/index.html\n"
+
+
+def test_an_error_of_many_lines_is_told_in_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str) -> None:
+        raise UserError("first\n  second")
+
+    monkeypatch.setattr(suite, "load", fail)
+    assert cli.main(["run", "quick"]) == 2
+    assert capsys.readouterr().err == "bench: first second\n"
+
+
+def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "bench", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False, timeout=60)
+    os.close(writing)
+    assert done.stderr == b"" and done.returncode == 1

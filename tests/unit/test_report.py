@@ -1,0 +1,345 @@
+"""A report over made-up runs in the documented format: what it says, what it refuses, and that it is reproducible."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import store
+from bench.report import data, formats, names, ran, results, tables, write_report
+from bench.stats import Estimate
+from bench.suite import Planned
+from prefrl_core.errors import UserError
+from prefrl_core.spec import RunSpec
+
+TASKS = {"mujoco/half_cheetah@1": (-50.0, 1800.0), "mujoco/hopper@1": (280.0, 2400.0)}  # untrained, true reward
+ARMS: dict[str, tuple[dict[str, Any], float]] = {  # settings, share of the true reward's level that the arm reaches
+    "true reward": ({"reward": "true"}, 1.0),
+    "60 labels": ({"labels": 60}, 0.55),
+    "200 labels": ({"labels": 200}, 0.82),
+    "700 labels": ({"labels": 700}, 1.02),
+    "200 labels, 10 % wrong": ({"labels": 200, "labeler": {"name": "bpref", "mistake": 0.1, "skip": 0.0}}, 0.7),
+}
+COMMAND = "python -m bench report quick"
+STEPS, ROLLOUT = 200_000, 2_048
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str = "quick"
+    title: str = "Learning from comparisons, quickly"
+    description: str = "HalfCheetah and Hopper from 60, 200 and 700 comparisons, against the true reward."
+
+
+def plan(seeds: int = 3, tasks: Sequence[str] = tuple(TASKS), arms: Sequence[str] = tuple(ARMS)) -> list[Planned]:
+    """The runs of a suite such as ``quick``, in balanced order."""
+    planned = []
+    for seed, task, arm in ((seed, task, arm) for seed in range(seeds) for task in tasks for arm in arms):
+        labeler = {"name": "oracle", "mistake": 0.0, "skip": 0.0}
+        spec = RunSpec(task=task, seed=seed, total_steps=STEPS, **{"labeler": labeler, **ARMS[arm][0]})
+        planned.append(Planned(arm, task, seed, spec, store.key_of(spec.canonical(), {"method": 1, "mujoco": "4.0.0"})))
+    return planned
+
+
+def rows_of(run: Planned, until: float = 1.0) -> Iterator[dict[str, Any]]:
+    """Metrics of a made-up run: its return rises towards its arm's level, with the seed's own noise."""
+    random = np.random.default_rng([run.seed, int(run.key[:8], 16)])
+    untrained, level = TASKS[run.task]
+    level = untrained + (level - untrained) * ARMS[run.arm][1] * (1 + 0.04 * random.standard_normal())
+    learned, accuracy = run.spec.reward == "learned", 0.6 + 0.35 * ARMS[run.arm][1]
+    for iteration in range(1, int(until * STEPS / ROLLOUT) + 1):
+        step = iteration * ROLLOUT
+        grown = 0.0 if iteration <= 6 else 1 - np.exp(-3.5 * step / STEPS)
+        episodes = int(random.integers(0, 4))
+        mean = untrained + (level - untrained) * grown / (1 - np.exp(-3.5)) + 40 * random.standard_normal()
+        guess = 0.5 + (accuracy - 0.5) * (1 - np.exp(-step / 4e4)) + 0.02 * random.standard_normal()
+        yield {
+            "step": step,
+            "iteration": iteration,
+            "phase": "untrained" if iteration <= 6 else "learning",
+            "episodes": episodes,
+            "true_return": mean if episodes else None,
+            "labels": int(run.spec.labels * grown),
+            "reward_accuracy": min(guess, 1.0) if learned and iteration > 6 else None,
+            "reward_correlation": min(guess, 1.0) if learned and iteration > 6 else None,
+        }
+
+
+def write_run(out: Path, run: Planned, until: float = 1.0, error: str = "", **provenance: Any) -> Path:
+    """A run's folder, whole, stopped after a share of its steps (``until``) or failed with an error."""
+    folder = store.create(out, run.key, run.spec.canonical(), {"method": 1, "mujoco": "4.0.0"}).folder
+    versions = {"python": "3.11.7", "numpy": "2.4.6", "mujoco": "4.0.0", "gymnasium": "1.3.0", "prefrl": "0.1.0"}
+    made = {
+        "git": {"revision": "8d0c1f4b2a7e", "dirty": False},
+        "versions": versions,
+        "cpu": "AMD EPYC 7B13",
+        "cores": 2,
+        "platform": "Linux-6.1-x86_64",
+        "started": f"2026-01-05T10:0{run.seed}:00+00:00",
+    }
+    store.write_json(folder / "provenance.json", {**made, **provenance})
+    text = "".join(json.dumps(row) + "\n" for row in rows_of(run, until))
+    (folder / "metrics.jsonl").write_text(text)
+    if error:
+        store.write_json(folder / "failed.json", {"error": error})
+    elif until == 1.0:
+        seconds = 18.0 + run.seed + (8.5 if run.spec.reward == "learned" else 0.0)
+        sha = hashlib.sha256(text.encode()).hexdigest()
+        done = {"schema": 1, "steps": STEPS, "labels": run.spec.labels, "metrics_sha256": sha}
+        store.write_json(folder / "done.json", {**done, "wall_seconds": seconds, "peak_memory_bytes": 310 * 2**20})
+    return folder
+
+
+def report(out: Path, planned: Sequence[Planned], to: str = "report-quick") -> Path:
+    return write_report(Suite(), planned, out, out / to, COMMAND)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]]:
+    """A finished suite and its report in ``report-quick``."""
+    out, planned = tmp_path_factory.mktemp("runs"), plan()
+    for run in planned:
+        write_run(out, run)
+    report(out, planned)
+    return out, planned
+
+
+def study_of(out: Path, planned: Sequence[Planned]) -> data.Study:
+    return data.load(Suite(), planned, out, COMMAND)
+
+
+def some(tmp_path: Path, arms: Sequence[str], seeds: int = 2, **provenance: Any) -> list[Planned]:
+    """Finished HalfCheetah runs of some arms."""
+    planned = plan(seeds, ["mujoco/half_cheetah@1"], arms)
+    for run in planned:
+        write_run(tmp_path, run, **provenance)
+    return planned
+
+
+def warnings(study: data.Study) -> str:
+    return "\n".join(remark.text for remark in ran.remarks(study))
+
+
+# The whole report
+
+
+def test_same_runs_give_the_same_bytes(whole: tuple[Path, list[Planned]]) -> None:
+    out, planned = whole
+    report(out, list(reversed(planned))[::-1], "again")
+    first, again = ({p.name: p.read_bytes() for p in (out / to).iterdir()} for to in ("report-quick", "again"))
+    assert first.keys() == again.keys()
+    assert [name for name in first if first[name] != again[name]] == []
+
+
+def test_page_and_every_part_are_there(whole: tuple[Path, list[Planned]]) -> None:
+    folder = whole[0] / "report-quick"
+    for kind in ("png", "svg"):
+        for name in ("curves", "curves-halfcheetah", "feedback-all-tasks-iqm", "accuracy-hopper"):
+            assert (folder / f"{name}.{kind}").stat().st_size > 1000
+    for name in ("efficiency", "labels-to-90", "reward-model", "cost", "runs", "settings"):
+        assert all((folder / f"{name}.{kind}").stat().st_size for kind in ("csv", "md", "tex"))
+    page = (folder / "index.html").read_text()
+    missing = [name for name in re.findall(r'href="([^#"]+)"', page) if not (folder / name).exists()]
+    assert missing == []
+
+
+def test_page_needs_no_network_and_names_its_command(whole: tuple[Path, list[Planned]]) -> None:
+    page = (whole[0] / "report-quick" / "index.html").read_text()
+    assert "<script" not in page
+    assert re.findall(r"(?:https?:)?//[a-z]", re.sub(r'"data:[^"]*"', '""', page)) == []
+    images = re.findall(r"<img [^>]*>", page)
+    assert len(images) == 7
+    assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+    assert page.count(f"Made by <code>{COMMAND}</code>") >= len(images)
+
+
+def test_no_date_in_an_image(whole: tuple[Path, list[Planned]]) -> None:
+    folder = whole[0] / "report-quick"
+    assert "dc:date" not in (folder / "curves.svg").read_text()
+    assert b"Software" not in (folder / "curves.png").read_bytes()
+
+
+def test_numbers_are_those_of_the_runs(whole: tuple[Path, list[Planned]]) -> None:
+    """The table against the definition, applied here by hand to the metrics."""
+    out, planned = whole
+    finals = []
+    for run in planned:
+        if (run.arm, run.task) == ("60 labels", "mujoco/hopper@1"):
+            late = [row for row in rows_of(run) if row["step"] > 0.95 * STEPS and row["episodes"]]
+            ended = sum(row["episodes"] for row in late)
+            finals.append(sum(row["episodes"] * row["true_return"] for row in late) / ended)
+    records = csv.DictReader(io.StringIO((out / "report-quick" / "efficiency.csv").read_text()))
+    (found,) = [row for row in records if (row["task"], row["arm"]) == ("Hopper", "60 labels")]
+    assert float(found["return"]) == pytest.approx(np.mean(finals))
+    assert (found["seeds"], found["labels"]) == ("3", "60")
+    assert float(found["normalised_low"]) < float(found["normalised"]) < float(found["normalised_high"])
+
+
+def test_labels_to_reach_lies_between_the_budgets_around_it(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    oracle, mistaken = study.series
+    assert oracle.arms == ("60 labels", "200 labels", "700 labels")
+    assert mistaken.label == "bpref (mistake 0.1)"
+    reach = results.labels_to_reach(study, oracle, study.tasks[:1])
+    assert reach is not None
+    assert 200 < reach.estimate.low <= reach.estimate.value <= reach.estimate.high < 700
+    row = tables.labels_to_reach(study).rows[0]
+    assert row[2] == formats.Entry("not reached", "", "only 200 labels were tried")
+
+
+def test_an_interval_does_not_depend_on_the_other_arms(whole: tuple[Path, list[Planned]]) -> None:
+    out, planned = whole
+    fewer = study_of(out, [run for run in planned if run.arm in ("true reward", "60 labels")])
+    task = fewer.tasks[0]
+    one, other = (results.final_estimate(s, "60 labels", task, "true_return") for s in (fewer, study_of(*whole)))
+    assert one == other
+    assert results.normalised(fewer, task, "true reward").value == 1.0
+
+
+# What is not whole
+
+
+def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
+    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels", "200 labels"])
+    for run in planned[:3]:
+        write_run(tmp_path, run)
+    write_run(tmp_path, planned[3], until=0.5)
+    write_run(tmp_path, planned[4], until=0.2, error="NaN reward at step 40000: lower learning_rate")
+    study = study_of(tmp_path, planned)
+    page = report(tmp_path, planned).read_text()
+    for said in ("1 of 2 seeds", "seed 1 unfinished at", "NaN reward at step 40000", "not started", "3 of 6 runs"):
+        assert said in page
+    cell = study.cells["60 labels", "mujoco/hopper@1"]
+    assert len(cell.returns) == 1  # the failed run takes no part in the table
+    curve = results.curves(study, "mujoco/hopper@1", "true_return", "episodes")[1]
+    assert (curve.counted, len(curve.runs)) == (1, 2)  # but it is drawn
+
+
+def test_unfinished_runs_alone_are_drawn(tmp_path: Path) -> None:
+    planned = plan(2, ["mujoco/hopper@1"], ["60 labels"])
+    for run, until in zip(planned, (0.3, 0.6), strict=True):
+        write_run(tmp_path, run, until=until)
+    assert "0 of 2 seeds" in report(tmp_path, planned).read_text()
+    (curve,) = results.curves(study_of(tmp_path, planned), "mujoco/hopper@1", "true_return", "episodes")
+    assert np.nanmax(curve.x[np.isfinite(curve.mean)]) < 0.3 * STEPS  # as far as both go
+
+
+def test_nothing_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no run of suite 'quick' .*python -m bench run quick"):
+        report(tmp_path, plan())
+
+
+def test_without_control_returns_are_raw(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["60 labels", "200 labels"])
+    study = study_of(tmp_path, planned)
+    assert study.normalisable == ()
+    assert "no finished run on the true reward" in warnings(study)
+    page = report(tmp_path, planned).read_text()
+    assert 'id="efficiency"' in page
+    assert "normalised</td>" not in page
+
+
+def test_control_no_better_than_untrained_is_no_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "mujoco/half_cheetah@1", (500.0, 100.0))
+    study = study_of(tmp_path, some(tmp_path, ["true reward", "60 labels"]))
+    assert study.normalisable == ()
+    assert "no higher than the untrained policy" in warnings(study)
+
+
+def test_one_seed_is_told_as_such(tmp_path: Path) -> None:
+    study = study_of(tmp_path, some(tmp_path, ["true reward", "60 labels"], seeds=1))
+    assert tables.efficiency(study).rows[0][4].interval == ""
+    assert "one seed" in warnings(study)
+
+
+def test_two_mujoco_versions_are_never_averaged(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["60 labels"])
+    write_run(tmp_path, planned[0], versions={"mujoco": "3.9.1"})
+    with pytest.raises(UserError, match=r"half_cheetah.* 3\.9\.1 .*4\.0\.0.*--out"):
+        report(tmp_path, planned)
+
+
+def test_dirty_tree_and_other_differences_are_warned_of(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["60 labels"])
+    assert "uncommitted" not in warnings(study_of(tmp_path, planned))
+    write_run(
+        tmp_path,
+        planned[0],
+        git={"revision": "ffff", "dirty": True},
+        versions={"mujoco": "4.0.0", "numpy": "2.5.0"},
+    )
+    told = warnings(study_of(tmp_path, planned))
+    for said in ("uncommitted changes", "different git revisions", "different versions of numpy: 2.4.6, 2.5.0"):
+        assert said in told
+
+
+def test_damaged_metrics_are_an_error(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["60 labels"])
+    path = tmp_path / planned[0].key / "metrics.jsonl"
+    path.write_text(path.read_text()[:-100])
+    with pytest.raises(UserError, match="sha256"):
+        report(tmp_path, planned)
+
+
+def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["60 labels"], seeds=1)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        report(tmp_path, planned, "file")
+
+
+def test_text_of_a_suite_cannot_break_the_page(tmp_path: Path) -> None:
+    planned = [replace(run, arm="<b>60 & more</b>") for run in some(tmp_path, ["60 labels"], seeds=1)]
+    page = report(tmp_path, planned).read_text()
+    assert "<b>60" not in page
+    assert "&lt;b&gt;60 &amp; more" in page
+
+
+# Words and formats
+
+
+def test_task_names() -> None:
+    ids = ["mujoco/half_cheetah@1", "mujoco-v5/walker2d@1", "gymnasium/CartPole-v1@1", "mine@2"]
+    assert list(names.task_names(ids).values()) == ["HalfCheetah", "Walker2d-v5", "CartPole-v1", "mine"]
+    assert list(names.task_names(["a/x@1", "a/x@2"]).values()) == ["a/x@1", "a/x@2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1834.6, "1835"), (-50.2, "−50.2"), (-1.789, "−1.79"), (-0.001, "0.00"), (np.nan, "–")]
+)
+def test_numbers(value: float, text: str) -> None:
+    assert formats.number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(50_000, "50k"), (1_500_000, "1.5M"), (0, "0"), (700, "700")])
+def test_counts(value: float, text: str) -> None:
+    assert formats.count(value) == text
+
+
+def test_labels_are_told_with_their_limits() -> None:
+    told = formats.labels_entry(Estimate(143.2, 60.0, np.inf), [60, 200])
+    assert told == formats.Entry("143", "[≤ 60, not reached]")
+    assert formats.labels_entry(Estimate(60.0, 60.0, 60.0), [60, 200]) == formats.Entry("≤ 60")
+
+
+def test_latex_escapes_and_uses_booktabs() -> None:
+    entry = formats.Entry("−1", "[≤ 60, 5 %]", "a_b & c")
+    text = formats.latex(formats.Table("t", "90 % of $x", ["Task", "10 % wrong"], [[formats.Entry("A"), entry]], []))
+    assert r"\caption{90 \% of \$x}" in text
+    assert r"A & $-$1 {\scriptsize [$\le$ 60, 5 \%] (a\_b \& c)} \\" in text
+    assert r"\toprule" in text
+
+
+def test_markdown_keeps_its_columns() -> None:
+    text = formats.markdown(formats.Table("t", "", ["a|b", "c"], [[formats.Entry("x|y"), formats.Entry("1")]], []))
+    assert all(line.replace("\\|", "").count("|") == 3 for line in text.splitlines())
