@@ -29,7 +29,14 @@ from prefrl_core.spec import RunSpec, make_part
 
 Row = dict[str, int | float | str | None]
 
-_CHECKPOINT_ITERATIONS = 32
+COLUMNS = (
+    *("step", "iteration", "phase", "episodes", "true_return", "predicted_return"),
+    *("labels", "answered", "ties", "skipped"),
+    *("reward_loss", "reward_validation_loss", "reward_l2", "reward_accuracy", "reward_correlation"),
+    *("policy_kl", "policy_clip_fraction", "policy_entropy", "value_loss", "explained_variance", "learning_rate"),
+)
+
+_CHECKPOINT_ITERATIONS = 16
 _POOL_SEGMENTS = 1024
 _UNTRAINED_SHARE = 0.1  # of all steps, at most, beyond the one episode
 
@@ -107,7 +114,8 @@ class Learner:
         self.observations = rollout.last_observations
         untrained = self.step < self.untrained_steps
         self.step += steps * self.env.num_envs
-        row: Row = {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
+        row: Row = dict.fromkeys(COLUMNS)
+        row |= {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
         row |= self._count_returns(true_rewards, rollout.done)
         if self.spec.reward == "true":
             row |= self._improve(rollout, true_rewards, untrained)
@@ -117,7 +125,7 @@ class Learner:
             row |= self._improve(rollout, rewards, untrained)
             row |= self._learn_reward(features, rewards, true_rewards, rollout.done)
         self.iteration += 1
-        return row
+        return row | self.comparisons.account()
 
     def _improve(self, rollout: Rollout, rewards: NDArray[Any], untrained: bool) -> Row:
         """The policy learns from the rollout, or, while it is to stay untrained, only sees it."""
@@ -142,7 +150,7 @@ class Learner:
             first = self.comparisons.count == 0
             self._ask(self._due() - self.comparisons.count)
             row |= self._fit(features, first)
-        return row | self.comparisons.account()
+        return row
 
     def _ask(self, count: int) -> None:
         """Put the ``count`` most useful of many candidate pairs to the labeler."""
@@ -153,15 +161,18 @@ class Learner:
         pairs = queries.draw_pairs(len(pool), count * strategy.factor, random)
         if count <= 0 or not len(pairs):
             return
-        sums = (
-            self.ensemble.segment_sums(pool.features) if strategy.factor > 1 else np.zeros((1, len(pool)), np.float32)
-        )
-        candidates = queries.Candidates(pairs, preference(sums[:, pairs[:, 0]], sums[:, pairs[:, 1]]))
+        candidates = queries.Candidates(pairs, self._preferences(pairs))
         chosen = pairs[strategy.choose(candidates, min(count, len(pairs)), random)]
         level = sum(self.recent_returns) / max(1, sum(self.recent_lengths))
         left, right = pool.true_rewards[chosen[:, 0]], pool.true_rewards[chosen[:, 1]]
         answers = self.labeler.answer(Questions(left, right, level, first), self.random["labeler"])
         self.comparisons.add(pool, chosen, answers, self.step, self.random["bootstrap"])
+
+    def _preferences(self, pairs: NDArray[np.int64]) -> NDArray[Any]:
+        """Each member's probability ``(members, pairs)`` that the left segment is preferred."""
+        shown, places = np.unique(pairs, return_inverse=True)
+        sums = self.ensemble.segment_sums(self.pool.segments.features[shown])[:, places.reshape(pairs.shape)]
+        return preference(sums[..., 0], sums[..., 1])
 
     def _fit(self, features: NDArray[np.float32], first: bool) -> Row:
         """Fit the reward to all answers, longer the first time; without an answer only normalise it."""

@@ -11,9 +11,10 @@ package in the group ``prefrl.labeler``, ``prefrl.query``, ``prefrl.policy`` or 
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
 from prefrl_core.errors import UserError, unknown
@@ -63,7 +64,7 @@ def load_plugins(modules: Iterable[str]) -> None:
 def names(kind: Kind) -> list[str]:
     """All names of one kind: our own, registered ones and those of entry points."""
     importlib.import_module(_builtin[kind])
-    return sorted({*_parts[kind], *(point.name for point in entry_points(group=f"prefrl.{kind}"))})
+    return sorted({*_parts[kind], *_entry_points(kind)})
 
 
 def find(kind: Kind, name: str) -> Any:
@@ -74,14 +75,20 @@ def find(kind: Kind, name: str) -> Any:
     """
     importlib.import_module(_builtin[kind])
     if name not in _parts[kind]:
-        for point in entry_points(group=f"prefrl.{kind}", name=name):
-            try:
-                _parts[kind][name] = point.load()
-            except Exception as error:
-                raise UserError(f"{kind} {name!r} ({point.value}) does not load: {_line(error)}") from error
-    if name not in _parts[kind]:
-        raise unknown(kind, name, names(kind))
+        point = _entry_points(kind).get(name)
+        if point is None:
+            raise unknown(kind, name, names(kind))
+        try:
+            _parts[kind][name] = point.load()
+        except Exception as error:  # a plug-in may fail in any way while it is imported
+            raise UserError(f"{kind} {name!r} ({point.value}) does not load: {_line(error)}") from error
     return _parts[kind][name]
+
+
+@functools.cache
+def _entry_points(kind: Kind) -> dict[str, EntryPoint]:
+    """Installed packages' parts of one kind; looking for them takes milliseconds, so once a process."""
+    return {point.name: point for point in entry_points(group=f"prefrl.{kind}")}
 
 
 def _import(module: str, what: str) -> None:

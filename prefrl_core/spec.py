@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -36,7 +37,7 @@ class RewardSettings:
     updates: int = 6  # gradient steps after each later rollout, however many labels there are
     uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
     l2: float = 1e-4  # initial weight of the squared weights; 0 turns regularisation off
-    l2_rate: float = 0.01  # relative change of that weight in one gradient step
+    l2_rate: float = 0.005  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
 
 
@@ -101,13 +102,13 @@ class RunSpec:
             f"labels = {self.labels} with reward = 'true': the control asks nothing; set labels = 0",
         )
         _require(
+            1 <= self.segment <= task.episode_steps,
+            f"segment = {self.segment}: an episode of {task.id} has {task.episode_steps} steps",
+        )
+        _require(
             2 * self.labels * self.segment <= self.total_steps,
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
-        )
-        _require(
-            1 <= self.segment <= task.episode_steps,
-            f"segment = {self.segment}: an episode of {task.id} has {task.episode_steps} steps",
         )
         _require(0 < self.initial_labels <= 1, f"initial_labels = {self.initial_labels}: a share above 0, at most 1")
         _require(self.schedule_constant > 0, f"schedule_constant = {self.schedule_constant}: must be above 0")
@@ -153,9 +154,9 @@ def make_part(kind: registry.Kind, settings: Mapping[str, Any]) -> Any:
 
 def _part(kind: registry.Kind, value: Any, task: Any) -> dict[str, Any]:
     """Name and every setting of a part, its defaults (and for policies the task's own) filled in."""
-    settings = {"name": value} if isinstance(value, str) else dict(value)
-    if "name" not in settings:
-        raise UserError(f"{kind} needs a name: one of {', '.join(registry.names(kind))}")
+    settings = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
+    if not isinstance(settings.get("name"), str):
+        raise UserError(f"{kind} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
     part = registry.find(kind, settings["name"])
     if kind == "policy" and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}
@@ -172,7 +173,7 @@ def _typed(value: Any, annotation: str, what: str) -> Any:
         return tuple(value)
     expected = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "Mapping": Mapping}
     fits = isinstance(value, expected.get(wanted, object)) and not (wanted == "int" and isinstance(value, bool))
-    if not fits:
+    if not fits or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"{what} = {value!r}: expected {annotation}")
     return value
 

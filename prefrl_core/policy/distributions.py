@@ -32,7 +32,7 @@ class Gaussian:
 
     def executed(self, actions: Array) -> Array:
         """Actions clipped to the task's bounds."""
-        return np.clip(actions, self.low, self.high)
+        return np.maximum(np.minimum(actions, self.high), self.low)
 
     def log_prob(self, means: Array, actions: Array) -> Array:
         """Log-density ``(rows,)`` of unclipped ``actions`` ``(rows, act)``."""

@@ -56,7 +56,8 @@ class Standardizer(Moments):
         """Standardized rows ``(..., width)``, float32."""
         result = rows - self._mean
         result *= self._inverse
-        return np.clip(result, np.float32(-10), np.float32(10), out=result)
+        np.minimum(result, np.float32(10), out=result)  # two plain operations are faster than np.clip's wrapper
+        return np.maximum(result, np.float32(-10), out=result)
 
     def _refresh(self) -> None:
         self._mean = self.mean.astype(np.float32)

@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prefrl_core import registry
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -109,10 +109,8 @@ def _find(id: str) -> Task:
         from prefrl_core.tasks.gymnasium import GymnasiumTask
 
         task = GymnasiumTask(name)
-    elif name in registry.names("task"):
-        task = registry.find("task", name)()
     else:
-        raise unknown("task", id, names())
+        task = registry.find("task", name)()
     present = task.info.id.partition("@")[2]
     if "@" in id and wanted != present:
         raise UserError(f"task {name!r} has no version {wanted!r}: the present one is {task.info.id!r}")

@@ -14,7 +14,11 @@ from prefrl_core.errors import UserError
 def test_round_trip(tmp_path: Path) -> None:
     random = seeding.generator(0, "test")
     state = {
-        "inner": {"array": np.arange(6.0).reshape(2, 3), "scalar": np.array(3.5), "empty": np.zeros((0, 4), np.float32)},
+        "inner": {
+            "array": np.arange(6.0).reshape(2, 3),
+            "scalar": np.array(3.5),
+            "empty": np.zeros((0, 4), np.float32),
+        },
         "random": seeding.state_of(random),  # holds integers of 128 bits
         "plain": [1, "two", None, 0.1 + 0.2],
         "nothing": {},
