@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _SOURCE = Path(__file__).resolve().parent.parent
-_PACKAGES = ("numpy", "mujoco", "gymnasium", "prefrl")
+_PACKAGES = ("numpy", "mujoco", "gymnasium", "prefrl-bench")
 
 
 def collect() -> dict[str, Any]:
