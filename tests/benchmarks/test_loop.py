@@ -1,0 +1,92 @@
+"""The whole loop on HalfCheetah, as ratios measured in one run: to the bare physics and to the true-reward control.
+
+Processor time, one thread, control and learned reward taking turns, so that a busy machine slows both alike.
+"""
+
+from __future__ import annotations
+
+import resource
+from time import thread_time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefrl_core.learner import Learner
+from prefrl_core.spec import RunSpec
+from prefrl_core.tasks.mujoco_tasks import TASKS
+
+TASK, STEPS, ROUNDS = "mujoco/half_cheetah", 1_000_000, 12
+
+
+def started(**settings: Any) -> Learner:
+    """A run that has left its untrained phase behind."""
+    learner = Learner(RunSpec.of({"task": TASK, "total_steps": STEPS, **settings}))
+    while learner.step < learner.untrained_steps + 4096:
+        learner.iterate()
+    return learner
+
+
+def seconds_per_step(learner: Learner) -> float:
+    start, step = thread_time(), learner.step
+    learner.iterate()
+    return (thread_time() - start) / (learner.step - step)
+
+
+def bare_seconds_per_step(learner: Learner, steps: int = 64) -> float:
+    """The physics alone, from the present state of a run, under random actions."""
+    import mujoco
+
+    simulation, frame_skip = learner.env._simulation, TASKS["half_cheetah"].frame_skip
+    model, bound = simulation.model, [(data, data.ctrl) for data in simulation.data]
+    actions = np.random.default_rng(0).uniform(-1, 1, (steps, len(bound), model.nu))
+    state, start = learner.env.get_state(), thread_time()
+    for batch in actions:
+        for (data, ctrl), row in zip(bound, batch, strict=True):
+            ctrl[:] = row
+            mujoco.mj_step(model, data, frame_skip)
+    passed = thread_time() - start
+    learner.env.set_state(state)
+    return passed / (steps * len(bound))
+
+
+@pytest.mark.parametrize("labels", [0, 700, 1400])
+def test_loop(benchmark: Any, labels: int) -> None:
+    control = started(reward="true")
+    learner = started(labels=labels) if labels else control
+    if benchmark.disabled:
+        assert learner.iterate()["step"] == learner.step
+        return
+    times = [
+        (seconds_per_step(learner), seconds_per_step(control), bare_seconds_per_step(control)) for _ in range(ROUNDS)
+    ]
+    ours, controls, bare = np.median(times, axis=0)
+    benchmark.extra_info["env_steps_per_second"] = round(1 / ours)
+    benchmark.extra_info["ratio_to_bare_mj_step"] = round(bare / ours, 3)
+    benchmark.extra_info["ratio_to_true_reward"] = round(controls / ours, 3)
+    benchmark.extra_info["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    benchmark.pedantic(learner.iterate, rounds=10)
+
+
+@pytest.mark.parametrize("labels", [100, 1400, 10_000])
+def test_fit_is_bounded(benchmark: Any, labels: int) -> None:
+    """One refit as a share of the rest of an iteration, whatever the number of labels."""
+    learner = started(labels=100)
+    arrays = learner.comparisons.arrays()
+    from prefrl_core.feedback.comparisons import Comparisons
+
+    many = Comparisons(labels, learner.spec.segment, arrays["features"].shape[-1], 3)
+    chosen = np.arange(labels) % len(arrays["mu"])
+    many.set_arrays({name: array[chosen] for name, array in arrays.items()})
+    updates = learner.spec.reward_model.updates
+    if not benchmark.disabled:
+        control = started(reward="true")
+        rest = np.median([seconds_per_step(control) for _ in range(ROUNDS)]) * 2048
+        spent = []
+        for _ in range(ROUNDS):
+            start = thread_time()
+            learner.fitter.fit(many, updates)
+            spent.append(thread_time() - start)
+        benchmark.extra_info["share_of_the_rest_of_an_iteration"] = round(float(np.median(spent) / rest), 3)
+    measured = benchmark.pedantic(learner.fitter.fit, (many, updates), rounds=5)
+    assert np.isfinite(measured["reward_loss"])
