@@ -10,6 +10,12 @@ class UserError(Exception):
     """Something the user can put right. ``str(error)`` is one line; a command prints it and exits with 2."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with ``message`` unless ``condition``."""
+    if not condition:
+        raise UserError(message)
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a name that is not among ``known``, with the nearest match where there is one."""
     names = sorted(known)

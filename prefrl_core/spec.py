@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from prefrl_core import registry
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, require, unknown
 
 T = TypeVar("T")
 
@@ -39,6 +39,16 @@ class RewardSettings:
     l2: float = 1e-4  # initial weight of the squared weights; 0 turns regularisation off
     l2_rate: float = 0.005  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
+
+    def __post_init__(self) -> None:
+        for name in ("members", "batch_pairs"):
+            require(getattr(self, name) >= 1, f"reward_model.{name} = {getattr(self, name)}: at least 1")
+        for name in ("initial_updates", "updates", "l2", "l2_rate"):
+            require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
+        for name in ("learning_rate", "output_std"):
+            require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
+        require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
+        require(all(width >= 1 for width in self.hidden), f"reward_model.hidden = {self.hidden}: widths of at least 1")
 
 
 @dataclass(frozen=True)
@@ -92,29 +102,36 @@ class RunSpec:
         return plain
 
     def _check(self, task: Any) -> None:
-        model = self.reward_model
-        _require(self.seed >= 0, f"seed = {self.seed}: seeds are 0 or more")
-        _require(self.total_steps > 0, f"total_steps = {self.total_steps}: a run needs at least one step")
-        _require(self.reward in ("learned", "true"), f"reward = {self.reward!r}: choose 'learned' or 'true'")
-        _require(self.labels >= 0, f"labels = {self.labels}: a budget is 0 or more")
-        _require(
+        require(self.seed >= 0, f"seed = {self.seed}: seeds are 0 or more")
+        require(self.total_steps > 0, f"total_steps = {self.total_steps}: a run needs at least one step")
+        require(self.reward in ("learned", "true"), f"reward = {self.reward!r}: choose 'learned' or 'true'")
+        require(self.labels >= 0, f"labels = {self.labels}: a budget is 0 or more")
+        require(
             self.reward == "learned" or self.labels == 0,
             f"labels = {self.labels} with reward = 'true': the control asks nothing; set labels = 0",
         )
-        _require(
+        require(
             1 <= self.segment <= task.episode_steps,
             f"segment = {self.segment}: an episode of {task.id} has {task.episode_steps} steps",
         )
-        _require(
+        require(
             2 * self.labels * self.segment <= self.total_steps,
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
         )
-        _require(0 < self.initial_labels <= 1, f"initial_labels = {self.initial_labels}: a share above 0, at most 1")
-        _require(self.schedule_constant > 0, f"schedule_constant = {self.schedule_constant}: must be above 0")
-        _require(model.members >= 1, f"reward_model.members = {model.members}: at least 1")
-        _require(0 <= model.uniform_answer < 1, f"reward_model.uniform_answer = {model.uniform_answer}: in [0, 1)")
-        _require(
+        rollout = self.policy.get("rollout_steps", self.segment)
+        require(
+            self.labels == 0 or self.segment <= rollout,
+            f"segment = {self.segment}: segments are cut from rollouts of {rollout} steps; raise policy.rollout_steps",
+        )
+        environments = self.policy.get("environments", 1)
+        require(
+            self.total_steps >= environments,
+            f"total_steps = {self.total_steps}: one step of the policy's {environments} environments is more than that",
+        )
+        require(0 < self.initial_labels <= 1, f"initial_labels = {self.initial_labels}: a share above 0, at most 1")
+        require(self.schedule_constant > 0, f"schedule_constant = {self.schedule_constant}: must be above 0")
+        require(
             self.reward == "true" or task.fixed_length or self.variable_length,
             f"task {task.id} ends episodes early, which tells the agent what is wanted whatever the labels say: "
             "choose its fixed-length form, or set variable_length = true",
@@ -176,8 +193,3 @@ def _typed(value: Any, annotation: str, what: str) -> Any:
     if not fits or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"{what} = {value!r}: expected {annotation}")
     return value
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise UserError(message)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import registry, seeding
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.networks import MLP, Adam, Array, Parameters, clip_norm
 from prefrl_core.policy import gae, hyperparameters
 from prefrl_core.policy.distributions import distribution, input_count, parameter_count
@@ -42,6 +42,17 @@ class PPOSettings:
     gradient_norm: float = 0.5
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+
+    def __post_init__(self) -> None:
+        for name in ("environments", "rollout_steps", "epochs", "minibatch"):
+            require(getattr(self, name) >= 1, f"policy setting {name} = {getattr(self, name)}: at least 1")
+        for name in ("learning_rate", "clip", "gradient_norm"):
+            require(getattr(self, name) > 0, f"policy setting {name} = {getattr(self, name)}: above 0")
+        for name in ("discount", "trace"):
+            require(0 <= getattr(self, name) <= 1, f"policy setting {name} = {getattr(self, name)}: in [0, 1]")
+        require(
+            all(width >= 1 for width in self.hidden), f"policy setting hidden = {self.hidden}: widths of at least 1"
+        )
 
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
