@@ -158,8 +158,8 @@ class Learner:
         first = self.comparisons.count == 0
         # An untrained ensemble's disagreement says nothing: the first questions are drawn uniformly.
         strategy = queries.Uniform() if first else self.strategy
-        pairs = queries.draw_pairs(len(pool), count * strategy.factor, random)
-        if count <= 0 or not len(pairs):
+        pairs = queries.draw_pairs(len(pool), max(0, count) * strategy.factor, random)
+        if not len(pairs):
             return
         candidates = queries.Candidates(pairs, self._preferences(pairs))
         chosen = pairs[strategy.choose(candidates, min(count, len(pairs)), random)]

@@ -36,8 +36,8 @@ class RewardSettings:
     initial_updates: int = 200  # gradient steps after the labels of the untrained policy
     updates: int = 6  # gradient steps after each later rollout, however many labels there are
     uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
-    l2: float = 1e-4  # initial weight of the squared weights; 0 turns regularisation off
-    l2_rate: float = 0.005  # relative change of that weight in one gradient step
+    l2: float = 1e-2  # initial weight of the squared weights; 0 turns regularisation off
+    l2_rate: float = 0.01  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
 
     def __post_init__(self) -> None:

@@ -60,20 +60,18 @@ class Comparisons:
         self.count = span.stop
 
     def bag(self, member: int) -> NDArray[np.int64]:
-        """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them; all
-        answered questions while the bootstrap is empty."""
-        answered = ~np.isnan(self.mu)
-        indices = np.repeat(np.arange(self.count), self.multiplicity[:, member] * answered)
-        return indices if len(indices) else np.flatnonzero(answered)
+        """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them."""
+        return np.repeat(np.arange(self.count), self.multiplicity[:, member] * ~np.isnan(self.mu))
 
     def left_out(self, member: int) -> NDArray[np.int64]:
         """Indices of the answered questions outside a member's bootstrap."""
         return np.flatnonzero((self.multiplicity[:, member] == 0) & ~np.isnan(self.mu))
 
     def rows(self, most: int) -> NDArray[np.float32]:
-        """About ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them."""
+        """At most ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them."""
         flat = self.features.reshape(-1, self.features.shape[-1])
-        return flat[:: max(1, len(flat) // most)]
+        # not every k-th: k may divide the segment's length, and all rows would be of one place in it
+        return flat[np.linspace(0, len(flat) - 1, min(most, len(flat))).astype(np.int64)]
 
     def account(self) -> dict[str, int]:
         """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""

@@ -41,7 +41,7 @@ class Teacher:
 
     Thresholds adapt to the policy: ``d = epsilon * level * steps``, so that a pair of poor segments (both
     returns at most ``d_skip``) is skipped and one of returns closer than ``d_equal`` is a tie. Where returns are
-    negative both thresholds are, as in the paper's formula, and neither takes effect.
+    negative on average both thresholds are, as in the published code, and neither takes effect.
     """
 
     rationality: float = -1.0  # beta of the Bradley-Terry choice; -1 stands for infinite: always the better one
@@ -67,8 +67,8 @@ class Teacher:
         mu = self._prefer(questions, random)
         mu = np.where(random.random(len(mu)) < self.mistake, 1 - mu, mu)
         mu[np.abs(left - right) < self._threshold(self.equal, questions)] = 0.5
-        if self.skip:
-            mu[np.maximum(left, right) <= self._threshold(self.skip, questions)] = np.nan
+        if (threshold := self._threshold(self.skip, questions)) > 0:
+            mu[np.maximum(left, right) <= threshold] = np.nan
         return mu
 
     def _prefer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:

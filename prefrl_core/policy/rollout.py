@@ -99,10 +99,6 @@ def collect(
             for index in np.flatnonzero(infos["_final_obs"]):
                 ends.append((step, index))
                 final.append(infos["final_obs"][index])
-    for what, values in (("reward", rewards), ("observation", seen)):
-        if not np.isfinite(values).all():
-            step, index = np.argwhere(~np.isfinite(values))[0, :2]
-            raise UserError(f"the task gave {what} {values[step, index]} in environment {index}: its code is at fault")
     rollout = Rollout(
         observations=seen,
         drawn_actions=drawn,
@@ -113,4 +109,22 @@ def collect(
         ends=np.array(ends, np.int64).reshape(-1, 2),
         final_observations=np.array(final, np.float32).reshape(-1, seen.shape[2]),
     )
+    _check(rollout, rewards)
     return rollout, rewards
+
+
+def _check(rollout: Rollout, rewards: NDArray[np.float64]) -> None:
+    """Raise UserError for numbers that are not finite, and for episodes that ended without their last observation."""
+    for what, values in (
+        ("reward", rewards),
+        ("observation", rollout.observations),
+        ("observation", rollout.last_observations),
+        ("final observation", rollout.final_observations),
+    ):
+        if not np.isfinite(values).all():
+            raise UserError(f"the task gave a {what} of {values[~np.isfinite(values)][0]}: its code is at fault")
+    if len(rollout.ends) != np.count_nonzero(rollout.done):
+        raise UserError(
+            f"{np.count_nonzero(rollout.done)} episodes ended but {len(rollout.ends)} last observations came in "
+            "infos['final_obs']: the task has to reset in the step that ends an episode"
+        )

@@ -29,10 +29,10 @@ def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float
         uniform_answer: e, in [0, 1).
     """
     p = preference(left, right)
+    if uniform_answer == 0:  # the general form, cancelled by hand: exact where p has saturated
+        difference = left - right
+        return mu * np.logaddexp(0, -difference) + (1 - mu) * np.logaddexp(0, difference), p - mu
     answered = (1 - uniform_answer) * p + uniform_answer / 2
-    floor = np.finfo(answered.dtype).tiny
-    answered, other = np.maximum(answered, floor), np.maximum(1 - answered, floor)
+    other = 1 - answered  # at least uniform_answer / 2, as ``answered`` is
     loss = -(mu * np.log(answered) + (1 - mu) * np.log(other))
-    if uniform_answer == 0:
-        return loss, p - mu  # the quotient below, cancelled: exact where p has saturated
     return loss, -(mu / answered - (1 - mu) / other) * (1 - uniform_answer) * p * (1 - p)

@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from prefrl_core.feedback.comparisons import Comparisons
+from prefrl_core.feedback.segments import Segments
 from prefrl_core.networks import MLP
 from prefrl_core.policy.distributions import Categorical
 from prefrl_core.policy.ppo import PPO, PPOSettings
@@ -15,6 +17,9 @@ from prefrl_core.policy.rollout import Rollout, collect
 
 torch.set_num_threads(1)
 SPACES = {"continuous": 0, "discrete": 4}  # choices of Identity
+
+WIDTH, STEPS = 4, 6  # of the segments compared
+WANTED = np.array([1.0, -2, 0.5, 0])  # their true reward is linear in the features
 
 
 class Twin:
@@ -195,3 +200,18 @@ def mean_reward(kind: str, seed: int) -> float:
         rollout, rewards = collect(env, policy, env.shown, 16)
         policy.improve(rollout, rewards, turn / 40)
     return float(rewards.mean())
+
+
+def behaviour(count: int, seed: int) -> Segments:
+    features = (3 * np.random.default_rng(seed).standard_normal((count, STEPS, WIDTH)) + 5).astype(np.float32)
+    return Segments(features, features @ WANTED)
+
+
+def asked(count: int, members: int = 3, seed: int = 0, mu: Any = None) -> Comparisons:
+    """Comparisons of random segments, answered without error, or as ``mu`` says."""
+    pool, pairs = behaviour(2 * count, seed), np.arange(2 * count).reshape(count, 2)
+    returns = pool.true_rewards.sum(1)[pairs]
+    comparisons = Comparisons(count, STEPS, WIDTH, members)
+    answers = (returns[:, 0] > returns[:, 1]).astype(float) if mu is None else np.resize(np.array(mu, float), count)
+    comparisons.add(pool, pairs, answers, 0, np.random.default_rng(seed + 100))
+    return comparisons

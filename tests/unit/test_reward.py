@@ -1,4 +1,4 @@
-"""The reward model: its likelihood against plain formulas, its gradient against autograd, what it learns and forgets."""
+"""The reward model: its likelihood against plain formulas, its gradient against autograd, what it learns."""
 
 from __future__ import annotations
 
@@ -8,37 +8,19 @@ import numpy as np
 import pytest
 import scipy.special
 import torch
-from helpers import Twin, frozen, gradient
+from helpers import WANTED, WIDTH, Twin, asked, behaviour, frozen, gradient
 
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.comparisons import Comparisons
-from prefrl_core.feedback.segments import Segments
+from prefrl_core.networks import MLP
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.fit import Fitter
 from prefrl_core.reward.likelihood import cross_entropy, preference
 from prefrl_core.spec import RewardSettings
 
-WIDTH, STEPS = 4, 6
-WANTED = np.array([1.0, -2, 0.5, 0])  # the true reward is linear in the features
-
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def behaviour(count: int, seed: int) -> Segments:
-    features = (3 * rng(seed).standard_normal((count, STEPS, WIDTH)) + 5).astype(np.float32)
-    return Segments(features, features @ WANTED)
-
-
-def asked(count: int, members: int = 3, seed: int = 0, mu: Any = None) -> Comparisons:
-    """Comparisons of random segments, answered without error, or as ``mu`` says."""
-    pool, pairs = behaviour(2 * count, seed), np.arange(2 * count).reshape(count, 2)
-    returns = pool.true_rewards.sum(1)[pairs]
-    comparisons = Comparisons(count, STEPS, WIDTH, members)
-    answers = (returns[:, 0] > returns[:, 1]).astype(float) if mu is None else np.resize(np.array(mu, float), count)
-    comparisons.add(pool, pairs, answers, 0, rng(seed + 100))
-    return comparisons
 
 
 def model(seed: int = 0, **settings: Any) -> tuple[Ensemble, Fitter]:
@@ -91,10 +73,9 @@ def test_extreme_sums_stay_finite(dtype: Any, uniform: float) -> None:
     if uniform:  # a wrong label costs no more than -log(e / 2)
         assert loss.max() == pytest.approx(-np.log(0.05), rel=1e-5)
     else:  # and without that allowance it pulls with full weight
-        assert slope.tolist() == [0, -0.5, -1] * 3 + [1, 0.5, 0] * 3
+        np.testing.assert_allclose(slope, [0, -0.5, -1] * 3 + [1, 0.5, 0] * 3, atol=1e-40)
 
 
-@pytest.mark.xfail(strict=True, reason="1 - p is rounded to 0 and the loss jumps to -log(tiny)")
 @pytest.mark.parametrize(("dtype", "difference"), [(np.float32, 20), (np.float64, 50)])
 def test_the_loss_of_a_saturated_wrong_prediction_is_the_difference(dtype: Any, difference: float) -> None:
     loss, _ = cross_entropy(np.array([difference], dtype), np.zeros(1, dtype), np.zeros(1), 0.0)
@@ -113,8 +94,7 @@ def test_outputs_equal_a_slow_loop_whatever_the_batch() -> None:
         for member, network in enumerate(ensemble.members):
             assert found[member, row] == pytest.approx(Twin(network)(standardized).item(), abs=1e-5)
         np.testing.assert_allclose(ensemble.outputs(many[row : row + 1])[:, 0], found[:, row], atol=1e-5)
-    shaped = ensemble.outputs(many.reshape(11, 50, 2, WIDTH))
-    np.testing.assert_allclose(shaped.reshape(3, 1100), found, atol=1e-6)
+    assert (ensemble.outputs(many.reshape(11, 50, 2, WIDTH)).reshape(3, 1100) == found).all()
 
 
 def test_segment_sums_are_undiscounted_sums_of_outputs() -> None:
@@ -133,14 +113,6 @@ def test_each_member_is_normalised_by_itself() -> None:
     alone = 2.5 * (outputs - outputs.mean(1, keepdims=True)) / outputs.std(1, keepdims=True)
     np.testing.assert_allclose(ensemble.reward(measured), alone.mean(0), atol=1e-3)
     np.testing.assert_allclose(ensemble.reward(measured.reshape(3, 100, WIDTH))[1], alone.mean(0)[100:200], atol=1e-3)
-
-
-def test_one_member_predicts_with_mean_0_and_the_set_deviation() -> None:
-    ensemble, _ = model(members=1, output_std=0.05)
-    ensemble.normalise(rows(300))
-    reward = ensemble.reward(rows(300))
-    assert abs(reward.mean()) < 1e-5 and reward.std() == pytest.approx(0.05, rel=1e-3)
-    assert abs(ensemble.reward(rows(300, seed=8)).mean()) > 1e-5  # not of whatever is asked about
 
 
 def test_predictions_change_nothing() -> None:
@@ -178,8 +150,7 @@ def test_gradient_of_one_update_equals_autograd(monkeypatch: pytest.MonkeyPatch)
     ensemble, fitter = model(l2=0.01, uniform_answer=0.1)
     comparisons, gradients = asked(40, mu=[1, 0, 0.5, np.nan]), []
     seen = watch(monkeypatch, fitter)
-    step = lambda: gradients.append(ensemble.parameters.gradient.copy())  # noqa: E731
-    monkeypatch.setattr(ensemble.optimiser, "step", step)
+    monkeypatch.setattr(ensemble.optimiser, "step", lambda: gradients.append(ensemble.parameters.gradient.copy()))
     loss = fitter._update(comparisons, [comparisons.bag(member) for member in range(3)])
     losses, expected = [], []
     for (_, chosen), network in zip(seen, ensemble.members, strict=True):
@@ -221,20 +192,21 @@ def test_fitting_recovers_a_linear_reward_and_members_disagree(seed: int) -> Non
     assert 0.1 < held_out(ensemble)[0] < 0.9
     fitter.fit(asked(200, seed=seed), 150)
     accuracy, disagreement = held_out(ensemble)
-    assert accuracy > 0.9 and disagreement > 0.01
+    assert accuracy > 0.9 and disagreement > 0.02
     fresh = rows(500, seed=70)
     assert np.corrcoef(ensemble.reward(fresh), fresh @ WANTED)[0, 1] > 0.9  # the right way up
 
 
 def test_the_reward_is_normalised_on_the_compared_segments() -> None:
-    ensemble, fitter = model(members=1)
+    ensemble, fitter = model(members=1, output_std=0.05)
     comparisons = asked(30, members=1)
     fitter.fit(comparisons, 5)
     reward = ensemble.reward(comparisons.features)
-    assert abs(reward.mean()) < 1e-4 and reward.std() == pytest.approx(1, rel=1e-3)
+    assert abs(reward.mean()) < 1e-5 and reward.std() == pytest.approx(0.05, rel=1e-3)
+    assert abs(ensemble.reward(rows(300)).mean()) > 1e-5  # not on whatever is asked about
 
 
-@pytest.mark.parametrize(("ratio", "change"), [(1.6, 1.005**20), (1.3, 1.0), (1.05, 1.005**-20), (np.nan, 1.0)])
+@pytest.mark.parametrize(("ratio", "change"), [(1.6, 1.01**20), (1.3, 1.0), (1.05, 1.01**-20), (np.nan, 1.0)])
 def test_l2_follows_the_ratio_of_losses(ratio: float, change: float) -> None:
     _, fitter = model(l2=1e-3)
     fitter.training, fitter.validation = 0.4, 0.4 * ratio
@@ -254,23 +226,30 @@ def test_l2_is_bounded_and_0_turns_it_off(ratio: float) -> None:
 
 def test_l2_rises_when_answers_are_noise() -> None:
     _, fitter = model(l2=1e-4)
-    comparisons = asked(30, mu=rng().integers(0, 2, 30))
-    measured = [fitter.fit(comparisons, 100) for _ in range(3)]
-    assert measured[-1]["reward_validation_loss"] > 1.5 * measured[-1]["reward_loss"]
-    assert measured[-1]["reward_l2"] == fitter.l2 > measured[0]["reward_l2"] > 0
+    comparisons, training = asked(30, mu=rng().integers(0, 2, 30)), None
+    for _ in range(6):
+        before = fitter.l2
+        measured = fitter.fit(comparisons, 100)
+        new = measured["reward_loss"]
+        training = new if training is None else 0.9 * training + 0.1 * new
+    assert measured["reward_l2"] == fitter.l2 > before and fitter.training == pytest.approx(training)
+    assert measured["reward_validation_loss"] > 1.5 * measured["reward_loss"]
 
 
 def test_the_cost_of_a_fit_does_not_grow_with_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = []
+    plain, evaluated = MLP.forward, []
+
+    def forward(network: MLP, inputs: np.ndarray) -> np.ndarray:
+        evaluated[-1] += len(inputs)
+        return plain(network, inputs)
+
+    monkeypatch.setattr(MLP, "forward", forward)
     for labels in (400, 4000):
         ensemble, fitter = model()
-        evaluated, plain = [0], type(ensemble.members[0]).forward
-        with monkeypatch.context() as patch:
-            count = lambda network, x, n=evaluated: (n.__setitem__(0, n[0] + len(x)), plain(network, x))[1]  # noqa: E731
-            patch.setattr(type(ensemble.members[0]), "forward", count)
-            fitter.fit(asked(labels), 4)
-        costs.append((ensemble.optimiser.steps, evaluated[0]))
-    assert costs[0][0] == costs[1][0] == 4 and costs[1][1] <= 1.2 * costs[0][1]
+        evaluated.append(0)
+        fitter.fit(asked(labels), 4)
+        assert ensemble.optimiser.steps == 4
+    assert evaluated[1] < 1.5 * evaluated[0]
 
 
 @pytest.mark.parametrize("mu", [[1.0], [0.0], [0.5], [1.0, np.nan]], ids=["left", "right", "ties", "some skipped"])
@@ -288,7 +267,7 @@ def test_skipped_questions_teach_nothing() -> None:
     assert np.isfinite(ensemble.reward(rows(9))).all()
 
 
-def test_a_member_with_an_empty_bootstrap_learns_from_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_with_an_empty_bootstrap_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     _, fitter = model()
     comparisons = asked(10, mu=[1, 0, np.nan])
     arrays = comparisons.arrays()
@@ -296,7 +275,7 @@ def test_a_member_with_an_empty_bootstrap_learns_from_all_answers(monkeypatch: p
     comparisons.set_arrays(arrays)
     seen = watch(monkeypatch, fitter)
     fitter.fit(comparisons, 20)
-    assert {*np.concatenate([chosen for member, chosen in seen if member == 1])} == {0, 1, 3, 4, 6, 7, 9}
+    assert {member for member, _ in seen} == {0, 2}
 
 
 def test_a_diverged_model_is_refused() -> None:
