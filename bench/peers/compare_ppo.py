@@ -24,9 +24,9 @@ import numpy as np
 from prefrl_core.policy.ppo import PPOSettings
 
 _TASKS = {
-    "HalfCheetah-v5": ("mujoco-v5/half_cheetah@1", 1_000_000),
-    "Hopper-v5": ("mujoco-v5/hopper@1", 1_000_000),
-    "InvertedDoublePendulum-v5": ("mujoco-v5/inverted_double_pendulum@1", 500_000),
+    "HalfCheetah-v5": ("mujoco-v5/half_cheetah@1", 300_000),
+    "Hopper-v5": ("mujoco-v5/hopper@1", 300_000),
+    "InvertedDoublePendulum-v5": ("mujoco-v5/inverted_double_pendulum@1", 200_000),
 }
 _PEER_PACKAGES = ["torch==2.13.0", "stable-baselines3==2.9.2", "gymnasium[mujoco]==1.4.0", "mujoco==4.0.0"]
 _FOLDER = Path(__file__).parent
