@@ -88,7 +88,14 @@ class Lab:
         environment = {**os.environ, "PYTHONPATH": f"{self.folder / 'fake'}:{REPOSITORY}", **(extra or {})}
         words = [sys.executable, "-m", *command]
         return subprocess.Popen(
-            words, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=self.folder, env=environment
+            words,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=environment,
+            # A shell that starts the tests in the background has them ignore Ctrl-C, which children inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def begin(self, *words: str, out: Path | None = None, **extra: str) -> subprocess.Popen[str]:
@@ -229,7 +236,7 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(lab: Lab, undisturbed: di
     parent = lab.begin(FAKE_PAUSE="0.05")
     wait_for(lambda: any(checkpoint_of(run).exists() for run in store.load(lab.out)) if lab.out.exists() else False)
     parent.send_signal(signal.SIGINT)
-    stdout, stderr = parent.communicate(timeout=10)
+    stdout, stderr = parent.communicate(timeout=60)
     assert parent.returncode == 130 and stderr == ""
     assert "run the same command again" in stdout.splitlines()[-1]
     assert not lab.workers()
