@@ -190,6 +190,8 @@ def _typed(value: Any, annotation: str, what: str) -> Any:
         return tuple(value)
     expected = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "Mapping": Mapping}
     fits = isinstance(value, expected.get(wanted, object)) and not (wanted == "int" and isinstance(value, bool))
-    if not fits or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{what} = {value!r} is not a finite number")
+    if not fits:
         raise UserError(f"{what} = {value!r}: expected {annotation}")
     return value

@@ -433,7 +433,7 @@ def test_a_terminal_shows_the_running_runs(lab: Lab) -> None:
 def _job(
     key: str, state: progress.State, step: int, rate: float | None, task: str = "mujoco/reacher@1"
 ) -> progress.Job:
-    (planned, *_) = suite.load("quick").runs(seeds=1, only=["arm=true"])
+    (planned, *_) = suite.load("quick").runs(seeds=1, steps=200_000, only=["arm=true"])
     job = progress.Job(suite.Planned("arm", task, 0, planned.spec, key), Path(key), state, step)
     if rate is not None:
         job.began, job.latest = (0.0, 0), step / rate

@@ -85,7 +85,7 @@ def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
     run = recorded(out)
     cli.main(["run", "quick", "--dry-run", *filters])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if run.key in line]
-    assert "60 labels" in line and "200,000" in line and line.endswith("partial")
+    assert "60 labels" in line and "250,000" in line and line.endswith("partial")
 
 
 def test_show_tells_spec_state_and_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_integers_pass_for_floats_but_not_booleans_for_integers() -> None:
         ({"reward": "imagined"}, "choose 'learned' or 'true'"),
         ({"reward": "true"}, "the control asks nothing"),
         ({"initial_labels": 0.0}, "a share above 0"),
-        ({"initial_labels": float("nan")}, "expected float"),
+        ({"initial_labels": float("nan")}, "is not a finite number"),
         ({"schedule_constant": -1.0}, "must be above 0"),
         ({"task": "mujoco-v5/hopper"}, "ends episodes early"),
         ({"labeler": 3}, "labeler = 3 needs a name"),

@@ -118,7 +118,7 @@ def test_only_that_says_nothing_is_refused(tmp_path: Path, only: str, says: str)
         ("labels = 20\nlabeler", "lables = 20\nlabeler", "did you mean 'labels'?"),
         ("mistake = 0.1", "mistaken = 0.1", "arm '20 labels, wrong' on mujoco/reacher: unknown"),
         ('"bpref"', '"bpreff"', "unknown labeler 'bpreff': did you mean 'bpref'?"),
-        ('"mujoco/reacher"', '"mujoco/reecher"', "unknown task 'mujoco/reecher': did you mean 'mujoco/reacher@1'?"),
+        ('"mujoco/reacher"', '"mujoco/reecher"', "unknown task 'mujoco/reecher': did you mean 'mujoco/reacher'?"),
         ('"mujoco/reacher"', '"mujoco/reacher@9"', "no version '9'"),
         ('[tasks."mujoco/hopper@1"]', '[tasks."mujoco/hoper@1"]', "did you mean 'mujoco/hopper@1'?"),
         ('name = "20 labels"', 'name = "true reward"', "[[arm]] 2: its name 'true reward' is taken"),

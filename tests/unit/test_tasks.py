@@ -88,8 +88,9 @@ def test_versions_are_those_of_the_installed_packages() -> None:
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    for module in ("prefrl_core.tasks.mujoco", "prefrl_core.tasks.simulation"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    for module in ("mujoco", "simulation"):  # both as a module and as what the package remembers of it
+        monkeypatch.delitem(sys.modules, f"prefrl_core.tasks.{module}", raising=False)
+        monkeypatch.delattr(tasks, module, raising=False)
     with pytest.raises(UserError, match=r"'mujoco'.*pip install"):
         tasks.make("mujoco/hopper", 1, 0)
 
