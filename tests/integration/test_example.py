@@ -57,7 +57,7 @@ def test_killed_and_resumed_gives_the_same_bytes(undisturbed: Path, tmp_path: Pa
     while True:
         process = start(tmp_path)
         try:
-            said, _ = process.communicate(timeout=dice.uniform(0.8, 4.0))
+            said, _ = process.communicate(timeout=dice.uniform(0.5, 1.5))
         except subprocess.TimeoutExpired:
             if kills < 6:
                 os.killpg(process.pid, signal.SIGKILL)
