@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
 from prefrl_core.tasks.checks import require_finite
-from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Score
+from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Frame, Score
 from prefrl_core.tasks.simulation import Simulation
 
 
@@ -71,15 +71,17 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         for i, own in zip(range(self.num_envs), seed or [None] * self.num_envs, strict=True):
             if own is not None:
                 self._rngs[i] = np_random(own)[0]
-            self._begin(i)
+        self._begin(list(range(self.num_envs)))
         self._started = True
         return self._definition.observe(self._frame), {}
 
-    def _begin(self, i: int) -> None:
-        """Start an episode in environment ``i``."""
-        qpos, qvel = self._definition.start(self._rngs[i], self._simulation.qpos0)
-        self._frame.rows[i] = self._simulation.start(i, qpos, qvel)
-        self._elapsed[i] = 0
+    def _begin(self, indices: list[int]) -> Frame:
+        """Start an episode in some environments; their frame."""
+        states = [self._definition.start(self._rngs[i], self._simulation.qpos0) for i in indices]
+        frame = self._simulation.start(indices, *(np.array(part) for part in zip(*states, strict=True)))
+        self._frame.rows[indices] = frame.rows
+        self._elapsed[indices] = 0
+        return frame
 
     def step(self, actions: NDArray[Any]) -> tuple[Floats, Floats, Bools, Bools, dict[str, Any]]:
         """One step of every environment.
@@ -113,9 +115,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
     def _restart(self, ended: Bools, observations: Floats) -> dict[str, Any]:
         """Begin new episodes where one has ended, writing over ``observations``; infos with what the old ended with."""
         final = np.where(ended[:, None], observations, 0.0)
-        for i in np.flatnonzero(ended).tolist():
-            self._begin(i)
-        observations[ended] = self._definition.observe(self._simulation.split(self._frame.rows[ended]))
+        observations[ended] = self._definition.observe(self._begin(np.flatnonzero(ended).tolist()))
         return {"final_obs": final, "_final_obs": ended.copy()}
 
     def _checked(self, actions: NDArray[Any]) -> NDArray[Any]:
@@ -158,7 +158,3 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         self._frame = self._simulation.split(np.array(state["frame"], np.float64))
         for rng, saved in zip(self._rngs, state["generators"], strict=True):
             rng.bit_generator.state = saved
-
-    def close_extras(self, **kwargs: Any) -> None:
-        """Stop the threads."""
-        self._simulation.close()

@@ -35,7 +35,7 @@ Observe = Callable[[Frame], Floats]
 Score = Callable[[Frame, Frame, NDArray[Any], float], "tuple[Floats, Bools | None]"]
 
 
-def _nothing(data: Any) -> list[Floats]:
+def _nothing(batch: Any) -> list[Floats]:
     return []
 
 
@@ -51,8 +51,8 @@ class Definition:
     observe: Observe  # a new array (n, obs) that shares no memory with the frame
     score: Score
     ends: bool  # whether an episode can terminate before its time limit
-    extra: Callable[[Any], list[Floats]] = _nothing  # views of one MjData, flat, beyond qpos and qvel
-    contact_forces: bool = False  # whether cfrc_ext is read; MuJoCo computes it only on request
+    extra: Callable[[Any], list[Floats]] = _nothing  # views (n, k) of a batch beyond qpos, qvel and contact forces
+    contact_forces: bool = False  # whether cfrc_ext (n, 6 bodies) is read; it comes first in a frame's ``extra``
 
 
 def _uniform_start(scale: float, nv: int) -> Start:
@@ -240,7 +240,7 @@ TASKS = {
         _observe_ant,
         _score_ant,
         True,
-        lambda data: [data.cfrc_ext.reshape(-1), data.body(1).xpos[:2]],
+        lambda batch: [batch.bind("xpos")[:, 1, :2]],  # torso
         contact_forces=True,
     ),
     "reacher": Definition(
@@ -252,7 +252,7 @@ TASKS = {
         _observe_reacher,
         _score_reacher,
         False,
-        lambda data: [data.xpos[3:].reshape(-1)],  # fingertip and target
+        lambda batch: [batch.bind("xpos")[:, 3], batch.bind("xpos")[:, 4]],  # fingertip and target
     ),
     "inverted_double_pendulum": Definition(
         "inverted_double_pendulum.xml",
@@ -263,7 +263,7 @@ TASKS = {
         _observe_double_pendulum,
         _score_double_pendulum,
         True,
-        lambda data: [data.site_xpos[0], data.qfrc_constraint[:1]],
+        lambda batch: [batch.bind("site_xpos")[:, 0], batch.bind("qfrc_constraint")[:, :1]],
     ),
     "inverted_pendulum": Definition(
         "inverted_pendulum.xml", 2, 1000, 15, _uniform_start(0.01, 2), _from(0), _score_pendulum, True

@@ -1,26 +1,24 @@
 """``n`` MuJoCo simulations of one model, advanced and read together.
 
-All that a task reads of a simulation is bound once as views of its memory and gathered with one concatenation a
-step, so the cost beyond MuJoCo's own is a few microseconds for the whole batch. Threads share the simulations out in
-fixed portions; each simulation is independent, so results do not depend on their number.
+MuJoCo's own batch steps them in one call; what a task reads is bound once as arrays over all simulations and gathered
+with one concatenation a step, so the cost beyond the physics is a few microseconds for the whole batch. Results equal
+those of a loop over single simulations, bit for bit, with any number of threads.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
+from mujoco.batch import Batch
 
 from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
 
-_STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)  # all that the next step depends on, the warm start included
 _TOTAL_MASS = re.compile(r'\s+settotalmass="([^"]*)"')
 
 
@@ -56,66 +54,52 @@ class Simulation:
         self.model = load_model(task.xml)
         self.dt = float(self.model.opt.timestep * task.frame_skip)  # seconds an environment step
         self.qpos0 = self.model.qpos0.copy()
+        # Contact forces are read off a whole MjData, which only a persistent batch keeps.
+        self._batch = Batch(self.model, num_envs, min(threads, num_envs), persistent=task.contact_forces)
+        self._frame_skip, self._controls = task.frame_skip, self._batch.bind("ctrl")
+        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._columns = self.model.nq, self.model.nq + self.model.nv
-        self.data = [mujoco.MjData(self.model) for _ in range(num_envs)]
-        self._frame_skip, self._contact_forces = task.frame_skip, task.contact_forces
-        self._views = [[data.qpos, data.qvel, *task.extra(data)] for data in self.data]
-        self._all_views = [view for views in self._views for view in views]
-        self._controls = np.zeros((num_envs, self.model.nu))
-        self._share_out(min(threads, num_envs))
-
-    def _share_out(self, threads: int) -> None:
-        parts = [(data, data.ctrl, row) for data, row in zip(self.data, self._controls, strict=True)]
-        bounds = [len(parts) * i // threads for i in range(threads + 1)]
-        self._portions = [parts[low:high] for low, high in pairwise(bounds)]
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._forces = np.zeros((num_envs, 6 * self.model.nbody)) if task.contact_forces else None
+        self._data = mujoco.MjData(self.model)
+        forces = [] if self._forces is None else [self._forces]
+        self._views = [self._qpos, self._qvel, *forces, *task.extra(self._batch)]
 
     def step(self, actions: np.ndarray[Any, Any]) -> Frame:
         """Apply ``actions`` (n, nu), unclipped, for one environment step."""
-        np.copyto(self._controls, actions)
-        others = [self._pool.submit(self._advance, part) for part in self._portions[1:]] if self._pool else []
-        self._advance(self._portions[0])
-        for other in others:
-            other.result()
+        self._controls[:] = actions
+        self._batch.step(nstep=self._frame_skip)
+        if self._forces is not None:
+            self._read_contact_forces(self._forces)
         return self.gather()
 
-    def _advance(self, portion: list[tuple[Any, Floats, Floats]]) -> None:
-        step, model, frame_skip = mujoco.mj_step, self.model, self._frame_skip
-        for data, ctrl, row in portion:
-            ctrl[:] = row
-            step(model, data, frame_skip)
-        if self._contact_forces:
-            for data, _, _ in portion:
-                mujoco.mj_rnePostConstraint(model, data)
+    def _read_contact_forces(self, forces: Floats) -> None:
+        """What MuJoCo computes on request only: the wrench on each body, from the contacts of the last substep."""
+        forces[:] = 0
+        for index in np.flatnonzero(self._batch.bind("ncon")).tolist():  # copying the rest out would tell nothing
+            self._batch.get_data(index, self._data)
+            mujoco.mj_rnePostConstraint(self.model, self._data)
+            forces[index] = self._data.cfrc_ext.reshape(-1)
 
-    def start(self, index: int, qpos: Floats, qvel: Floats) -> Floats:
-        """Put one simulation in the given state at time 0; its row of a frame."""
-        data = self.data[index]
-        mujoco.mj_resetData(self.model, data)
-        data.qpos[:], data.qvel[:] = qpos, qvel
-        mujoco.mj_forward(self.model, data)
-        row: Floats = np.concatenate(self._views[index])
-        return row
+    def start(self, indices: list[int], qpos: Floats, qvel: Floats) -> Frame:
+        """Put simulations in the given states (k, nq) and (k, nv) at time 0; the frame of these alone."""
+        self._batch.reset(indices, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self._qpos[indices], self._qvel[indices] = qpos, qvel
+        self._batch.forward(indices)
+        if self._forces is not None:
+            self._forces[indices] = 0
+        return self.split(np.concatenate([view[indices] for view in self._views], axis=1))
 
     def gather(self) -> Frame:
         """A new frame of all simulations."""
-        return self.split(np.concatenate(self._all_views).reshape(len(self.data), -1))
+        return self.split(np.concatenate(self._views, axis=1))
 
     def split(self, rows: Floats) -> Frame:
         nq, end = self._columns
         return Frame(rows, rows[:, :nq], rows[:, nq:end], rows[:, end:])
 
     def get_physics(self) -> Floats:
-        """MuJoCo's integration state (n, size)."""
-        states = np.empty((len(self.data), mujoco.mj_stateSize(self.model, _STATE)))
-        for data, row in zip(self.data, states, strict=True):
-            mujoco.mj_getState(self.model, data, row, _STATE)
-        return states
+        """MuJoCo's integration state (n, size): all that the next step depends on, the warm start included."""
+        return self._batch.state.copy()
 
     def set_physics(self, states: Floats) -> None:
-        for data, row in zip(self.data, states, strict=True):
-            mujoco.mj_setState(self.model, data, row, _STATE)
-
-    def close(self) -> None:
-        if self._pool:
-            self._pool.shutdown()
+        self._batch.state[:] = states

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from physics import NUM_ENVS, Bare
 
 from prefrl_core.learner import Learner
 from prefrl_core.spec import RunSpec
-from prefrl_core.tasks.mujoco_tasks import TASKS
 
 TASK, STEPS, ROUNDS = "mujoco/half_cheetah", 1_000_000, 12
 
@@ -33,21 +33,14 @@ def seconds_per_step(learner: Learner) -> float:
     return (thread_time() - start) / (learner.step - step)
 
 
-def bare_seconds_per_step(learner: Learner, steps: int = 64) -> float:
+def bare_seconds_per_step(learner: Learner, bare: Bare, steps: int = 64) -> float:
     """The physics alone, from the present state of a run, under random actions."""
-    import mujoco
-
-    simulation, frame_skip = learner.env._simulation, TASKS["half_cheetah"].frame_skip
-    model, bound = simulation.model, [(data, data.ctrl) for data in simulation.data]
-    actions = np.random.default_rng(0).uniform(-1, 1, (steps, len(bound), model.nu))
-    state, start = learner.env.get_state(), thread_time()
+    actions = np.random.default_rng(0).uniform(-1, 1, (steps, NUM_ENVS, 6))
+    bare.set_physics(learner.env.get_state()["physics"])
+    start = thread_time()
     for batch in actions:
-        for (data, ctrl), row in zip(bound, batch, strict=True):
-            ctrl[:] = row
-            mujoco.mj_step(model, data, frame_skip)
-    passed = thread_time() - start
-    learner.env.set_state(state)
-    return passed / (steps * len(bound))
+        bare.step(batch)
+    return (thread_time() - start) / (steps * NUM_ENVS)
 
 
 @pytest.mark.parametrize("labels", [0, 700, 1400])
@@ -57,12 +50,14 @@ def test_loop(benchmark: Any, labels: int) -> None:
     if benchmark.disabled:
         assert learner.iterate()["step"] == learner.step
         return
+    bare = Bare("half_cheetah")
     times = [
-        (seconds_per_step(learner), seconds_per_step(control), bare_seconds_per_step(control)) for _ in range(ROUNDS)
+        (seconds_per_step(learner), seconds_per_step(control), bare_seconds_per_step(control, bare))
+        for _ in range(ROUNDS)
     ]
-    ours, controls, bare = np.median(times, axis=0)
+    ours, controls, physics = np.median(times, axis=0)
     benchmark.extra_info["env_steps_per_second"] = round(1 / ours)
-    benchmark.extra_info["ratio_to_bare_mj_step"] = round(bare / ours, 3)
+    benchmark.extra_info["ratio_to_bare_mj_step"] = round(physics / ours, 3)
     benchmark.extra_info["ratio_to_true_reward"] = round(controls / ours, 3)
     benchmark.extra_info["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     benchmark.pedantic(learner.iterate, rounds=10)
