@@ -8,6 +8,7 @@ with the untrained policy acting for at least an episode; the first share of the
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.labelers import Questions
 from prefrl_core.feedback.segments import Pool, Segments, draw_starts, windows
 from prefrl_core.policy.distributions import input_count
-from prefrl_core.policy.rollout import Rollout, collect
+from prefrl_core.policy.rollout import collect
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.fit import Fitter
 from prefrl_core.reward.likelihood import preference
@@ -94,6 +95,8 @@ class Learner:
         self.random = {
             name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")
         }
+        self.rollouts = getattr(self.policy, "rollouts", 1)
+        self.round_steps = self.rollouts * self.policy.rollout_steps * self.env.num_envs  # of one turn of the loop
         self.step = self.iteration = 0
         self.untrained_steps = self._untrained_steps()
         self.running_returns = np.zeros(self.env.num_envs)
@@ -108,33 +111,42 @@ class Learner:
         return self.spec.total_steps - self.step < self.env.num_envs
 
     def iterate(self) -> Row:
-        """One turn of the loop; returns its row of metrics."""
-        steps = min(self.policy.rollout_steps, (self.spec.total_steps - self.step) // self.env.num_envs)
-        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps)
-        self.observations = rollout.last_observations
-        untrained = self.step < self.untrained_steps
-        self.step += steps * self.env.num_envs
+        """One turn of the loop, a rollout or, where the policy asks for it, several; returns its row of metrics."""
         row: Row = dict.fromkeys(COLUMNS)
+        untrained = self.step < self.untrained_steps
+        acted, measured = zip(*(self._act_and_improve(untrained) for _ in range(self._rollouts_left())), strict=True)
+        parts = zip(*acted, strict=True)
+        true_rewards, done, features, rewards = (part[0] if len(part) == 1 else np.concatenate(part) for part in parts)
         row |= {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
-        row |= self._count_returns(true_rewards, rollout.done)
-        if self.spec.reward == "true":
-            row |= self._improve(rollout, true_rewards, untrained)
-        else:
-            features = rollout.features(self.choices)
-            rewards = self.ensemble.reward(features)
-            row |= self._improve(rollout, rewards, untrained)
-            row |= self._learn_reward(features, rewards, true_rewards, rollout.done)
+        row |= self._count_returns(true_rewards, done) | _mean(measured)
+        if self.spec.reward == "learned":
+            row |= self._learn_reward(features, rewards, true_rewards, done)
         self.iteration += 1
         return row | self.comparisons.account()
 
-    def _improve(self, rollout: Rollout, rewards: NDArray[Any], untrained: bool) -> Row:
-        """The policy learns from the rollout, or, while it is to stay untrained, only sees it."""
-        if untrained:
+    def _rollouts_left(self) -> int:
+        """Rollouts of this turn; the last of a run may be shorter than the others."""
+        steps_left = (self.spec.total_steps - self.step) // self.env.num_envs
+        return min(self.rollouts, -(-steps_left // self.policy.rollout_steps))
+
+    def _act_and_improve(self, untrained: bool) -> tuple[tuple[NDArray[Any], ...], Mapping[str, float]]:
+        """One rollout, labelled and learned from: true rewards, ends of episodes, features and predicted rewards, each
+        over (steps, environments), and what the policy measured."""
+        steps = min(self.policy.rollout_steps, (self.spec.total_steps - self.step) // self.env.num_envs)
+        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps)
+        self.observations = rollout.last_observations
+        features: NDArray[Any] = true_rewards
+        rewards: NDArray[Any] = true_rewards
+        if self.spec.reward == "learned":
+            features = rollout.features(self.choices)
+            rewards = self.ensemble.reward(features)
+        progress = (self.step - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
+        self.step += rewards.size
+        seen = true_rewards, rollout.done, features, rewards
+        if untrained:  # the policy only sees the rollout
             self.policy.observe(rollout)
-            return {}
-        before = self.step - rewards.size
-        progress = (before - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
-        return {**self.policy.improve(rollout, rewards, progress)}
+            return seen, {}
+        return seen, self.policy.improve(rollout, rewards, progress)
 
     def _learn_reward(
         self, features: NDArray[np.float32], rewards: NDArray[Any], true_rewards: NDArray[Any], done: NDArray[np.bool_]
@@ -184,25 +196,24 @@ class Learner:
         return {key: value if np.isfinite(value) else None for key, value in measured.items()}
 
     def _due(self) -> int:
-        """Labels that should be answered before the next rollout is: what the schedule asks for at its end, so that
-        the last label still teaches the last rollout."""
-        rollout = self.policy.rollout_steps * self.env.num_envs
+        """Labels that should be answered before the next turn begins: what the schedule asks for at its end, so that
+        the last label still teaches the last turn."""
         return schedule.due(
             self.spec.labels,
             self.spec.initial_labels,
             self.step - self.untrained_steps if self.comparisons.count else 0,
-            max(1, self.spec.total_steps - self.untrained_steps - rollout),
+            max(1, self.spec.total_steps - self.untrained_steps - self.round_steps),
             self.spec.schedule_constant,
         )
 
     def _untrained_steps(self) -> int:
-        """Steps of the untrained policy, in whole rollouts: an episode of each environment, and where the share of
+        """Steps of the untrained policy, in whole turns: an episode of each environment, and where the share of
         total steps allows it, enough for the first questions to be about segments that hardly overlap."""
-        spec, rollout = self.spec, self.policy.rollout_steps * self.env.num_envs
+        spec = self.spec
         episode = tasks.describe(spec.task).episode_steps * self.env.num_envs
         shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
         wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
-        return -(-wanted // rollout) * rollout
+        return -(-wanted // self.round_steps) * self.round_steps
 
     def _count_returns(self, true_rewards: NDArray[np.float64], done: NDArray[np.bool_]) -> Row:
         """Add up the true return of each episode; reports those that ended."""
@@ -262,6 +273,11 @@ class Learner:
             self.recent_lengths.extend(state["recent_lengths"].tolist())
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(f"the checkpoint is not one of this run ({error!r}): delete it to start over") from error
+
+
+def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:
+    """The mean of each metric over the rollouts of one turn."""
+    return {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
 
 
 def agreement(predicted: NDArray[Any], true: NDArray[Any]) -> Row:

@@ -97,6 +97,22 @@ class MLP:
                 delta = np.matmul(delta, self.weights[layer].T, out=deltas[layer - 1])
                 self._through_activation(delta, below, scratch)
 
+    def tangent(self, direction: MLP) -> Array:
+        """Change ``(rows, sizes[-1])`` of the latest ``forward``'s outputs along ``direction``, a network of these
+        sizes whose parameters are the direction: a derivative in forward mode."""
+        layers, _, scratch = self._workspace(len(self._input))
+        below, tangent = self._input, None
+        for layer, weight in enumerate(self.weights):
+            change = below @ direction.weights[layer]
+            change += direction.biases[layer]
+            if tangent is not None:
+                change += tangent @ weight
+            below, tangent = layers[layer], change
+            if layer < len(self.weights) - 1:
+                self._through_activation(change, below.copy(), scratch)
+        assert tangent is not None
+        return tangent
+
     def _activate(self, hidden: Array, scratch: Array) -> None:
         if self.activation == "tanh":
             np.tanh(hidden, out=hidden)
@@ -166,6 +182,29 @@ class Adam:
         """The reverse of ``get_state``."""
         self.parameters.values[:] = state["values"]
         self.first[:], self.second[:], self.steps = state["first"], state["second"], state["steps"]
+
+
+class RMSProp:
+    """RMSProp (Tieleman and Hinton 2012) on a flat vector, in place; epsilon inside the root, as in A2C's release."""
+
+    def __init__(self, parameters: Parameters, learning_rate: float, decay: float = 0.99, epsilon: float = 1e-5):
+        self.parameters, self.learning_rate, self.decay, self.epsilon = parameters, learning_rate, decay, epsilon
+        self.second = np.ones_like(parameters.values)  # from 1, so that the first steps are small
+
+    def step(self) -> None:
+        """Apply the gradient and set it to zero."""
+        gradient = self.parameters.gradient
+        self.second += np.float32(1 - self.decay) * (gradient * gradient - self.second)
+        self.parameters.values -= np.float32(self.learning_rate) * gradient / np.sqrt(self.second + self.epsilon)
+        gradient[:] = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Parameters and second moments, as copies."""
+        return {"values": self.parameters.values.copy(), "second": self.second.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+        self.parameters.values[:], self.second[:] = state["values"], state["second"]
 
 
 def clip_norm(gradient: Array, limit: float) -> float:

@@ -119,10 +119,11 @@ class RunSpec:
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
         )
-        rollout = self.policy.get("rollout_steps", self.segment)
+        rollout = self.policy.get("rollout_steps", self.segment) * self.policy.get("rollouts", 1)
         require(
             self.labels == 0 or self.segment <= rollout,
-            f"segment = {self.segment}: segments are cut from rollouts of {rollout} steps; raise policy.rollout_steps",
+            f"segment = {self.segment}: segments are cut from {rollout} steps between two fits of the reward; "
+            "raise policy.rollout_steps",
         )
         environments = self.policy.get("environments", 1)
         require(

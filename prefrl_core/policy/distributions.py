@@ -22,6 +22,7 @@ class Gaussian:
         self.low, self.high = space.low.reshape(-1), space.high.reshape(-1)
         self.log_std, self._log_std_gradient = parameters.take(self.inputs)
         self._z: Array = np.zeros((0, self.inputs), np.float32)
+        self._old: tuple[Array, Array] = (self._z, self.log_std)
 
     def draw(self, means: Array, random: np.random.Generator) -> Array:
         """Actions ``(rows, act)`` for means of that shape."""
@@ -50,6 +51,26 @@ class Gaussian:
         self._log_std_gradient += weights @ (z * z) - weights.sum() + np.float32(entropy_weight)
         return column * z * np.exp(-self.log_std)
 
+    def remember(self, means: Array) -> None:
+        """Keep these distributions, for ``divergence``."""
+        self._old = means.copy(), self.log_std.copy()
+
+    def divergence(self, means: Array) -> float:
+        """Mean KL divergence, in nats, of the remembered distributions from those of ``means`` now."""
+        old_means, old_log_std = self._old
+        variance = np.exp(-2 * self.log_std)
+        moved = np.vecdot((means - old_means) ** 2, variance).mean(dtype=np.float64)
+        widths = self.log_std - old_log_std + 0.5 * (np.exp(2 * old_log_std) * variance - 1)
+        return float(widths.sum(dtype=np.float64) + 0.5 * moved)
+
+    def fisher(self, means: Array, tangents: Array, direction: Any) -> Array:
+        """Mean Fisher matrix of the distributions times a direction: the part for the means ``(rows, act)``, given
+        their ``tangents``. ``direction`` is a Gaussian whose parameters are the direction; the part for the log
+        standard deviations is added to the parameters' gradient."""
+        self._log_std_gradient += 2 * direction.log_std
+        product: Array = tangents * np.exp(np.float32(-2) * self.log_std) / np.float32(len(tangents))
+        return product
+
 
 class Categorical:
     """One of several actions, by the softmax of the network's logits."""
@@ -58,6 +79,7 @@ class Categorical:
         self.inputs = int(space.n)
         self._log_p: Array = np.zeros((0, self.inputs), np.float32)
         self._actions: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._old: Array = self._log_p
 
     def draw(self, logits: Array, random: np.random.Generator) -> NDArray[np.int64]:
         """Actions ``(rows,)`` for logits ``(rows, choices)``, by the inverse of the cumulative distribution."""
@@ -87,6 +109,19 @@ class Categorical:
         entropies = -(p * self._log_p).sum(1, keepdims=True)
         gradient -= np.float32(entropy_weight / rows) * p * (self._log_p + entropies)
         return gradient
+
+    def remember(self, logits: Array) -> None:
+        """Keep these distributions, for ``divergence``."""
+        self._old = _log_softmax(logits)
+
+    def divergence(self, logits: Array) -> float:
+        """Mean KL divergence, in nats, of the remembered distributions from those of ``logits``."""
+        return float(np.vecdot(np.exp(self._old), self._old - _log_softmax(logits)).mean(dtype=np.float64))
+
+    def fisher(self, logits: Array, tangents: Array, direction: Any) -> Array:
+        """Mean Fisher matrix of the distributions times a direction, given the logits' ``tangents`` along it."""
+        p = np.exp(_log_softmax(logits))
+        return p * (tangents - np.vecdot(p, tangents)[:, None]) / np.float32(len(tangents))
 
 
 def input_count(space: gym.Space[Any]) -> int:

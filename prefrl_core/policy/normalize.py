@@ -75,8 +75,10 @@ class RewardScale:
 
     _TRACKING = 0.1  # weight of the newest rollout in the moving mean: a predicted reward drifts as it is refitted
 
-    def __init__(self, num_envs: int, discount: float, center: bool) -> None:
+    def __init__(self, num_envs: int, discount: float, center: bool, rollouts: int = 1) -> None:
+        """``rollouts``: they are so short that it takes this many to see what others see in one."""
         self.discount, self.center = discount, center
+        self._weight = self._TRACKING / rollouts
         self.mean: float | None = None
         self.discounted = Moments(1)
         self.returns = np.zeros(num_envs)
@@ -93,7 +95,7 @@ class RewardScale:
         return np.clip(centered / np.sqrt(self.discounted.variance[0] + 1e-8), -10.0, 10.0)
 
     def _moving_mean(self, newest: float) -> float:
-        self.mean = newest if self.mean is None else self.mean + self._TRACKING * (newest - self.mean)
+        self.mean = newest if self.mean is None else self.mean + self._weight * (newest - self.mean)
         return self.mean
 
     def get_state(self) -> dict[str, Any]:

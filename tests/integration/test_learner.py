@@ -94,9 +94,18 @@ def test_same_spec_same_bytes_other_seed_other_bytes() -> None:
         assert array.tobytes() == second.arrays[name].tobytes()
 
 
-@pytest.mark.parametrize("task", ["my/point", "mujoco/reacher"])
-def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, tmp_path: Path) -> None:
-    spec = RunSpec.of({**POINT, "task": task, "total_steps": 12000})
+OTHERS = {
+    "a2c": {"name": "a2c", "environments": 4, "rollouts": 13, "hidden": [16, 16]},
+    "trpo": {"name": "trpo", "environments": 4, "rollout_steps": 64, "hidden": [16, 16]},
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "policy"),
+    [("my/point", SMALL), ("mujoco/reacher", SMALL), *(("my/point", one) for one in OTHERS.values())],
+)
+def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, policy: dict[str, Any], tmp_path: Path) -> None:
+    spec = RunSpec.of({**POINT, "task": task, "total_steps": 12000, "policy": policy})
     whole = Memory()
     learn(spec, whole)
     assert len(whole.states) >= 3
@@ -186,6 +195,23 @@ def test_budgets_are_exact(steps: int, labels: int) -> None:
     assert asked == sorted(asked)
     if labels > 1:  # nothing is left to be asked when the last rollout begins
         assert asked[-2] == labels
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_budgets_are_exact_for_every_optimiser(name: str) -> None:
+    memory = ran(**{**POINT, "total_steps": 6001, "labels": 37, "policy": OTHERS[name]})
+    assert memory.rows[-1]["step"] == 6000 and memory.rows[-1]["labels"] == 37
+
+
+def test_short_rollouts_are_joined_for_segments_and_the_reward_is_fitted_between_turns() -> None:
+    """A segment has 10 steps, a rollout of A2C 5: segments reach across rollouts, all labelled by one reward model."""
+    learner = Learner(RunSpec.of({**POINT, "policy": OTHERS["a2c"]}))
+    fitted: list[int] = []
+    fit, learner.fitter.fit = learner.fitter.fit, lambda *a: (fitted.append(learner.step), fit(*a))[1]
+    while not learner.finished:
+        learner.iterate()
+    assert len(fitted) > 10 and set(np.diff(fitted)[:-1]) == {13 * 5 * 4}  # the last turn may be shorter
+    assert learner.pool.segments.features.shape[1] == 10 > learner.policy.rollout_steps
 
 
 def test_skipped_questions_count_and_teach_nothing() -> None:

@@ -46,7 +46,7 @@ def test_integers_pass_for_floats_but_not_booleans_for_integers() -> None:
         ({"labels": 5000}, "ask at most 833"),
         ({"labels": "many"}, "expected int"),
         ({"segment": 1001}, "an episode of mujoco/hopper@1 has 1000 steps"),
-        ({"segment": 200}, "segments are cut from rollouts of 128 steps"),
+        ({"segment": 200}, "segments are cut from 128 steps"),
         ({"seed": -1}, "seeds are 0 or more"),
         ({"total_steps": 0, "labels": 0}, "at least one step"),
         ({"total_steps": 15, "labels": 0}, "16 environments"),

@@ -1,0 +1,86 @@
+"""Advantage actor-critic, the synchronous form of Mnih et al. 2016, as Christiano et al. 2017 use it for Atari.
+
+One RMSProp step on every few steps of all environments, which is why many rollouts pass between two looks at the
+reward model. Settings are those of section A.2 of Christiano et al. where it gives them; its "Adam with alpha 0.99 and
+epsilon 1e-5" is read as RMSProp with that decay, as in the public releases of A2C. Leaves out: one network with two
+heads (ours are separate), asynchrony.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core import registry
+from prefrl_core.networks import RMSProp, clip_norm
+from prefrl_core.policy import hyperparameters
+from prefrl_core.policy.actor_critic import ActorCritic, check_settings
+from prefrl_core.policy.rollout import Rollout
+from prefrl_core.tasks import TaskInfo
+
+
+@registry.register("policy", "a2c")
+@dataclass(frozen=True)
+class A2CSettings:
+    """Settings of A2C; ``hyperparameters.py`` has those that differ by task."""
+
+    environments: int = 16  # stepped together
+    rollout_steps: int = 5  # n of the n-step returns; a gradient sees environments x rollout_steps steps
+    rollouts: int = 25  # gradients between two looks at the reward model
+    learning_rate: float = 7e-4  # at the start; falls linearly to 0
+    decay: float = 0.99  # of RMSProp's mean of squared gradients
+    epsilon: float = 1e-5  # of RMSProp, inside the root
+    discount: float = 0.99
+    trace: float = 1.0  # lambda of GAE; 1 gives n-step returns
+    entropy: float = 0.0  # weight of the entropy bonus; 0.01 for Atari
+    value: float = 0.5  # weight of the value loss
+    gradient_norm: float = 0.5
+    center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
+    hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+
+    def __post_init__(self) -> None:
+        check_settings(self, ("rollouts",), ("learning_rate", "epsilon", "gradient_norm"))
+
+    @classmethod
+    def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
+        """What differs by task: rewards are centred where every episode has the same length, and the table's row."""
+        return {"center_rewards": task.fixed_length, **hyperparameters.of("a2c", task.id)}
+
+    def make(self, env: gym.vector.VectorEnv, seed: int) -> A2C:
+        """An untrained policy for ``env``."""
+        return A2C(self, env, seed)
+
+
+class A2C(ActorCritic):
+    """Actor, critic and their optimiser."""
+
+    def __init__(self, settings: A2CSettings, env: gym.vector.VectorEnv, seed: int) -> None:
+        super().__init__(settings, env, seed, settings.rollouts)
+        self.optimiser = RMSProp(self.parameters, settings.learning_rate, settings.decay, settings.epsilon)
+        self.optimisers = {"optimiser": self.optimiser}
+
+    def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
+        """One gradient step on the whole rollout; returns what it measured."""
+        settings, rows = self.settings, np.float32(rewards.size)
+        batch = self.batch(rollout, rewards)
+        self.optimiser.learning_rate = settings.learning_rate * (1 - progress)
+        old = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions).copy()
+        entropy = self.distribution.entropy()
+        self.actor.backward(self.distribution.backward(-batch.advantages / rows, -settings.entropy))
+        value_loss = self.critic_loss(batch.observations, batch.returns, settings.value)
+        clip_norm(self.parameters.gradient, settings.gradient_norm)
+        self.optimiser.step()
+        self.require_finite()
+        log_ratio = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions) - old
+        self.observe(rollout)
+        return {
+            "policy_kl": float((np.exp(log_ratio) - 1 - log_ratio).mean()),
+            "policy_entropy": entropy,
+            "value_loss": value_loss,
+            "explained_variance": batch.explained,
+            "learning_rate": self.optimiser.learning_rate,
+        }
