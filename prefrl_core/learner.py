@@ -173,7 +173,7 @@ class Learner:
         pairs = queries.draw_pairs(len(pool), max(0, count) * strategy.factor, random)
         if not len(pairs):
             return
-        candidates = queries.Candidates(pairs, self._preferences(pairs))
+        candidates = queries.Candidates(pairs, self._preferences(pairs), pool.features, self.comparisons.features)
         chosen = pairs[strategy.choose(candidates, min(count, len(pairs)), random)]
         level = sum(self.recent_returns) / max(1, sum(self.recent_lengths))
         left, right = pool.true_rewards[chosen[:, 0]], pool.true_rewards[chosen[:, 1]]

@@ -39,6 +39,8 @@ class RewardSettings:
     l2: float = 1e-2  # initial weight of the squared weights; 0 turns regularisation off
     l2_rate: float = 0.01  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
+    normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
+    target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
 
     def __post_init__(self) -> None:
         for name in ("members", "batch_pairs"):
@@ -48,6 +50,10 @@ class RewardSettings:
         for name in ("learning_rate", "output_std"):
             require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
         require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
+        require(
+            self.target in ("preference", "return"),
+            f"reward_model.target = {self.target!r}: choose 'preference' or 'return'",
+        )
         require(all(width >= 1 for width in self.hidden), f"reward_model.hidden = {self.hidden}: widths of at least 1")
 
 
@@ -119,6 +125,7 @@ class RunSpec:
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
         )
+        self._check_parts_agree()
         rollout = self.policy.get("rollout_steps", self.segment) * self.policy.get("rollouts", 1)
         require(
             self.labels == 0 or self.segment <= rollout,
@@ -136,6 +143,22 @@ class RunSpec:
             self.reward == "true" or task.fixed_length or self.variable_length,
             f"task {task.id} ends episodes early, which tells the agent what is wanted whatever the labels say: "
             "choose its fixed-length form, or set variable_length = true",
+        )
+
+    def _check_parts_agree(self) -> None:
+        """Refuse ablations that contradict one another."""
+        strategy, members = self.query["name"], self.reward_model.members
+        require(
+            self.reward == "true"
+            or members > 1
+            or not getattr(registry.find("query", strategy), "needs_ensemble", False),
+            f"query {strategy!r} with reward_model.members = 1: one member cannot disagree with itself; choose query = "
+            "'uniform', or more members",
+        )
+        require(
+            self.reward_model.target == "preference" or self.labeler["name"] == "oracle",
+            f"labeler {self.labeler['name']!r} with reward_model.target = 'return': no labeler is heard where the true "
+            "return itself is fitted; leave the labeler out",
         )
 
 

@@ -44,9 +44,12 @@ class Ensemble:
         return result.reshape(len(self.members), *features.shape[:-1])
 
     def reward(self, features: Array) -> Array:
-        """Predicted reward ``(...)``: members brought to mean 0 and the set standard deviation, then averaged."""
+        """Predicted reward ``(...)``: members brought to mean 0 and the set standard deviation (unless the settings ask
+        for plain outputs), then averaged."""
         outputs = self.outputs(features)
         column = (-1,) + (1,) * (outputs.ndim - 1)
+        if not self.settings.normalise:
+            return outputs.mean(0)
         outputs -= self.means.reshape(column)
         outputs *= (np.float32(self.settings.output_std) / self.stds).reshape(column)
         return outputs.mean(0)
@@ -60,7 +63,10 @@ class Ensemble:
         self.standardize.update(features)
 
     def normalise(self, features: Array) -> None:
-        """Measure each member's mean and standard deviation over ``features``, for ``reward`` to remove."""
+        """Measure each member's mean and standard deviation over ``features``, for ``reward`` to remove; nothing where
+        the settings ask for plain outputs."""
+        if not self.settings.normalise:
+            return
         outputs = self.outputs(features).reshape(len(self.members), -1)
         self.means, self.stds = outputs.mean(1), outputs.std(1) + np.float32(1e-6)
 

@@ -17,7 +17,7 @@ from prefrl_core.errors import UserError
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.networks import MLP, Array
 from prefrl_core.reward.ensemble import Ensemble
-from prefrl_core.reward.likelihood import cross_entropy
+from prefrl_core.reward.likelihood import cross_entropy, squared_error
 
 _LOWEST_RATIO, _HIGHEST_RATIO = 1.1, 1.5
 _L2_BOUNDS = (1e-7, 3e-2)  # above, the penalty outweighs what a few hundred comparisons say
@@ -66,14 +66,23 @@ class Fitter:
         features = self.ensemble.standardize(comparisons.features[chosen])
         pairs, _, steps, width = features.shape
         sums = member.forward(features.reshape(-1, width)).reshape(pairs, 2, steps).sum(2)
-        mu = comparisons.mu[chosen]
-        loss, slope = cross_entropy(sums[:, 0], sums[:, 1], mu, self.settings.uniform_answer)
-        slope = (slope / pairs).astype(np.float32)
-        output_gradient = np.repeat(np.stack([slope, -slope], axis=1).reshape(-1, 1), steps, axis=0)
+        loss, slopes = self._losses(sums, comparisons, chosen)
+        output_gradient = np.repeat((slopes / pairs).astype(np.float32).reshape(-1, 1), steps, axis=0)
         member.backward(output_gradient)
         for weight, gradient in zip(member.weights, member.weight_gradients, strict=True):
             gradient += np.float32(2 * self.l2) * weight
         return float(loss.mean())
+
+    def _losses(
+        self, sums: Array, comparisons: Comparisons, chosen: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Loss ``(chosen,)`` of predicted sums ``(chosen, 2)`` and its derivative with respect to them."""
+        if self.settings.target == "return":
+            # in units of their spread so far, so that one learning rate and one penalty serve rewards of any size
+            spread = float(comparisons.true_returns.std()) or 1.0
+            return squared_error(sums, comparisons.true_returns[chosen] / spread)
+        loss, slope = cross_entropy(sums[:, 0], sums[:, 1], comparisons.mu[chosen], self.settings.uniform_answer)
+        return loss, np.stack([slope, -slope], axis=1)
 
     def _validate(self, comparisons: Comparisons) -> float:
         """Mean loss of the members on labels that their bootstraps left out; NaN while there are none."""
@@ -89,9 +98,7 @@ class Fitter:
     def _loss(self, member: MLP, comparisons: Comparisons, chosen: NDArray[np.int64]) -> float:
         features: Array = self.ensemble.standardize(comparisons.features[chosen])
         sums = member.forward(features.reshape(-1, features.shape[-1])).reshape(features.shape[:3]).sum(2)
-        return float(
-            cross_entropy(sums[:, 0], sums[:, 1], comparisons.mu[chosen], self.settings.uniform_answer)[0].mean()
-        )
+        return float(self._losses(sums, comparisons, chosen)[0].mean())
 
     def _adapt(self, updates: int) -> None:
         """Raise the L2 weight when the members overfit, lower it when they hardly do."""

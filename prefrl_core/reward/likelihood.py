@@ -36,3 +36,15 @@ def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float
     other = 1 - answered  # at least uniform_answer / 2, as ``answered`` is
     loss = -(mu * np.log(answered) + (1 - mu) * np.log(other))
     return loss, -(mu / answered - (1 - mu) / other) * (1 - uniform_answer) * p * (1 - p)
+
+
+def squared_error(sums: Floats, returns: Floats) -> tuple[Floats, Floats]:
+    """Loss of each pair and its derivative with respect to both sums, where the true returns of the two segments are
+    told instead of which is better ("target" in Christiano et al. 2017, section 3.3).
+
+    Args:
+        sums: ``(pairs, 2)`` of predicted reward.
+        returns: ``(pairs, 2)``.
+    """
+    error = sums - returns
+    return (error**2).mean(1), error

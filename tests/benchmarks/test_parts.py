@@ -58,12 +58,13 @@ def test_reward_prediction(against_yardstick: Measure, learner: Learner, compari
 
 @pytest.mark.parametrize("strategy", names("query"))
 def test_query_selection(against_yardstick: Measure, strategy: str) -> None:
-    """1,000 questions of 100,000 candidate pairs, the predictions given."""
+    """100 questions of 100,000 candidate pairs, the predictions given, 700 asked before."""
     random = np.random.default_rng(0)
     pairs = queries.draw_pairs(1024, 100_000, random)
-    candidates = queries.Candidates(pairs, random.random((3, 100_000), np.float32))
-    chosen = against_yardstick(lambda: find("query", strategy)().choose(candidates, 1000, random), rounds=9)
-    assert len(np.unique(chosen)) == 1000
+    segments, asked = (random.standard_normal((*shape, 30, 23), np.float32) for shape in ((1024,), (700, 2)))
+    candidates = queries.Candidates(pairs, random.random((3, 100_000), np.float32), segments, asked)
+    chosen = against_yardstick(lambda: find("query", strategy)().choose(candidates, 100, random), rounds=3)
+    assert len(np.unique(chosen)) == 100
 
 
 def test_checkpoint(against_yardstick: Measure, learner: Learner, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from prefrl_core.feedback import schedule
 from prefrl_core.feedback.comparisons import Comparisons
-from prefrl_core.feedback.queries import Candidates, Disagreement, Uniform, draw_pairs
+from prefrl_core.feedback.queries import draw_pairs
 from prefrl_core.feedback.segments import Pool, Segments, draw_starts, valid_starts, windows
 
 DONE = arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 3)))
@@ -123,17 +123,6 @@ def test_all_pairs_when_more_are_wanted(asked: int) -> None:
 @pytest.mark.parametrize("held", [0, 1])
 def test_no_pair_of_fewer_than_two_segments(held: int) -> None:
     assert draw_pairs(held, 10, rng()).shape == (0, 2)
-
-
-def test_disagreement_equals_a_slow_loop() -> None:
-    probabilities = rng().random((3, 50)).astype(np.float32)
-    variances = [sum((p - sum(column) / 3) ** 2 for p in column) / 3 for column in probabilities.T.tolist()]
-    expected = sorted(range(50), key=lambda candidate: -variances[candidate])[:8]
-    candidates = Candidates(np.zeros((50, 2), np.int64), probabilities)
-    assert Disagreement().choose(candidates, 8, rng()).tolist() == expected
-    assert Uniform().choose(candidates, 3, rng()).tolist() == [0, 1, 2]
-    agreed = Candidates(candidates.pairs, np.zeros((3, 50), np.float32))
-    assert Disagreement().choose(agreed, 3, rng()).tolist() == [0, 1, 2]
 
 
 # Comparisons

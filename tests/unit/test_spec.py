@@ -66,6 +66,8 @@ def test_integers_pass_for_floats_but_not_booleans_for_integers() -> None:
         ({"policy": {"name": "ppo", "discount": 1.5}}, "in [0, 1]"),
         ({"reward_model": {"members": 0}}, "reward_model.members = 0: at least 1"),
         ({"reward_model": {"uniform_answer": 1.0}}, "in [0, 1)"),
+        ({"reward_model": {"target": "regret"}}, "choose 'preference' or 'return'"),
+        ({"reward_model": {"target": "return"}, "labeler": "stochastic"}, "no labeler is heard"),
         ({"reward_model": {"member": 3}}, "did you mean 'members'?"),
         ({"plugins": ["no_such_package"]}, "plug-in 'no_such_package' does not import"),
     ],
