@@ -3,6 +3,7 @@
 The paper runs three processes side by side. Here they take turns, so that a run is a function of its spec: each
 rollout is labelled by one reward model, and the labels that come due during it are asked at its end. The run begins
 with the untrained policy acting for at least an episode; the first share of the labels is about that.
+Then episodes of fixed length are staggered over the environments.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class Learner:
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
         settings = make_part("policy", spec.policy)
+        self.info = tasks.describe(spec.task)
         self.env: Any = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"))
         self.policy = settings.make(self.env, spec.seed)
         self.labeler, self.strategy = make_part("labeler", spec.labeler), make_part("query", spec.query)
@@ -114,6 +116,8 @@ class Learner:
         """One turn of the loop, a rollout or, where the policy asks for it, several; returns its row of metrics."""
         row: Row = dict.fromkeys(COLUMNS)
         untrained = self.step < self.untrained_steps
+        if self.step == self.untrained_steps:
+            self._stagger()
         acted, measured = zip(*(self._act_and_improve(untrained) for _ in range(self._rollouts_left())), strict=True)
         parts = zip(*acted, strict=True)
         true_rewards, done, features, rewards = (part[0] if len(part) == 1 else np.concatenate(part) for part in parts)
@@ -123,6 +127,12 @@ class Learner:
             row |= self._learn_reward(features, rewards, true_rewards, done)
         self.iteration += 1
         return row | self.comparisons.account()
+
+    def _stagger(self) -> None:
+        """Put the environments at different points of their episodes. Where all have one length, those in lockstep
+        show the policy beginnings for a while and then endings for a while, and it forgets the ones over the others."""
+        if self.info.fixed_length and hasattr(self.env, "stagger"):
+            self.env.stagger()
 
     def _rollouts_left(self) -> int:
         """Rollouts of this turn; the last of a run may be shorter than the others."""
@@ -210,17 +220,21 @@ class Learner:
         """Steps of the untrained policy, in whole turns: an episode of each environment, and where the share of
         total steps allows it, enough for the first questions to be about segments that hardly overlap."""
         spec = self.spec
-        episode = tasks.describe(spec.task).episode_steps * self.env.num_envs
+        episode = self.info.episode_steps * self.env.num_envs
         shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
         wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
         return -(-wanted // self.round_steps) * self.round_steps
 
     def _count_returns(self, true_rewards: NDArray[np.float64], done: NDArray[np.bool_]) -> Row:
-        """Add up the true return of each episode; reports those that ended."""
+        """Add up the true return of each episode; reports those that ended, if they had their whole length."""
         ended = []
         for rewards, over in zip(true_rewards, done, strict=True):
             self.running_returns += rewards
             self.running_lengths += 1
+            if self.info.fixed_length:  # staggering has cut some episodes short: their returns are not told
+                cut = over & (self.running_lengths < self.info.episode_steps)
+                self.running_returns[cut], self.running_lengths[cut] = 0, 0
+                over = over & ~cut
             if over.any():
                 ended += self.running_returns[over].tolist()
                 self.recent_lengths.extend(self.running_lengths[over].tolist())

@@ -112,6 +112,13 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         infos = self._restart(ended, observations) if np.count_nonzero(ended) else {}
         return observations, rewards, terminated, truncated, infos
 
+    def stagger(self) -> None:
+        """End the episode under way ``i / num_envs`` of an episode's length early in environment ``i``, so that from
+        then on episodes end at different times."""
+        length = self._definition.episode_steps
+        early = np.arange(self.num_envs) * length // self.num_envs
+        self._elapsed = np.minimum(self._elapsed + early, length - 1)
+
     def _restart(self, ended: Bools, observations: Floats) -> dict[str, Any]:
         """Begin new episodes where one has ended, writing over ``observations``; infos with what the old ended with."""
         final = np.where(ended[:, None], observations, 0.0)
