@@ -112,6 +112,10 @@ class Scores:
         """One estimate a budget."""
         return [_estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
 
+    def difference(self, one: int, other: int) -> Estimate:
+        """How much higher the score is at one budget than at another."""
+        return _estimate(self.values[one] - self.values[other], self.draws[:, one] - self.draws[:, other])
+
 
 def normalised_scores(
     cells: Sequence[Sequence[ArrayLike]],
@@ -143,6 +147,25 @@ def normalised_scores(
         values.append(statistic(np.concatenate(known)))
         draws.append(statistic(np.concatenate(drawn, axis=1), axis=1))
     return Scores(np.array(values), np.stack(draws, axis=1))
+
+
+def probability_of_improvement(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]], rng: Generator, replicates: int = REPLICATES
+) -> Estimate:
+    """Probability that a run of X is better than one of Y on the same task, averaged over tasks; a tie counts half
+    (Agarwal et al. 2021, section 4.3: the Mann-Whitney U statistic over the number of pairs).
+
+    Args:
+        pairs: per task the returns of X ``(seeds,)`` and of Y ``(seeds,)``.
+    """
+
+    def share(x: Array, y: Array) -> Array:
+        gaps = np.sign(x[..., :, None] - y[..., None, :])
+        return np.asarray((gaps / 2 + 0.5).mean(axis=(-2, -1)), float)
+
+    known = [share(np.asarray(x, float), np.asarray(y, float)) for x, y in pairs]
+    drawn = [share(resample(x, rng, replicates), resample(y, rng, replicates)) for x, y in pairs]
+    return _estimate(mean(known), mean(drawn, axis=0))
 
 
 def crossing(budgets: ArrayLike, curves: ArrayLike, share: float) -> Array:

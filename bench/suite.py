@@ -3,6 +3,7 @@
     name = "mine"                       # names the report's folder
     title = "..."
     description = "..."
+    baseline = "200 labels"             # optional: the arm that the report compares the others with
     plugins = ["my_package.labelers"]   # modules that register parts of your own
 
     [run]                               # settings of every run: the fields of prefrl_core.spec.RunSpec
@@ -74,6 +75,7 @@ class Suite:
     seeds: tuple[int, ...]
     task_settings: Mapping[str, Mapping[str, Any]]
     arms: tuple[Arm, ...]
+    baseline: str = ""  # the arm that the others are compared with
 
     def __len__(self) -> int:
         return len(self.tasks) * len(self.arms) * len(self.seeds)
@@ -198,11 +200,17 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    _check_keys("the suite", values, ["name", "title", "description", "plugins", "run", "sweep", "tasks", "arm"])
+    _check_keys(
+        "the suite", values, ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm"]
+    )
     name = _value("name", values, str, "a text")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
     sweep = _value("[sweep]", values, dict, "a table", key="sweep")
+    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"))
+    baseline = _value("baseline", values, str, "a text", default="")
+    if baseline and baseline not in [arm.name for arm in arms]:
+        raise unknown("arm in baseline:", baseline, [arm.name for arm in arms])
     _check_keys("[sweep]", sweep, ["task", "seed"])
     tasks = _texts("[sweep] task", sweep.get("task"))
     return Suite(
@@ -215,7 +223,8 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
         tasks=tasks,
         seeds=_seed_list(sweep.get("seed", 1)),
         task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks),
-        arms=_arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm")),
+        arms=arms,
+        baseline=baseline,
     )
 
 

@@ -60,6 +60,8 @@ class DescribedSuite(Protocol):
     def title(self) -> str: ...
     @property
     def description(self) -> str: ...
+    @property
+    def baseline(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Study:
     cells: Mapping[tuple[str, str], Cell]  # by (arm, task)
     task_names: Mapping[str, str]
     series: tuple[Series, ...]
+    baseline: str = ""  # the arm that the others are compared with
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -159,6 +162,10 @@ class Study:
     def cell(self, arm: str, task: str) -> Cell | None:
         """The runs of an arm on a task, or None where the suite plans none."""
         return self.cells.get((arm, task))
+
+    def of_arm(self, arm: str) -> list[Cell]:
+        """The cells of one arm in the order of the tasks."""
+        return [self.cells[arm, task] for task in self.tasks if (arm, task) in self.cells]
 
     def of_task(self, task: str) -> list[tuple[str, Cell]]:
         """(arm, cell) of one task in the order of the arms."""
@@ -214,6 +221,7 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
         cells,
         names.task_names(tasks),
         _series(arms, cells),
+        suite.baseline,
     )
 
 

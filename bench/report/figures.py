@@ -1,4 +1,4 @@
-"""The figures: curves over training, feedback efficiency, accuracy of the reward model.
+"""Figures: how all are drawn, and the curves over training.
 
 Drawn without pyplot (no global state) and saved without dates or random ids, so that the same runs give the same
 bytes. Colours are Okabe and Ito's, which the colour-blind can tell apart; line style and marker say the same again.
@@ -17,14 +17,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench import stats
 from bench.report import results
 from bench.report.data import Study
 from bench.report.formats import count
 from bench.report.names import slug
-from bench.report.tables import ALL_TASKS
 
 BLACK = "#000000"  # the control's, in every figure
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C7A00")
@@ -87,7 +85,7 @@ def looks(study: Study) -> dict[str, Look]:
     black = [arm for arm in study.arms if arm in controls]
     rest = [arm for arm in study.arms if arm not in controls]
     return {arm: Look(BLACK, LINES[i % len(LINES)], "*") for i, arm in enumerate(black)} | {
-        arm: _look(i) for i, arm in enumerate(rest)
+        arm: look(i) for i, arm in enumerate(rest)
     }
 
 
@@ -96,26 +94,17 @@ def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> lis
     label = "True return per episode"
     panels = {study.task_names[task]: _curves(study, task, drawn, label) for task, drawn in curves.items() if drawn}
     alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
-    return _images("curves", "Learning curves", alt, panels)
+    return images("curves", "Learning curves", alt, panels)
 
 
 def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """Accuracy of the reward model on fresh pairs against environment steps."""
     panels = {study.task_names[task]: _accuracy(study, task, drawn) for task, drawn in curves.items() if drawn}
     alt = "share of fresh pairs whose better side the reward model predicts, against environment steps"
-    return _images("accuracy", "Accuracy of the reward model", alt, panels)
+    return images("accuracy", "Accuracy of the reward model", alt, panels)
 
 
-def feedback(study: Study) -> list[Image]:
-    """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
-    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
-    if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
-        panels[ALL_TASKS] = draw
-    alt = "return at the end of training against the number of labels, with the level of the true reward"
-    return _images("feedback", "Return by number of labels", alt, panels)
-
-
-def _images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
+def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
     """One image a panel, and one of all side by side (last, named as the kind is)."""
     images = [
         _image(f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw})
@@ -127,7 +116,7 @@ def _images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list
 def _image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
     columns = min(len(panels), 4)
     lines = -(-len(panels) // columns)
-    with _styled():
+    with styled():
         figure = Figure(figsize=(COLUMN * columns, 2.5 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False)
         legends = []
@@ -137,9 +126,7 @@ def _image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
         _legend(figure, _merged(legends), COLUMN * columns)
-        png = _bytes(figure, "png")
-        figure.set_layout_engine("none")  # laid out by now; a second time would cost as much again
-        return Image(name, title, alt, png, _bytes(figure, "svg"))
+        return Image(name, title, alt, *render(figure))
 
 
 def _merged(legends: Sequence[Legend]) -> dict[str, Line2D]:
@@ -211,84 +198,35 @@ def _accuracy(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
         legend = inner(axis)
         lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
         axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
-        return legend | {"chance": (_level(axis, 0.5), "")}
+        return legend | {"chance": (level(axis, 0.5), "")}
 
     return draw
 
 
-def _feedback(study: Study, task: str | None) -> Draw | None:
-    """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
-    known = task is None or task in study.normalisable
-    found = {one.label: _points(study, one.arms, task, known) for one in study.series}
-    lines = {label: points for label, points in found.items() if points}
-    if not lines:
-        return None
-
-    def draw(axis: Axes) -> Legend:
-        legend: Legend = {}
-        for index, (label, points) in enumerate(lines.items()):
-            shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
-            legend[label] = (_points_line(axis, points, _look(index), shift), "")
-        if known:
-            legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
-            legend["90 % of it"] = (_level(axis, results.SHARE), "")
-            axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
-        _label_axis(axis, sorted({labels for points in lines.values() for labels in points}))
-        axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
-        return legend
-
-    return draw
-
-
-def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
-    """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
-    tasks = study.normalisable if task is None else (task,)
-    points = {}
-    for arm in arms:
-        cells = [cell for one in tasks if (cell := study.cell(arm, one)) and len(cell.returns)]
-        if len(cells) == len(tasks):
-            points[cells[0].spec.labels] = _point(study, arm, task, known)
-    return points
-
-
-def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
-    if task is None:
-        return results.aggregate(study, arm)[0] or stats.Estimate(np.nan, -np.inf, np.inf)
-    if known:
-        return results.normalised(study, task, arm)
-    return results.final_estimate(study, arm, task, "true_return", "episodes")
-
-
-def _level(axis: Axes, value: float) -> Line2D:
+def level(axis: Axes, value: float) -> Line2D:
+    """A level that is no measurement of an arm."""
     return axis.axhline(value, color="#666666", linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
 
 
-def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
-    x = np.array(list(points)) * shift
-    value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
-    spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
-    axis.errorbar(x, value, spread, fmt="none", ecolor=look.color, elinewidth=1, capsize=2.5)
-    (line,) = axis.plot(x, value, color=look.color, linestyle=look.linestyle, marker=look.marker)
-    return line
-
-
-def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
-    axis.set_xscale("log")
-    axis.set_xticks(list(budgets), [str(budget) for budget in budgets])
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)
-
-
-def _look(index: int) -> Look:
+def look(index: int) -> Look:
+    """The look of the arm or series at a place in its order."""
     return Look(COLOURS[index % len(COLOURS)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
+def styled() -> Iterator[None]:
+    """Every figure is made and rendered under these settings."""
     with mpl.rc_context():
         mpl.rcdefaults()  # the user's own matplotlibrc must not change the bytes
         mpl.rcParams.update(STYLE)
         yield
+
+
+def render(figure: Figure) -> tuple[bytes, bytes]:
+    """A figure as PNG and as SVG."""
+    png = _bytes(figure, "png")
+    figure.set_layout_engine("none")  # laid out by now; a second time would cost as much again
+    return png, _bytes(figure, "svg")
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:

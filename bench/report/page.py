@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report import figures, formats, ran, results, tables
+from bench.report import comparison, feedback, figures, formats, heatmap, published, ran, results, tables
 from bench.report.data import Study
 
 HERE = Path(__file__).parent
@@ -32,19 +32,24 @@ def build(study: Study) -> dict[str, bytes]:
     accuracy = {task: results.curves(study, task, "reward_accuracy") for task in study.tasks}
     shown = {
         "curves": _shown(figures.learning(study, learning), "curves.csv"),
-        "feedback": _shown(figures.feedback(study), "efficiency.csv"),
+        "feedback": _shown(feedback.feedback(study), "efficiency.csv"),
         "accuracy": _shown(figures.accuracy(study, accuracy), "accuracy.csv"),
     }
+    if (image := heatmap.heatmap(study)) is not None:
+        shown["heatmap"] = Shown([image], None, "comparison.csv")
     made = {
         table.name: table
         for table in (
             tables.efficiency(study),
             tables.labels_to_reach(study),
+            comparison.against_baseline(study),
+            comparison.beside_the_paper(study),
             tables.reward_model(study),
             tables.cost(study),
             ran.progress(study),
             ran.settings(study),
         )
+        if table is not None
     }
     files = {
         "curves.csv": _curve_csv(study, learning, "true_return"),
@@ -99,6 +104,7 @@ def _page(study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.T
         finished=sum(run.status == "done" for run in study.runs),
         seeds=sorted({run.seed for run in study.runs}),
         share=results.SHARE,
+        published=published.NOTE,
     )
 
 

@@ -93,6 +93,19 @@ def labels_to_reach(study: Study, series: Series, tasks: Sequence[str]) -> Reach
     return Reach(estimate, tuple(whole), tuple(sorted(set(by_budget) - set(whole))))
 
 
+def difference(study: Study, arm: str, other: str, tasks: Sequence[str]) -> tuple[stats.Estimate, stats.Estimate]:
+    """Mean normalised return of an arm over ``tasks``, and how much higher it is than another's; one draw of the
+    true-reward runs serves both."""
+    scores = _scores(study, [arm, other], tasks, stats.mean, f"difference/{arm}/{other}")
+    return scores.estimates()[0], scores.difference(0, 1)
+
+
+def improvement(study: Study, arm: str, other: str, tasks: Sequence[str]) -> stats.Estimate:
+    """Probability that a run of an arm is better than one of the other on the same task, averaged over ``tasks``."""
+    pairs = [(study.cells[arm, task].returns, study.cells[other, task].returns) for task in tasks]
+    return stats.probability_of_improvement(pairs, generator("improvement", arm, other, *tasks))
+
+
 def final_estimate(study: Study, arm: str, task: str, column: str, weight: str | None = None) -> stats.Estimate:
     """Mean over finished seeds of a metric at the end of training."""
     return stats.mean_estimate(study.cells[arm, task].finals(column, weight), generator("final", column, arm, task))

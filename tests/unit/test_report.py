@@ -39,6 +39,7 @@ class Suite:
     name: str = "quick"
     title: str = "Learning from comparisons, quickly"
     description: str = "HalfCheetah and Hopper from 60, 200 and 700 comparisons, against the true reward."
+    baseline: str = ""
 
 
 def plan(seeds: int = 3, tasks: Sequence[str] = tuple(TASKS), arms: Sequence[str] = tuple(ARMS)) -> list[Planned]:

@@ -1,0 +1,153 @@
+"""Arms against one of them (an ablation table, a robustness map), and ours against published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench import stats
+from bench.report import published, results
+from bench.report.data import Study
+from bench.report.formats import NONE, Entry, Table, entry, number
+
+
+def learned_arms(study: Study) -> list[str]:
+    """Arms that learn from labels, in the order of the suite."""
+    cells = {arm: study.of_arm(arm) for arm in study.arms}
+    return [arm for arm, found in cells.items() if any(len(c.returns) and c.spec.reward == "learned" for c in found)]
+
+
+def _has(study: Study, arm: str, task: str) -> bool:
+    cell = study.cell(arm, task)
+    return cell is not None and len(cell.returns) > 0
+
+
+def shared_tasks(study: Study, arms: Sequence[str]) -> list[str]:
+    """Tasks that can be normalised and that every one of the arms has finished runs of."""
+    return [task for task in study.normalisable if all(_has(study, arm, task) for arm in arms)]
+
+
+def against_baseline(study: Study) -> Table | None:
+    """Each arm beside the suite's baseline: mean normalised return, difference, probability of improvement; beside them
+    figure 5 of the paper where it has the arm. None where the suite names no baseline or nothing can be compared."""
+    base, arms = study.baseline, learned_arms(study)
+    if base not in arms:
+        return None
+    paper = any(published.ablation(arm, task) is not None for arm in arms for task in study.tasks if arm != base)
+    rows: list[list[Entry]] = []
+    records: list[dict[str, object]] = []
+    for arm in arms:
+        tasks = shared_tasks(study, [base, arm])
+        if not tasks:
+            rows.append([Entry(arm), *[Entry(NONE)] * (5 if paper else 3)])
+            continue
+        level, gap = results.difference(study, arm, base, tasks)
+        better = None if arm == base else results.improvement(study, arm, base, tasks)
+        note = "" if len(tasks) == len(study.tasks) else f"{len(tasks)} of {len(study.tasks)} tasks"
+        row = [Entry(arm), entry(level, 1.0, note)]
+        row += [Entry(NONE), Entry(NONE)] if better is None else [_signed(gap), entry(better, 1.0)]
+        told: dict[str, object] = {"arm": arm, "tasks": len(tasks), **_fields("normalised", level)}
+        if better is not None:
+            told |= {**_fields("difference", gap), **_fields("probability_of_improvement", better)}
+        if paper:
+            theirs, other = _paper_mean(arm, tasks), _paper_mean(base, tasks)
+            row += [Entry(number(theirs, 1.0)), _signed(stats.Estimate(theirs - other, -np.inf, np.inf))]
+            told |= {"paper_normalised": theirs, "paper_difference": theirs - other}
+        rows.append(row)
+        records.append(told)
+    header = ["Arm", "Normalised return", f"Difference to {base}", "Probability of improvement"]
+    header += ["Paper: normalised return", "Paper: difference"] if paper else []
+    caption = (
+        f"Each arm beside {base!r}: mean normalised return over tasks, its difference, and the probability that a run "
+        "of the arm is better than one of the other on the same task (0.5 is no difference), with 95 % bootstrap "
+        "intervals over seeds."
+    )
+    return Table("comparison", caption, header, rows, records)
+
+
+def beside_the_paper(study: Study) -> Table | None:
+    """Normalised return at the paper's budgets beside its figure 2: rows are tasks, and their mean. None where the
+    suite has no such run."""
+    arms = _budget_arms(study)
+    tasks = [task for task in study.tasks if published.known(task)]
+    if not arms or not tasks:
+        return None
+    rows: list[list[Entry]] = []
+    records: list[dict[str, object]] = []
+    for task in tasks:
+        row, theirs = [Entry(study.task_names[task])], published.returns(task)
+        ours = study.control_returns(task).mean() if task in study.controls else np.nan
+        scale = max(abs(theirs["true_reward"]), 0.0 if np.isnan(ours) else abs(ours))
+        row += [Entry(number(ours, scale)), Entry(number(theirs["true_reward"], scale))]
+        for labels, arm in arms.items():
+            can = task in study.normalisable and _has(study, arm, task)
+            found = results.normalised(study, task, arm) if can else stats.Estimate(np.nan, -np.inf, np.inf)
+            row += [entry(found, 1.0), Entry(number(published.normalised(task)[labels], 1.0))]
+            told = {"task": study.task_names[task], "labels": labels, **_fields("normalised", found)}
+            records.append({**told, "paper_normalised": published.normalised(task)[labels]})
+        rows.append(row)
+    rows.append(_mean_row(study, arms, tasks, records))
+    header = ["Task", "true reward: ours", "true reward: paper"]
+    header += [text for labels in arms for text in (f"{labels} labels: ours", f"{labels} labels: paper")]
+    caption = "Return on the true reward, and normalised return at the budgets of the paper, ours beside its figure 2."
+    return Table("paper", caption, header, rows, records)
+
+
+def _mean_row(
+    study: Study, arms: dict[int, str], tasks: Sequence[str], records: list[dict[str, object]]
+) -> list[Entry]:
+    row = [Entry(f"Mean of {len(tasks)} tasks"), Entry(NONE), Entry(NONE)]
+    for labels, arm in arms.items():
+        whole = [task for task in tasks if task in study.normalisable and _has(study, arm, task)]
+        if not whole:
+            row += [Entry(NONE), Entry(NONE)]
+            continue
+        found = results.difference(study, arm, arm, whole)[0]
+        theirs = float(np.mean([published.normalised(task)[labels] for task in whole]))
+        note = "" if len(whole) == len(tasks) else f"{len(whole)} of {len(tasks)} tasks"
+        row += [entry(found, 1.0, note), Entry(number(theirs, 1.0))]
+        told = {"task": f"mean of {len(whole)} tasks", "labels": labels, **_fields("normalised", found)}
+        records.append({**told, "paper_normalised": theirs})
+    return row
+
+
+def _budget_arms(study: Study) -> dict[int, str]:
+    """The arms at the paper's budgets, largest first, of the suite's first series (the one without an ablation)."""
+    arms = study.series[0].arms if study.series else ()
+    found = {labels_of(study, arm): arm for arm in arms}
+    return {labels: found[labels] for labels in sorted(published.BUDGETS, reverse=True) if labels in found}
+
+
+def labels_of(study: Study, arm: str) -> int:
+    """The budget of an arm, the same on all tasks."""
+    return study.of_arm(arm)[0].spec.labels
+
+
+def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
+    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks; NaN
+    where there is none. None where the suite names no baseline."""
+    arms, tasks = learned_arms(study), list(study.normalisable)
+    if study.baseline not in arms or not tasks:
+        return None
+    values = np.full((len(arms), len(tasks) + 1), np.nan)
+    for i, arm in enumerate(arms):
+        for j, task in enumerate(tasks):
+            if _has(study, arm, task):
+                values[i, j] = results.normalised(study, task, arm).value
+        values[i, -1] = values[i, :-1].mean()
+    return arms, [*(study.task_names[task] for task in tasks), "Mean"], values
+
+
+def _paper_mean(arm: str, tasks: Sequence[str]) -> float:
+    found = [published.ablation(arm, task) for task in tasks]
+    return float(np.mean([np.nan if value is None else value for value in found]))
+
+
+def _signed(estimate: stats.Estimate) -> Entry:
+    made = entry(estimate, 1.0)
+    return Entry("+" + made.text if estimate.value > 0 else made.text, made.interval)
+
+
+def _fields(name: str, estimate: stats.Estimate) -> dict[str, object]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,0 +1,110 @@
+"""Figures of feedback efficiency: return against the number of labels, with the level of the true reward, where each
+series crosses 90 % of it, and published values beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from bench import stats
+from bench.report import published, results
+from bench.report.data import Series, Study
+from bench.report.figures import BLACK, Draw, Image, Legend, Look, images, level, look
+from bench.report.tables import ALL_TASKS
+
+
+def feedback(study: Study) -> list[Image]:
+    """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
+    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
+    if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
+        panels[ALL_TASKS] = draw
+    alt = "return at the end of training against the number of labels, with the level of the true reward"
+    return images("feedback", "Return by number of labels", alt, panels)
+
+
+def _feedback(study: Study, task: str | None) -> Draw | None:
+    """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
+    known = task is None or task in study.normalisable
+    found = {one.label: _points(study, one.arms, task, known) for one in study.series}
+    lines = {label: points for label, points in found.items() if points}
+    if not lines:
+        return None
+
+    def draw(axis: Axes) -> Legend:
+        legend: Legend = {}
+        for index, (label, points) in enumerate(lines.items()):
+            shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
+            legend[label] = (_points_line(axis, points, look(index), shift), "")
+        if task is not None and known and published.known(task):
+            legend[f"published ({published.SOURCE})"] = (_published(axis, published.normalised(task)), "")
+        if known:
+            for index, series in enumerate(one for one in study.series if one.label in lines):
+                _crossing(axis, study, series, [task] if task else list(study.normalisable), look(index))
+            legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
+            legend["90 % of it"] = (level(axis, results.SHARE), "")
+            axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
+        shown = {labels for points in lines.values() for labels in points}
+        if task is not None and known and published.known(task):
+            shown |= set(published.BUDGETS)
+        _label_axis(axis, sorted(shown))
+        axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
+        return legend
+
+    return draw
+
+
+def _published(axis: Axes, points: Mapping[int, float]) -> Line2D:
+    """Published values by number of labels."""
+    (line,) = axis.plot(
+        list(points), list(points.values()), color="#777777", linestyle=(0, (4, 2)), marker="x", zorder=2
+    )
+    return line
+
+
+def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], look: Look) -> None:
+    """Where a series first reaches the share of the true reward, and between which labels that lies: a bracket."""
+    reach = results.labels_to_reach(study, series, tasks)
+    if reach is None or not np.isfinite(reach.estimate.value) or len(reach.budgets) == 1:
+        return
+    ends = np.clip([reach.estimate.low, reach.estimate.high], reach.budgets[0], reach.budgets[-1])
+    axis.plot(ends, [results.SHARE] * 2, color=look.color, linewidth=3, alpha=0.35, solid_capstyle="butt", zorder=1.6)
+    axis.plot(reach.estimate.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
+
+
+def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
+    """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
+    tasks = study.normalisable if task is None else (task,)
+    points = {}
+    for arm in arms:
+        cells = [cell for one in tasks if (cell := study.cell(arm, one)) and len(cell.returns)]
+        if len(cells) == len(tasks):
+            points[cells[0].spec.labels] = _point(study, arm, task, known)
+    return points
+
+
+def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
+    if task is None:
+        return results.aggregate(study, arm)[0] or stats.Estimate(np.nan, -np.inf, np.inf)
+    if known:
+        return results.normalised(study, task, arm)
+    return results.final_estimate(study, arm, task, "true_return", "episodes")
+
+
+def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+    x = np.array(list(points)) * shift
+    value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
+    spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
+    axis.errorbar(x, value, spread, fmt="none", ecolor=look.color, elinewidth=1, capsize=2.5)
+    (line,) = axis.plot(x, value, color=look.color, linestyle=look.linestyle, marker=look.marker)
+    return line
+
+
+def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+    axis.set_xscale("log")
+    axis.set_xticks(list(budgets), [str(budget) for budget in budgets])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)

@@ -1,0 +1,186 @@
+"""Arms beside a baseline and ours beside published figures, over made-up runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_report
+from test_report import COMMAND, Suite, plan, write_run
+
+from bench import stats
+from bench.report import comparison, data, heatmap, published, write_report
+from bench.suite import load, names
+from prefrl_core.errors import UserError
+
+ABLATIONS: dict[str, tuple[dict[str, Any], float]] = {
+    "true reward": ({"reward": "true"}, 1.0),
+    "full method": ({"labels": 700}, 1.0),
+    "random queries": ({"labels": 700, "query": {"name": "uniform"}}, 0.9),
+    "no segments": ({"labels": 700, "segment": 1}, 0.3),
+    "mine": ({"labels": 700, "segment": 2}, 1.2),
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Study:
+    monkeypatch.setattr(test_report, "ARMS", ABLATIONS)
+    planned = plan(4, arms=tuple(ABLATIONS))
+    for run in planned:
+        write_run(tmp_path, run)
+    return data.load(Suite(name="ablations", baseline="full method"), planned, tmp_path, COMMAND)
+
+
+def value(text: str) -> float:
+    return float(re.match(r"\+?[-−]?[\d.]+", text)[0].replace("−", "-"))
+
+
+def test_each_arm_is_compared_with_the_baseline(study: data.Study) -> None:
+    table = comparison.against_baseline(study)
+    assert table is not None
+    assert [row[0].text for row in table.rows] == ["full method", "random queries", "no segments", "mine"]
+    by_arm = {record["arm"]: record for record in table.records}
+    for arm, share in (("random queries", 0.9), ("no segments", 0.3), ("mine", 1.2)):
+        assert by_arm[arm]["difference"] == pytest.approx(share - 1.0, abs=0.1)
+        assert by_arm[arm]["difference_low"] <= by_arm[arm]["difference"] <= by_arm[arm]["difference_high"]
+        levels = by_arm[arm]["normalised"], by_arm["full method"]["normalised"]
+        assert by_arm[arm]["difference"] == pytest.approx(levels[0] - levels[1])
+    assert by_arm["no segments"]["probability_of_improvement"] == 0
+    assert by_arm["mine"]["probability_of_improvement"] > 0.8
+    assert "difference" not in by_arm["full method"]
+    assert table.rows[3][2].text.startswith("+")
+
+
+def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
+    """Over the suite's own tasks: cheetah and hopper."""
+    table = comparison.against_baseline(study)
+    assert table is not None
+    by_arm = {record["arm"]: record for record in table.records}
+    cheetah, hopper = (1182 + 50) / (4209 + 50), (2341 - 280) / (4183 - 280)
+    assert by_arm["no segments"]["paper_normalised"] == pytest.approx((cheetah + hopper) / 2)
+    assert np.isnan(by_arm["mine"]["paper_normalised"])  # the paper has no such variant
+    assert table.rows[3][4].text == "–"
+
+
+def test_without_a_baseline_or_control_there_is_no_comparison(study: data.Study) -> None:
+    assert comparison.against_baseline(replace(study, baseline="")) is None
+    assert heatmap.heatmap(replace(study, baseline="")) is None
+    cells = {where: cell for where, cell in study.cells.items() if where[0] != "true reward"}
+    bare = replace(study, cells=cells, arms=study.arms[1:])
+    table = comparison.against_baseline(bare)
+    assert table is not None and table.rows[1][1].text == "–"  # nothing to normalise by
+    assert heatmap.heatmap(bare) is None
+
+
+def test_the_map_holds_normalised_returns_and_their_mean(study: data.Study) -> None:
+    made = comparison.heat(study)
+    assert made is not None
+    arms, tasks, values = made
+    assert arms == list(ABLATIONS)[1:] and tasks == ["HalfCheetah", "Hopper", "Mean"]
+    np.testing.assert_allclose(values.mean(1), [1.0, 0.9, 0.3, 1.2], atol=0.08)
+    np.testing.assert_allclose(values[:, 2], values[:, :2].mean(1))
+    image = heatmap.heatmap(study)
+    assert image is not None and image.png.startswith(b"\x89PNG") and b"HalfCheetah" in image.alt.encode()
+    assert image.svg == heatmap.heatmap(study).svg  # type: ignore[union-attr]
+
+
+def test_the_report_shows_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = {"true reward": ({"reward": "true"}, 1.0)} | {f"{n} labels": ({"labels": n}, 0.9) for n in (350, 700, 1400)}
+    monkeypatch.setattr(test_report, "ARMS", arms)
+    planned = plan(3, arms=tuple(arms))
+    for run in planned:
+        write_run(tmp_path, run)
+    suite = Suite(name="mine", baseline="700 labels")
+    page = write_report(suite, planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    assert 'id="versus"' in page and 'id="published"' in page and "Christiano et al. 2017, figures 2 and 5" in page
+    rows = (tmp_path / "report/paper.md").read_text().splitlines()
+    assert rows[0].startswith(
+        "| Task | true reward: ours | true reward: paper | 1400 labels: ours | 1400 labels: paper"
+    )
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["HalfCheetah", "Hopper", "Mean of 2 tasks"]
+    last = [value(part.strip()) for part in rows[-1].split("|")[4:-1]]
+    assert last[1] == pytest.approx((5352 / 4259 + 4142 / 3903) / 2, abs=0.01)  # published, 1400 labels
+    assert last[0] == pytest.approx(0.9, abs=0.08)
+    assert (tmp_path / "report/heatmap.svg").exists() and (tmp_path / "report/comparison.csv").exists()
+
+
+def test_published_means_are_those_of_the_paper() -> None:
+    """Section 1.7's seven tasks: 1.07, 0.95 and 0.68; figure 5 in the order of its own means."""
+    seven = [f"mujoco/{t}@1" for t in published._TASKS if t != "inverted_pendulum"]
+    assert all(map(published.known, seven))
+    means = {labels: np.mean([published.normalised(task)[labels] for task in seven]) for labels in published.BUDGETS}
+    assert means == pytest.approx({1400: 1.07, 700: 0.95, 350: 0.68}, abs=0.01)
+    variants = ("full method", "no regularisation", "random queries", "no online queries", "no ensemble", "no segments")
+    found = [np.mean([published.ablation(arm, task) for task in seven]) for arm in (*variants, "target")]
+    np.testing.assert_allclose(found, [0.95, 0.88, 0.84, 0.81, 0.70, 0.36, 0.31], atol=0.011)
+
+
+@pytest.mark.parametrize(
+    "task", ["mujoco/inverted_pendulum@1", "mujoco-v5/hopper@1", "gymnasium/CartPole-v1", "my/task"]
+)
+def test_other_tasks_are_not_published(task: str) -> None:
+    assert not published.known(task)
+
+
+def test_every_ablation_of_the_paper_is_an_arm_of_our_suite() -> None:
+    suite = load("mujoco-ablations")
+    arms = {arm.name for arm in suite.arms}
+    for variant in published._table("christiano2017_mujoco_ablations.csv"):
+        assert {"original": "full method"}.get(variant, variant.replace("_", " ")) in arms
+    assert suite.baseline == "full method"
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_suite_of_ours_can_be_planned(name: str) -> None:
+    suite = load(name)
+    assert len(suite.runs()) == len(suite)
+    assert any(run.spec.reward == "true" for run in suite.runs(seeds=1))
+
+
+def test_a_baseline_that_is_no_arm_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    text = 'name = "mine"\nbaseline = "50 label"\n[sweep]\ntask = ["mujoco/hopper"]\n'
+    file.write_text(text + '[[arm]]\nname = "50 labels"\nlabels = 50\n')
+    with pytest.raises(UserError, match="baseline: '50 label': did you mean '50 labels'"):
+        load(str(file))
+
+
+# Statistics
+
+
+def test_probability_of_improvement_counts_pairs() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(0.3, 1, 7), rng.normal(0, 1, 5)), (np.array([1.0, 2, 2]), np.array([2.0, 0, 2]))]
+    wins = [np.mean([(a > b) + 0.5 * (a == b) for a in x for b in y]) for x, y in pairs]
+    found = stats.probability_of_improvement(pairs, np.random.default_rng(1))
+    assert found.value == pytest.approx(np.mean(wins))
+    assert 0 < found.low < found.value < found.high < 1
+
+
+def test_probability_of_improvement_covers_its_true_value() -> None:
+    """Of 200 studies of two tasks with ten seeds an arm, the 95 % interval holds the truth in 85 to 100 %."""
+    from scipy.stats import norm
+
+    rng, covered = np.random.default_rng(3), 0
+    truth = norm.cdf(0.5 / np.sqrt(2))
+    for _ in range(200):
+        pairs = [(rng.normal(0.5, 1, 10), rng.normal(0, 1, 10)) for _ in range(2)]
+        found = stats.probability_of_improvement(pairs, rng, replicates=500)
+        covered += found.low <= truth <= found.high
+    assert 170 <= covered <= 200
+
+
+def test_one_seed_has_no_interval() -> None:
+    found = stats.probability_of_improvement([(np.array([1.0]), np.array([0.0]))], np.random.default_rng(0))
+    assert (found.value, found.low, found.high) == (1.0, -np.inf, np.inf)
+
+
+def test_a_difference_is_that_of_the_two_scores() -> None:
+    cells = [[np.array([1.0, 2, 3]), np.array([2.0, 2, 2])]]
+    scores = stats.normalised_scores(cells, [np.array([4.0, 4, 4])], [0.0], np.random.default_rng(0))
+    gap = scores.difference(0, 1)
+    assert gap.value == pytest.approx(0.0) and -0.25 <= gap.low < 0 < gap.high <= 0.25
