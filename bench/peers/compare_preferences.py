@@ -2,7 +2,7 @@
 
     python -m bench.peers.compare_preferences --seeds 3 --to results/peers
 
-As compare_ppo.py: an environment of the peer's own, runs in turn, preferences.jsonl and preferences.md. The peer
+As compare_policies.py: an environment of the peer's own, runs in turn, preferences.jsonl and preferences.md. The peer
 needs an old Gymnasium, so its HalfCheetah is version 4 on MuJoCo 2.3.7; observations, reward and episode length are
 those of our version 5. It keeps its documented settings (60 rounds, 3 epochs a round over all comparisons) where
 ours have no counterpart.

@@ -2,7 +2,8 @@
 
 Usage: python imitation_preferences.py '{"task": "HalfCheetah-v4", "seed": 0, "total_steps": 100000, "labels": 700,
 "segment": 30, "policy": {...}, "reward_model": {...}}'
-Prints one JSON line: the final true return and the seconds of learning.
+Prints one JSON line: the episodes' true returns with the step and the second at which they ended, and the seconds of
+learning.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ _ROUNDS, _EPOCHS = 60, 3
 
 
 class Returns(gymnasium.Wrapper):
-    """Appends the true return of each episode that ends to a list that all environments share."""
+    """Appends the true return of each episode that ends to a list that all environments share, with the number of
+    steps that they all took so far and the second."""
 
-    ended: list[float] = []
+    episodes: list[tuple[int, float, float]] = []
+    steps = 0
+    start = 0.0
 
     def reset(self, **options: Any) -> Any:
         """Start an episode."""
@@ -40,8 +44,9 @@ class Returns(gymnasium.Wrapper):
         """Add up the reward."""
         result = self.env.step(action)
         self.total += float(result[1])
+        Returns.steps += 1
         if result[2] or result[3]:
-            self.ended.append(self.total)
+            self.episodes.append((Returns.steps, time.perf_counter() - Returns.start, self.total))
         return result
 
 
@@ -114,10 +119,9 @@ def main(job: dict[str, Any]) -> None:
         initial_comparison_frac=0.25,
         initial_epoch_multiplier=4,
     )
-    start = time.perf_counter()
+    Returns.start = time.perf_counter()
     comparisons.train(total_timesteps=job["total_steps"], total_comparisons=job["labels"])
-    seconds = time.perf_counter() - start
-    print(json.dumps({"return": float(np.mean(Returns.ended[-16:])), "seconds": seconds}))
+    print(json.dumps({"episodes": Returns.episodes, "seconds": time.perf_counter() - Returns.start}))
 
 
 if __name__ == "__main__":

@@ -12,33 +12,31 @@ from prefrl_core.spec import RunSpec
 
 
 class Returns:
-    """A recorder that keeps the rows in memory."""
+    """A recorder that keeps the episodes' returns with the step and the second at which their rollout ended."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.episodes: list[tuple[int, float, float]] = []
+        self.start = time.perf_counter()
 
     def row(self, row: Row) -> None:
-        """Keep the row."""
-        self.rows.append(row)
+        """Keep the mean return, once for each episode that it is the mean of."""
+        if row["episodes"]:
+            ended = int(row["step"] or 0), time.perf_counter() - self.start, float(row["true_return"] or 0)
+            self.episodes += [ended] * int(row["episodes"])
 
     def comparisons(self, arrays: dict[str, Any]) -> None:
-        """There are none."""
+        """Not needed."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Not needed."""
 
 
 def main(job: dict[str, Any]) -> None:
-    """Train, and print what came of it: the mean true return of the episodes that ended in the last 5 % of the steps
-    (in a run so short that none did, of the last row that saw any)."""
-    start, returns = time.perf_counter(), Returns()
-    learn(RunSpec.of({"seed": job["seed"], "total_steps": job["total_steps"], **job["spec"]}), returns)
-    seconds = time.perf_counter() - start
-    ended = [row for row in returns.rows if row["episodes"]]
-    late = [row for row in ended if float(row["step"] or 0) > 0.95 * job["total_steps"]] or ended[-1:]
-    total = sum(float(row["true_return"] or 0) * int(row["episodes"] or 0) for row in late)
-    count = sum(int(row["episodes"] or 0) for row in late)
-    print(json.dumps({"return": total / count, "seconds": seconds}))
+    """Train, and print what came of it."""
+    spec = RunSpec.of({"seed": job["seed"], "total_steps": job["total_steps"], **job["spec"]})
+    returns = Returns()
+    learn(spec, returns)
+    print(json.dumps({"episodes": returns.episodes, "seconds": time.perf_counter() - returns.start}))
 
 
 if __name__ == "__main__":

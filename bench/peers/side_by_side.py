@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ _FOLDER = Path(__file__).parent
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Job = dict[str, Any]  # "library", "name" (of the task), "seed", "total_steps", and what the scripts read
-Result = dict[str, Any]  # the job's name, "return" and "seconds"
+Result = dict[str, Any]  # the job's name, "seconds" of learning, and "curve": [step, second, mean return] of its parts
+_PARTS = 20  # of a curve: what is kept of the single episodes
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,27 @@ class Peer:
 def run(job: Job, command: list[str]) -> Result:
     """One run in a process of its own with one thread; what it printed, with the job's name."""
     environment = {**os.environ, **_ONE_THREAD}
-    done = subprocess.run([*command, json.dumps(job)], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    with TemporaryDirectory() as folder:  # MuJoCo leaves its warnings in a file where the peer runs
+        here = None if job["library"] == "ours" else folder
+        done = subprocess.run(
+            [*command, json.dumps(job)], check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=here
+        )
     answer = json.loads(done.stdout.splitlines()[-1])
-    return {**{key: job[key] for key in ("library", "name", "seed", "total_steps")}, **answer}
+    made = {key: job[key] for key in ("library", "name", "seed", "total_steps")}
+    return {**made, "seconds": round(answer["seconds"], 2), "curve": curve(answer["episodes"], job["total_steps"])}
+
+
+def curve(episodes: list[tuple[int, float, float]], total_steps: int) -> list[list[float]]:
+    """Episodes (step, second, return) as means over equal parts of the steps; parts without an episode are left out."""
+    ended = np.array(episodes).reshape(-1, 3)
+    part = np.minimum((ended[:, 0] * _PARTS / total_steps).astype(int), _PARTS - 1)
+    return [[round(float(v), 2) for v in ended[part == i].mean(0)] for i in range(_PARTS) if (part == i).any()]
+
+
+def return_at(result: Result, seconds: float) -> float:
+    """The return that a run had come to after some seconds, between the parts of its curve."""
+    _, times, values = np.array(result["curve"]).T
+    return float(np.interp(seconds, times, values))
 
 
 def compare(peer: Peer, record: Path, jobs: Callable[[list[str], int], list[Job]], tasks: list[str], doc: str) -> None:
@@ -67,7 +87,7 @@ def compare(peer: Peer, record: Path, jobs: Callable[[list[str], int], list[Job]
     arguments = parser.parse_args()
     commands = {
         "ours": [sys.executable, "-m", "bench.peers.ours"],
-        peer.name: [str(peer.python(arguments.venv)), str(_FOLDER / peer.script)],
+        peer.name: [str(peer.python(arguments.venv)), str((_FOLDER / peer.script).absolute())],
     }
     arguments.to.mkdir(parents=True, exist_ok=True)
     path = arguments.to / record
@@ -87,20 +107,23 @@ def _name(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def table(results: list[Result], peer: str) -> str:
-    """The comparison in Markdown: mean over seeds and their range, and the ratio of the median times."""
+    """The comparison in Markdown: means over seeds and their range at equal steps (the last part of the curve), the
+    peer's mean when ours was done, and the ratio of the median times."""
     lines = [
-        f"| task | steps | seeds | ours: return | {peer}: return | ours: s | peer: s | peer / ours |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| task | steps | seeds | ours: return | {peer}: return | the same when ours was done | ours: s | peer: s "
+        "| peer / ours |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(result["name"] for result in results):
         sides = [[r for r in results if (r["name"], r["library"]) == (name, x)] for x in ("ours", peer)]
         if not all(sides):
             continue
-        returns = [np.array([r["return"] for r in side]) for side in sides]
+        returns = [np.array([r["curve"][-1][2] for r in side]) for side in sides]
         seconds = [float(np.median([r["seconds"] for r in side])) for side in sides]
         shown = [f"{values.mean():.0f} ({values.min():.0f} to {values.max():.0f})" for values in returns]
+        early = np.mean([return_at(r, seconds[0]) for r in sides[1]])
         lines.append(
             f"| {name} | {sides[0][0]['total_steps']:,} | {min(map(len, sides))} | {shown[0]} | {shown[1]} "
-            f"| {seconds[0]:.0f} | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.1f} |"
+            f"| {early:.0f} | {seconds[0]:.0f} | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.1f} |"
         )
     return "\n".join(lines) + "\n"

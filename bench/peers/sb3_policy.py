@@ -1,0 +1,93 @@
+"""A policy optimiser of stable-baselines3 or sb3-contrib on a Gymnasium task with our settings, in the peers'
+environment: imports nothing of ours.
+
+Usage: python sb3_policy.py '{"task": "HalfCheetah-v5", "seed": 0, "total_steps": 300000, "policy": {...}}'
+Prints one JSON line: the episodes' returns with the step and the second at which they ended, and the seconds of
+learning.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+from sb3_contrib import TRPO
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.vec_env import VecNormalize
+
+
+class Returns(BaseCallback):  # type: ignore[misc]
+    """Keeps the undiscounted, unnormalised return of every training episode with when it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes: list[tuple[int, float, float]] = []
+        self.start = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        at = time.perf_counter() - self.start
+        ended = [info["episode"]["r"] for info in self.locals["infos"] if "episode" in info]
+        self.episodes += [(self.num_timesteps, at, float(value)) for value in ended]
+        return True
+
+
+def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
+    """The optimiser that ``policy["name"]`` says, with its settings under the peers' names."""
+    widths = list(policy["hidden"])
+    networks: dict[str, Any] = {"net_arch": {"pi": widths, "vf": widths}}
+    common = {
+        "n_steps": policy["rollout_steps"],
+        "gamma": policy["discount"],
+        "gae_lambda": policy["trace"],
+        "seed": seed,
+        "device": "cpu",
+    }
+    if policy["name"] == "trpo":
+        return TRPO(
+            "MlpPolicy",
+            env,
+            learning_rate=policy["critic_learning_rate"],
+            batch_size=policy["critic_minibatch"],
+            n_critic_updates=policy["critic_epochs"],
+            cg_max_steps=policy["conjugate_steps"],
+            cg_damping=policy["damping"],
+            line_search_shrinking_factor=policy["line_search_factor"],
+            line_search_max_iter=policy["line_search_steps"],
+            target_kl=policy["kl"],
+            policy_kwargs=networks,
+            **common,
+        )
+    common |= {
+        "learning_rate": lambda remaining: policy["learning_rate"] * remaining,
+        "ent_coef": policy["entropy"],
+        "vf_coef": policy["value"],
+        "max_grad_norm": policy["gradient_norm"],
+    }
+    if policy["name"] == "a2c":
+        networks |= {
+            "optimizer_class": RMSpropTFLike,
+            "optimizer_kwargs": {"alpha": policy["decay"], "eps": policy["epsilon"], "weight_decay": 0},
+        }
+        return A2C("MlpPolicy", env, use_rms_prop=False, policy_kwargs=networks, **common)
+    batches = {"batch_size": policy["minibatch"], "n_epochs": policy["epochs"], "clip_range": policy["clip"]}
+    return PPO("MlpPolicy", env, policy_kwargs=networks, **batches, **common)
+
+
+def main(job: dict[str, Any]) -> None:
+    """Train, and print what came of it."""
+    torch.set_num_threads(1)
+    policy = job["policy"]
+    env = VecNormalize(make_vec_env(job["task"], policy["environments"], job["seed"]), gamma=policy["discount"])
+    model, returns = make(env, policy, job["seed"]), Returns()
+    model.learn(job["total_steps"], callback=returns)
+    print(json.dumps({"episodes": returns.episodes, "seconds": time.perf_counter() - returns.start}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
