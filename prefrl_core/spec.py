@@ -32,7 +32,7 @@ class RewardSettings:
     members: int = 3  # predictors in the ensemble
     hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
     learning_rate: float = 1e-3  # Adam
-    batch_pairs: int = 32  # comparisons a member sees in one gradient step
+    batch_pairs: int = 16  # comparisons a member sees in one gradient step
     initial_updates: int = 200  # gradient steps after the labels of the untrained policy
     updates: int = 6  # gradient steps after each later rollout, however many labels there are
     uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random

@@ -52,7 +52,7 @@ class Definition:
     score: Score
     ends: bool  # whether an episode can terminate before its time limit
     extra: Callable[[Any], list[Floats]] = _nothing  # views (n, k) of a batch beyond qpos, qvel and contact forces
-    contact_forces: bool = False  # whether cfrc_ext (n, 6 bodies) is read; it comes first in a frame's ``extra``
+    contact_forces: bool = False  # whether cfrc_ext (n, 6 bodies), clipped, comes first in a frame's ``extra``
 
 
 def _uniform_start(scale: float, nv: int) -> Start:
@@ -101,9 +101,8 @@ def _with_clipped_velocities(frame: Frame) -> Floats:
 
 
 def _observe_ant(frame: Frame) -> Floats:
-    """13 positions, 14 velocities and the clipped contact wrenches of the 13 bodies that are not the world."""
-    forces = np.clip(frame.extra[:, 6:84], -1.0, 1.0)
-    return np.concatenate((frame.qpos[:, 2:], frame.qvel, forces), axis=1)
+    """13 positions, 14 velocities and the contact wrenches of the 13 bodies that are not the world."""
+    return frame.rows[:, [*range(2, 29), *range(35, 113)]]
 
 
 def _observe_reacher(frame: Frame) -> Floats:
@@ -194,7 +193,7 @@ def _score_ant(before: Frame, after: Frame, actions: NDArray[Any], dt: float) ->
     """Torso velocity and one for each healthy step (0.2 to 1 m high), less control and contact costs."""
     z = after.qpos[:, 2]
     healthy = (z >= 0.2) & (z <= 1.0)
-    contact = 5e-4 * np.square(np.clip(after.extra[:, :84], -1.0, 1.0)).sum(axis=1)
+    contact = 5e-4 * np.square(after.extra[:, :84]).sum(axis=1)
     return torso_forward(before, after, dt) + healthy - (_control_cost(0.5, actions) + contact), ~healthy
 
 

@@ -61,6 +61,7 @@ class Simulation:
         self._columns = self.model.nq, self.model.nq + self.model.nv
         self._forces = np.zeros((num_envs, 6 * self.model.nbody)) if task.contact_forces else None
         self._data = mujoco.MjData(self.model)
+        self._wrenches, self._contacts = self._data.cfrc_ext, self._batch.bind("ncon")
         forces = [] if self._forces is None else [self._forces]
         self._views = [self._qpos, self._qvel, *forces, *task.extra(self._batch)]
 
@@ -73,12 +74,15 @@ class Simulation:
         return self.gather()
 
     def _read_contact_forces(self, forces: Floats) -> None:
-        """What MuJoCo computes on request only: the wrench on each body, from the contacts of the last substep."""
+        """What MuJoCo computes on request only: the wrench on each body, from the contacts of the last substep, each
+        number clipped to [-1, 1] as Gymnasium's Ant sees it."""
+        model, data, read = self.model, self._data, self._batch.get_data
         forces[:] = 0
-        for index in np.flatnonzero(self._batch.bind("ncon")).tolist():  # copying the rest out would tell nothing
-            self._batch.get_data(index, self._data)
-            mujoco.mj_rnePostConstraint(self.model, self._data)
-            forces[index] = self._data.cfrc_ext.reshape(-1)
+        for index in np.flatnonzero(self._contacts).tolist():  # copying the rest out would tell nothing
+            read(index, data)
+            mujoco.mj_rnePostConstraint(model, data)
+            forces[index] = self._wrenches.reshape(-1)
+        np.maximum(np.minimum(forces, 1.0, out=forces), -1.0, out=forces)
 
     def start(self, indices: list[int], qpos: Floats, qvel: Floats) -> Frame:
         """Put simulations in the given states (k, nq) and (k, nv) at time 0; the frame of these alone."""

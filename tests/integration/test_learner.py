@@ -214,6 +214,38 @@ def test_short_rollouts_are_joined_for_segments_and_the_reward_is_fitted_between
     assert learner.pool.segments.features.shape[1] == 10 > learner.policy.rollout_steps
 
 
+def test_episodes_of_fixed_length_are_staggered_and_those_cut_short_are_not_told() -> None:
+    """Reacher's episodes have 50 steps. In lockstep all four environments end one in the same rollouts; staggered,
+    episodes end at four different times, and every return told is one of 50 steps."""
+    learner = Learner(RunSpec.of({"task": "mujoco/reacher", "total_steps": 8000, "reward": "true", "policy": SMALL}))
+    at_once, told, ended = [], 0, 0
+    step = learner.env.step
+
+    def watched(actions: np.ndarray) -> Any:
+        result = step(actions)
+        at_once.append(int(result[3].sum()))
+        return result
+
+    learner.env.step = watched
+    while not learner.finished:
+        row = learner.iterate()
+        told += row["episodes"]
+        if row["phase"] == "untrained":
+            assert set(at_once) <= {0, 4}
+            ended = len(at_once)
+    assert set(at_once[ended:]) == {0, 1}
+    assert sum(at_once) - told == 3  # of environments 1, 2 and 3, once
+    assert set(learner.recent_lengths) == {50}
+
+
+def test_a_task_that_ends_episodes_is_not_staggered() -> None:
+    settings = {"total_steps": 9000, "reward": "true", "policy": SMALL, "variable_length": True}
+    learner = Learner(RunSpec.of({"task": "mujoco-v5/hopper", **settings}))
+    learner.env.stagger = lambda: pytest.fail("staggered")
+    while not learner.finished:
+        learner.iterate()
+
+
 def test_skipped_questions_count_and_teach_nothing() -> None:
     memory = ran(**POINT, labeler={"name": "test/skipping"})
     last = memory.rows[-1]

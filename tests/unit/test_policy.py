@@ -215,6 +215,16 @@ def test_a_constant_changes_nothing_where_rewards_are_centred() -> None:
     assert abs(RewardScale(2, 0.99, True)(rewards, done).mean()) < 1e-12  # the first mean is the rollout's own
 
 
+def test_short_rollouts_move_the_mean_as_much_together_as_one_long_one() -> None:
+    short, long, done = RewardScale(1, 0.99, True, 10), RewardScale(1, 0.99, True), np.zeros((5, 1), bool)
+    for scale in (short, long):
+        scale(np.zeros((5, 1)), done)
+    for _ in range(10):
+        short(np.ones((5, 1)), done)
+    long(np.ones((5, 1)), done)
+    assert long.mean == pytest.approx(0.1) and short.mean == pytest.approx(1 - 0.99**10)
+
+
 # PPO
 
 
