@@ -16,7 +16,7 @@ class Policy(Protocol):
     """How to act, and how to act better. A policy optimiser is one file that offers this."""
 
     rollout_steps: int  # steps an environment takes between two improvements
-    rollouts: int  # improvements between two looks at the reward model
+    rollouts: int  # improvements between two looks at the reward model; 1 where it is left out
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         """Draw an action for each raw observation ``(envs, obs)``."""

@@ -63,6 +63,24 @@ def test_loop(benchmark: Any, labels: int) -> None:
     benchmark.pedantic(learner.iterate, rounds=10)
 
 
+@pytest.mark.parametrize("policy", ["trpo", "a2c"])
+def test_loop_of_other_optimisers(benchmark: Any, policy: str) -> None:
+    """On the true reward, beside PPO."""
+    learner, ppo = started(reward="true", policy=policy), started(reward="true")
+    if benchmark.disabled:
+        assert learner.iterate()["step"] == learner.step
+        return
+    bare = Bare("half_cheetah")
+    times = [
+        (seconds_per_step(learner), seconds_per_step(ppo), bare_seconds_per_step(ppo, bare)) for _ in range(ROUNDS)
+    ]
+    ours, others, physics = np.median(times, axis=0)
+    benchmark.extra_info["env_steps_per_second"] = round(1 / ours)
+    benchmark.extra_info["ratio_to_bare_mj_step"] = round(physics / ours, 3)
+    benchmark.extra_info["ratio_to_ppo"] = round(others / ours, 3)
+    benchmark.pedantic(learner.iterate, rounds=10)
+
+
 @pytest.mark.parametrize("labels", [100, 1400, 10_000])
 def test_fit_is_bounded(benchmark: Any, labels: int) -> None:
     """One refit as a share of the rest of an iteration, whatever the number of labels."""
