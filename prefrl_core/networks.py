@@ -47,7 +47,7 @@ class MLP:
             self.weight_gradients.append(weight_gradient)
             self.biases.append(bias)
             self.bias_gradients.append(bias_gradient)
-        self._workspaces: dict[int, tuple[list[Array], list[Array], Array]] = {}
+        self._workspaces: dict[int, tuple[list[Array], list[Array], Array, Array]] = {}
         self._input: Array = np.zeros((0, sizes[0]), np.float32)
 
     @staticmethod
@@ -74,7 +74,7 @@ class MLP:
 
         The returned array is this network's own workspace: it holds until the next call with as many rows.
         """
-        layers, _, scratch = self._workspace(len(inputs))
+        layers, _, scratch, _ = self._workspace(len(inputs))
         self._input = hidden = inputs
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = np.matmul(hidden, weight, out=layers[layer])
@@ -84,15 +84,14 @@ class MLP:
         return hidden
 
     def backward(self, output_gradient: Array) -> None:
-        """Add the gradient of a loss to the parameters' gradient, given its gradient ``(rows, sizes[-1])`` with
-        respect to the outputs of the latest ``forward``. Spoils the outputs that ``forward`` returned."""
-        layers, deltas, scratch = self._workspace(len(output_gradient))
-        ones = np.ones(len(output_gradient), np.float32)
+        """Set this network's part of the parameters' gradient to that of a loss, given the loss's gradient
+        ``(rows, sizes[-1])`` with respect to the outputs of the latest ``forward``, which this spoils."""
+        layers, deltas, scratch, ones = self._workspace(len(output_gradient))
         delta = output_gradient
         for layer in reversed(range(len(self.weights))):
             below = layers[layer - 1] if layer else self._input
-            self.weight_gradients[layer] += below.T @ delta
-            self.bias_gradients[layer] += ones @ delta
+            np.matmul(below.T, delta, out=self.weight_gradients[layer])
+            np.matmul(ones, delta, out=self.bias_gradients[layer])
             if layer:
                 delta = np.matmul(delta, self.weights[layer].T, out=deltas[layer - 1])
                 self._through_activation(delta, below, scratch)
@@ -100,7 +99,7 @@ class MLP:
     def tangent(self, direction: MLP) -> Array:
         """Change ``(rows, sizes[-1])`` of the latest ``forward``'s outputs along ``direction``, a network of these
         sizes whose parameters are the direction: a derivative in forward mode."""
-        layers, _, scratch = self._workspace(len(self._input))
+        layers, _, scratch, _ = self._workspace(len(self._input))
         below, tangent = self._input, None
         for layer, weight in enumerate(self.weights):
             change = below @ direction.weights[layer]
@@ -131,8 +130,8 @@ class MLP:
             slope += _SLOPE
         delta *= slope
 
-    def _workspace(self, rows: int) -> tuple[list[Array], list[Array], Array]:
-        """Buffers for a number of rows: layer outputs, their gradients, scratch. Kept, as few numbers occur."""
+    def _workspace(self, rows: int) -> tuple[list[Array], list[Array], Array, Array]:
+        """Buffers for a number of rows (few numbers occur): layer outputs, their gradients, scratch, ones."""
         if rows not in self._workspaces:
             if len(self._workspaces) > 16:
                 self._workspaces.clear()
@@ -141,6 +140,7 @@ class MLP:
                 [np.empty((rows, width), np.float32) for width in widths],
                 [np.empty((rows, width), np.float32) for width in widths],
                 np.empty((rows, max(widths)), np.float32),
+                np.ones(rows, np.float32),
             )
         return self._workspaces[rows]
 

@@ -64,15 +64,18 @@ def test_gradient_equals_finite_differences() -> None:
         assert found[index] == pytest.approx((sides[0] - sides[1]) / 2e-2, abs=2e-3)
 
 
-def test_gradients_add_up() -> None:
-    made, parameters = network("tanh")
+def test_a_gradient_takes_the_place_of_the_one_before() -> None:
+    """And leaves what belongs to others alone."""
+    parameters = Parameters(MLP.count((5, 4, 3)) + 2)
+    made = MLP((5, 4, 3), "tanh", parameters)
     inputs, weights = np.ones((2, 5), np.float32), np.ones((2, 3), np.float32)
     made.forward(inputs)
     made.backward(weights)
     once = parameters.gradient.copy()
+    parameters.gradient[-2:] = 7
     made.forward(inputs)
-    made.backward(weights)
-    np.testing.assert_allclose(parameters.gradient, 2 * once, rtol=1e-6)
+    made.backward(2 * weights)
+    np.testing.assert_allclose(parameters.gradient, [*2 * once[:-2], 7, 7], rtol=1e-6)
 
 
 def test_adam_equals_pytorch() -> None:

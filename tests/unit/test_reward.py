@@ -227,7 +227,7 @@ def test_l2_is_bounded_and_0_turns_it_off(ratio: float) -> None:
 def test_l2_rises_when_answers_are_noise() -> None:
     _, fitter = model(l2=1e-4)
     comparisons, training = asked(30, mu=rng().integers(0, 2, 30)), None
-    for _ in range(6):
+    for _ in range(9):
         before = fitter.l2
         measured = fitter.fit(comparisons, 100)
         new = measured["reward_loss"]
