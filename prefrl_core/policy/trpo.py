@@ -32,7 +32,7 @@ class TRPOSettings:
 
     environments: int = 16  # stepped together
     rollout_steps: int = 128  # a rollout is environments x rollout_steps
-    kl: float = 0.01  # bound on the mean KL divergence of the old policy from the new one, a step
+    kl: float = 0.03  # bound on the mean KL divergence of a step's old policy from the new; falls linearly to 0
     conjugate_steps: int = 10  # of the conjugate gradient method
     damping: float = 0.1  # added to the Fisher matrix's diagonal
     line_search_steps: int = 10  # tries
@@ -77,7 +77,7 @@ class TRPO(ActorCritic):
         """One step of the policy within its trust region, then the critic's epochs; returns what they measured."""
         batch = self.batch(rollout, rewards)
         advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + np.float32(1e-8))
-        kl, entropy = self._improve_actor(batch, advantages)
+        kl, entropy = self._improve_actor(batch, advantages, self.settings.kl * (1 - progress))
         value_loss = self._fit_critic(batch)
         self.require_finite()
         self.observe(rollout)
@@ -89,8 +89,8 @@ class TRPO(ActorCritic):
             "learning_rate": self.critic_optimiser.learning_rate,
         }
 
-    def _improve_actor(self, batch: Batch, advantages: Array) -> tuple[float, float]:
-        """The step; returns the mean KL divergence that it came to and the entropy before it."""
+    def _improve_actor(self, batch: Batch, advantages: Array, bound: float) -> tuple[float, float]:
+        """The step within the bound; returns the mean KL divergence that it came to and the entropy before it."""
         settings, rows = self.settings, np.float32(len(advantages))
         old = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions).copy()
         entropy = self.distribution.entropy()
@@ -105,7 +105,7 @@ class TRPO(ActorCritic):
         curvature = float(natural @ self.fisher_product(batch.observations, natural))
         if curvature <= 0:  # no gradient: every advantage is the same
             return 0.0, entropy
-        step = natural * np.float32(np.sqrt(2 * settings.kl / curvature))
+        step = natural * np.float32(np.sqrt(2 * bound / curvature))
         before = settings.entropy * entropy  # the surrogate's first term, the mean normalised advantage, is 0
         for _ in range(settings.line_search_steps):
             self.parameters.values[:] = start + step
@@ -113,7 +113,7 @@ class TRPO(ActorCritic):
             ratio = np.exp(self.distribution.log_prob(inputs, batch.actions) - old)
             surrogate = float(ratio @ advantages) / float(rows) + settings.entropy * self.distribution.entropy()
             kl = self.distribution.divergence(inputs)
-            if kl <= settings.kl and surrogate > before:
+            if kl <= bound and surrogate > before:
                 return kl, entropy
             step *= np.float32(settings.line_search_factor)
         self.parameters.values[:] = start
