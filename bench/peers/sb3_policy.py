@@ -29,6 +29,11 @@ class Returns(BaseCallback):  # type: ignore[misc]
         super().__init__()
         self.episodes: list[tuple[int, float, float]] = []
         self.start = time.perf_counter()
+        self.kl: float | None = None  # bound at the start, which falls linearly to 0 as ours does
+
+    def _on_rollout_end(self) -> None:
+        if self.kl is not None:
+            self.model.target_kl = self.kl * (1 - self.num_timesteps / self.model._total_timesteps)
 
     def _on_step(self) -> bool:
         at = time.perf_counter() - self.start
@@ -38,7 +43,11 @@ class Returns(BaseCallback):  # type: ignore[misc]
 
 
 def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
-    """The optimiser that ``policy["name"]`` says, with its settings under the peers' names."""
+    """The optimiser that ``policy["name"]`` says, with its settings under the peers' names.
+
+    sb3-contrib 2.9.2 averages the KL divergence over the action's coordinates, where the sum over them is the
+    divergence; so its bound and its damping are ours divided by their number.
+    """
     widths = list(policy["hidden"])
     networks: dict[str, Any] = {"net_arch": {"pi": widths, "vf": widths}}
     common = {
@@ -56,10 +65,10 @@ def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
             batch_size=policy["critic_minibatch"],
             n_critic_updates=policy["critic_epochs"],
             cg_max_steps=policy["conjugate_steps"],
-            cg_damping=policy["damping"],
+            cg_damping=policy["damping"] / env.action_space.shape[0],
             line_search_shrinking_factor=policy["line_search_factor"],
             line_search_max_iter=policy["line_search_steps"],
-            target_kl=policy["kl"],
+            target_kl=policy["kl"] / env.action_space.shape[0],
             policy_kwargs=networks,
             **common,
         )
@@ -85,6 +94,7 @@ def main(job: dict[str, Any]) -> None:
     policy = job["policy"]
     env = VecNormalize(make_vec_env(job["task"], policy["environments"], job["seed"]), gamma=policy["discount"])
     model, returns = make(env, policy, job["seed"]), Returns()
+    returns.kl = getattr(model, "target_kl", None) if policy["name"] == "trpo" else None
     model.learn(job["total_steps"], callback=returns)
     print(json.dumps({"episodes": returns.episodes, "seconds": time.perf_counter() - returns.start}))
 
