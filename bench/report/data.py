@@ -155,6 +155,11 @@ class Study:
     series: tuple[Series, ...]
     baseline: str = ""  # the arm that the others are compared with
 
+    @property
+    def sweeps_labels(self) -> bool:
+        """Whether a figure over the number of labels tells anything: not where all compared arms have the same."""
+        return not self.baseline or any(len(one.arms) > 1 for one in self.series)
+
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         return tuple(run for cell in self.cells.values() for run in cell.runs)
@@ -256,7 +261,8 @@ def _untrained(runs: Iterable[Run]) -> float:
 
 
 def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple[Series, ...]:
-    """Arms on the learned reward, grouped by all of their settings but the task, the seed and the number of labels."""
+    """Arms on the learned reward, grouped by all of their settings but the task, the seed and the number of labels. A
+    group of one has its arm's name, a larger one its labeler's and whatever else tells it from the others."""
     groups: dict[str, list[tuple[int, str]]] = {}
     specs: dict[str, dict[str, Any]] = {}
     for arm in arms:
@@ -265,9 +271,10 @@ def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple
             own = {key: value for key, value in spec.canonical().items() if key not in ("task", "seed", "labels")}
             specs[kind := json.dumps(own)] = own
             groups.setdefault(kind, []).append((spec.labels, arm))
-    labels = names.tell_apart(list(specs.values()))
+    swept = [kind for kind, arms_of in groups.items() if len(arms_of) > 1]
+    labels = dict(zip(swept, names.tell_apart([specs[kind] for kind in swept]), strict=True))
     return tuple(
-        Series(label, tuple(arm for _, arm in sorted(groups[kind]))) for kind, label in zip(specs, labels, strict=True)
+        Series(labels.get(kind, found[0][1]), tuple(arm for _, arm in sorted(found))) for kind, found in groups.items()
     )
 
 

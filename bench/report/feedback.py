@@ -19,6 +19,8 @@ from bench.report.tables import ALL_TASKS
 
 def feedback(study: Study) -> list[Image]:
     """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
+    if not study.sweeps_labels:
+        return []
     panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
     if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
         panels[ALL_TASKS] = draw

@@ -81,8 +81,11 @@ def _aggregate_row(study: Study, records: list[dict[str, object]]) -> list[Entry
     return row
 
 
-def labels_to_reach(study: Study) -> Table:
-    """Labels to reach 90 % of the true-reward run: rows are tasks, columns series."""
+def labels_to_reach(study: Study) -> Table | None:
+    """Labels to reach 90 % of the true-reward run: rows are tasks, columns series; None where no arms differ in labels
+    alone."""
+    if not study.sweeps_labels:
+        return None
     groups = [(study.task_names[task], [task]) for task in study.normalisable]
     if len(study.normalisable) > 1:
         groups.append((ALL_TASKS, list(study.normalisable)))

@@ -13,7 +13,7 @@ import test_report
 from test_report import COMMAND, Suite, plan, write_run
 
 from bench import stats
-from bench.report import comparison, data, heatmap, published, write_report
+from bench.report import comparison, data, feedback, heatmap, published, tables, write_report
 from bench.suite import load, names
 from prefrl_core.errors import UserError
 
@@ -64,6 +64,11 @@ def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
     assert by_arm["no segments"]["paper_normalised"] == pytest.approx((cheetah + hopper) / 2)
     assert np.isnan(by_arm["mine"]["paper_normalised"])  # the paper has no such variant
     assert table.rows[3][4].text == "–"
+
+
+def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Study) -> None:
+    assert not study.sweeps_labels and tables.labels_to_reach(study) is None and feedback.feedback(study) == []
+    assert replace(study, baseline="").sweeps_labels
 
 
 def test_without_a_baseline_or_control_there_is_no_comparison(study: data.Study) -> None:

@@ -191,11 +191,13 @@ def test_labels_to_reach_lies_between_the_budgets_around_it(whole: tuple[Path, l
     study = study_of(*whole)
     oracle, mistaken = study.series
     assert oracle.arms == ("60 labels", "200 labels", "700 labels")
-    assert mistaken.label == "bpref (mistake 0.1)"
+    assert mistaken.label == "200 labels, 10 % wrong"
     reach = results.labels_to_reach(study, oracle, study.tasks[:1])
     assert reach is not None
     assert 200 < reach.estimate.low <= reach.estimate.value <= reach.estimate.high < 700
-    row = tables.labels_to_reach(study).rows[0]
+    table = tables.labels_to_reach(study)
+    assert table is not None
+    row = table.rows[0]
     assert row[2] == formats.Entry("not reached", "", "only 200 labels were tried")
 
 
