@@ -33,7 +33,8 @@ class Returns(BaseCallback):  # type: ignore[misc]
 
     def _on_rollout_end(self) -> None:
         if self.kl is not None:
-            self.model.target_kl = self.kl * (1 - self.num_timesteps / self.model._total_timesteps)
+            before = self.num_timesteps - self.model.n_steps * self.model.n_envs
+            self.model.target_kl = self.kl * (1 - before / self.model._total_timesteps)
 
     def _on_step(self) -> bool:
         at = time.perf_counter() - self.start
