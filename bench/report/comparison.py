@@ -10,6 +10,7 @@ from bench import stats
 from bench.report import published, results
 from bench.report.data import Study
 from bench.report.formats import NONE, Entry, Table, entry, number
+from bench.report.tables import fields
 
 
 def learned_arms(study: Study) -> list[str]:
@@ -47,9 +48,9 @@ def against_baseline(study: Study) -> Table | None:
         note = "" if len(tasks) == len(study.tasks) else f"{len(tasks)} of {len(study.tasks)} tasks"
         row = [Entry(arm), entry(level, 1.0, note)]
         row += [Entry(NONE), Entry(NONE)] if better is None else [_signed(gap), entry(better, 1.0)]
-        told: dict[str, object] = {"arm": arm, "tasks": len(tasks), **_fields("normalised", level)}
+        told: dict[str, object] = {"arm": arm, "tasks": len(tasks), **fields("normalised", level)}
         if better is not None:
-            told |= {**_fields("difference", gap), **_fields("probability_of_improvement", better)}
+            told |= {**fields("difference", gap), **fields("probability_of_improvement", better)}
         if paper:
             theirs, other = _paper_mean(arm, tasks), _paper_mean(base, tasks)
             row += [Entry(number(theirs, 1.0)), _signed(stats.Estimate(theirs - other, -np.inf, np.inf))]
@@ -84,7 +85,7 @@ def beside_the_paper(study: Study) -> Table | None:
             can = task in study.normalisable and _has(study, arm, task)
             found = results.normalised(study, task, arm) if can else stats.Estimate(np.nan, -np.inf, np.inf)
             row += [entry(found, 1.0), Entry(number(published.normalised(task)[labels], 1.0))]
-            told = {"task": study.task_names[task], "labels": labels, **_fields("normalised", found)}
+            told = {"task": study.task_names[task], "labels": labels, **fields("normalised", found)}
             records.append({**told, "paper_normalised": published.normalised(task)[labels]})
         rows.append(row)
     rows.append(_mean_row(study, arms, tasks, records))
@@ -107,7 +108,7 @@ def _mean_row(
         theirs = float(np.mean([published.normalised(task)[labels] for task in whole]))
         note = "" if len(whole) == len(tasks) else f"{len(whole)} of {len(tasks)} tasks"
         row += [entry(found, 1.0, note), Entry(number(theirs, 1.0))]
-        told = {"task": f"mean of {len(whole)} tasks", "labels": labels, **_fields("normalised", found)}
+        told = {"task": f"mean of {len(whole)} tasks", "labels": labels, **fields("normalised", found)}
         records.append({**told, "paper_normalised": theirs})
     return row
 
@@ -147,7 +148,3 @@ def _paper_mean(arm: str, tasks: Sequence[str]) -> float:
 def _signed(estimate: stats.Estimate) -> Entry:
     made = entry(estimate, 1.0)
     return Entry("+" + made.text if estimate.value > 0 else made.text, made.interval)
-
-
-def _fields(name: str, estimate: stats.Estimate) -> dict[str, object]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -32,17 +32,18 @@ _NAMES = {"full_method": "original"}  # arms of ours that are called otherwise
 def known(task: str) -> bool:
     """Whether figure 2 has the task, given by its id, in the form that is normalised (it shows no start of the
     inverted pendulum)."""
-    return _name(task) is not None and np.isfinite(_figure_2(task)["start"])
+    return _name(task) is not None and np.isfinite(returns(task)["start"])
 
 
 def returns(task: str) -> dict[str, float]:
     """Figure 2 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
-    return _figure_2(task)
+    row = _table("christiano2017_mujoco.csv")[_name(task) or ""]
+    return {key: float(value) if value else np.nan for key, value in row.items() if key != "gymnasium_task"}
 
 
 def normalised(task: str) -> dict[int, float]:
     """Normalised return of one task by number of labels, from figure 2."""
-    row = _figure_2(task)
+    row = returns(task)
     return {labels: _scaled(task, row[f"labels_{labels}"]) for labels in BUDGETS}
 
 
@@ -57,18 +58,13 @@ def ablation(arm: str, task: str) -> float | None:
 
 
 def _scaled(task: str, value: float) -> float:
-    row = _figure_2(task)
+    row = returns(task)
     return (value - row["start"]) / (row["true_reward"] - row["start"])
 
 
 def _name(task: str) -> str | None:
     family, _, stem = task.partition("@")[0].partition("/")
     return _TASKS.get(stem) if family == "mujoco" else None
-
-
-def _figure_2(task: str) -> dict[str, float]:
-    row = _table("christiano2017_mujoco.csv")[_name(task) or ""]
-    return {key: float(value) if value else np.nan for key, value in row.items() if key not in ("gymnasium_task", "")}
 
 
 @cache

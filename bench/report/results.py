@@ -94,9 +94,10 @@ def labels_to_reach(study: Study, series: Series, tasks: Sequence[str]) -> Reach
 
 
 def difference(study: Study, arm: str, other: str, tasks: Sequence[str]) -> tuple[stats.Estimate, stats.Estimate]:
-    """Mean normalised return of an arm over ``tasks``, and how much higher it is than another's; one draw of the
-    true-reward runs serves both."""
-    scores = _scores(study, [arm, other], tasks, stats.mean, f"difference/{arm}/{other}")
+    """Mean normalised return of an arm over ``tasks``, each weighing the same however many seeds it has, and how much
+    higher it is than another's; one draw of the true-reward runs serves both."""
+    of_tasks = [_scores(study, [arm, other], [task], stats.mean, f"difference/{arm}/{other}") for task in tasks]
+    scores = stats.Scores(stats.mean([s.values for s in of_tasks], 0), stats.mean([s.draws for s in of_tasks], 0))
     return scores.estimates()[0], scores.difference(0, 1)
 
 

@@ -62,8 +62,8 @@ def _efficiency_record(
         "seeds": len(cell.returns),
         "seeds_planned": len(cell.runs),
         "untrained_return": untrained,
-        **_fields("return", found),
-        **(_fields("normalised", score) if score else {}),
+        **fields("return", found),
+        **(fields("normalised", score) if score else {}),
     }
 
 
@@ -77,7 +77,7 @@ def _aggregate_row(study: Study, records: list[dict[str, object]]) -> list[Entry
             continue
         row.append(entry(estimate, note="" if len(tasks) == len(planned) else f"{len(tasks)} of {len(planned)} tasks"))
         runs = sum(len(study.cells[arm, task].returns) for task in tasks)
-        records.append({"task": ALL_TASKS, "arm": arm, "seeds": runs, **_fields("normalised", estimate)})
+        records.append({"task": ALL_TASKS, "arm": arm, "seeds": runs, **fields("normalised", estimate)})
     return row
 
 
@@ -98,7 +98,7 @@ def labels_to_reach(study: Study) -> Table | None:
             if reach:
                 budgets = " ".join(map(str, reach.budgets))
                 made = {"task": name, "series": series.label, "share": results.SHARE, "budgets": budgets}
-                records.append({**made, **_fields("labels", reach.estimate)})
+                records.append({**made, **fields("labels", reach.estimate)})
         rows.append(row)
     caption = (
         f"Labels to reach {results.SHARE:.0%} of the true-reward run, interpolated linearly in log(labels) between "
@@ -129,7 +129,7 @@ def reward_model(study: Study) -> Table:
                 found = results.final_estimate(study, arm, task, column)
                 row.append(entry(found, note=cell.count))
                 made = {"task": study.task_names[task], "arm": arm, "measure": measure, "seeds": len(cell.finished)}
-                records.append({**made, **_fields("value", found)})
+                records.append({**made, **fields("value", found)})
             rows.append(row)
     caption = (
         "The reward model at the end of training, on fresh segments nobody was asked about: share of pairs whose "
@@ -196,5 +196,6 @@ def _seeds(cell: Cell) -> str:
     return "; ".join(part for part in (cell.count, f"in {late} no episode ended late" if late else "") if part)
 
 
-def _fields(name: str, estimate: stats.Estimate) -> dict[str, object]:
+def fields(name: str, estimate: stats.Estimate) -> dict[str, object]:
+    """An estimate and its interval as columns of a record."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -178,8 +178,8 @@ def _spread_among_half(candidates: Candidates, score: Callable[[Candidates], Sco
 
 
 def _spread(candidates: Candidates, eligible: Indices, count: int) -> Indices:
-    """Greedy k-centre among ``eligible`` indices, the pairs asked so far being centres already (the point nearest to
-    the mean, while there are none)."""
+    """Greedy k-centre among ``eligible`` indices, the pairs asked so far being centres already (the mean of
+    all points, while there are none)."""
     points, asked = embed(candidates)
     points = points[eligible]
     distances = np.full(len(points), np.inf)

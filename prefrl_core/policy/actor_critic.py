@@ -112,7 +112,7 @@ class ActorCritic:
         return self.critic.forward(observations)[:, 0].copy()
 
     def critic_loss(self, observations: Array, returns: Array, weight: float) -> float:
-        """Mean squared error of the critic; adds ``weight`` times its gradient to the parameters' own."""
+        """Mean squared error of the critic; sets the critic's part of the gradient to ``weight`` times its own."""
         rows = np.float32(len(returns))
         error = self.critic.forward(observations)[:, 0] - returns
         self.critic.backward((error * np.float32(2 * weight / rows))[:, None])

@@ -13,7 +13,7 @@ import test_report
 from test_report import COMMAND, Suite, plan, write_run
 
 from bench import stats
-from bench.report import comparison, data, feedback, heatmap, published, tables, write_report
+from bench.report import comparison, data, feedback, heatmap, published, results, tables, write_report
 from bench.suite import load, names
 from prefrl_core.errors import UserError
 
@@ -53,6 +53,15 @@ def test_each_arm_is_compared_with_the_baseline(study: data.Study) -> None:
     assert by_arm["mine"]["probability_of_improvement"] > 0.8
     assert "difference" not in by_arm["full method"]
     assert table.rows[3][2].text.startswith("+")
+
+
+def test_each_task_weighs_the_same_in_a_mean_however_many_seeds_it_has(study: data.Study) -> None:
+    hopper = study.tasks[1]
+    short = {w: replace(cell, runs=cell.runs[:1]) if w == ("mine", hopper) else cell for w, cell in study.cells.items()}
+    unequal = replace(study, cells=short)
+    level, _ = results.difference(unequal, "mine", "full method", study.tasks)
+    one_by_one = [results.normalised(unequal, task, "mine").value for task in study.tasks]
+    assert level.value == pytest.approx(np.mean(one_by_one))
 
 
 def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
