@@ -47,6 +47,7 @@ class Kept:
     metrics_sha256: str = hashlib.sha256().hexdigest()
     timing_bytes: int = 0
     seconds: float = 0.0  # that the work up to here took; work that was lost to a kill does not count
+    cpu_seconds: float = 0.0  # the same in processor time, which a busy machine does not lengthen
     peak_memory_bytes: int = 0
 
     @classmethod
@@ -73,7 +74,8 @@ class FolderRecorder:
 
     def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None]) -> None:
         """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row."""
-        self._folder, self._kept, self._tell, self._start = folder, kept, tell, time.monotonic()
+        self._folder, self._kept, self._tell = folder, kept, tell
+        self._start, self._cpu_start = time.monotonic(), time.process_time()
         self._metrics = Lines(folder / "metrics.jsonl", kept.metrics_bytes)
         self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
         self._hash = _sha256(folder / "metrics.jsonl", kept.metrics_bytes)
@@ -131,14 +133,17 @@ class FolderRecorder:
             "steps": self.last["step"],
             "labels": self.last.get("labels") or 0,
             "wall_seconds": round(now.seconds, 3),
+            "cpu_seconds": round(now.cpu_seconds, 3),
             "peak_memory_bytes": now.peak_memory_bytes,
             "metrics_sha256": now.metrics_sha256,
+            "sha256": {name: store.checksum(self._folder / name) for name in store.CHECKED},
         }
         store.write_json(self._folder / "done.json", values)
 
     def _now(self) -> Kept:
         peak = max(self._kept.peak_memory_bytes, peak_memory())
-        return Kept(self._metrics.size, self._hash.hexdigest(), self._timing.size, self._seconds(), peak)
+        cpu = self._kept.cpu_seconds + time.process_time() - self._cpu_start
+        return Kept(self._metrics.size, self._hash.hexdigest(), self._timing.size, self._seconds(), cpu, peak)
 
     def _seconds(self) -> float:
         return self._kept.seconds + time.monotonic() - self._start

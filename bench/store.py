@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Status = Literal["missing", "partial", "failed", "done"]
+CHECKED = ("spec.json", "provenance.json", "timing.jsonl", "comparisons.safetensors")  # of a finished run
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -40,6 +41,11 @@ def key_of(spec: Mapping[str, Any], versions: Mapping[str, Any]) -> str:
     except ValueError as error:
         raise UserError("a setting is not a finite number: give a number that is") from error
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checksum(path: Path) -> str | None:
+    """SHA-256 of a file in hexadecimal; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 class Run:

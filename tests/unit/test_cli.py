@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, store, suite
+from bench.commands import show
 from prefrl_core.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,13 +105,13 @@ def test_show_says_why_a_run_failed(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_curve_rises_where_the_returns_do() -> None:
-    drawn = cli.curve([(step, step) for step in range(1, 61)]).splitlines()[1:-2]
+    drawn = show.curve([(step, step) for step in range(1, 61)]).splitlines()[1:-2]
     columns = [line.index("*") for line in drawn]
     assert columns == sorted(columns, reverse=True) and len(set(columns)) == len(drawn)
 
 
 def test_the_curve_of_one_point_is_drawn() -> None:
-    assert cli.curve([(500, -3.0)]).count("*") == 1
+    assert show.curve([(500, -3.0)]).count("*") == 1
 
 
 def test_report_gets_the_filtered_runs_and_the_command(

@@ -1,0 +1,67 @@
+"""``bench show``: what one run is and how it went."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.commands.shared import Shared, pairs, table
+
+if TYPE_CHECKING:
+    from bench.store import Run
+
+_CURVE = (60, 10)  # columns and lines of the curve
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser("show", parents=[shared.out], help="what one run is and how it went")
+    made.add_argument("run", metavar="RUN", help="a run's key, or the beginning of it")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print one run."""
+    from bench import store
+
+    print(describe(store.find(options.out, options.run)))
+    return 0
+
+
+def describe(run: Run) -> str:
+    """A run as text: its spec, state, provenance, curve and last row."""
+    sections = [
+        ("run", [["key", run.key], ["status", run.status], *([["error", run.error]] if run.error else [])]),
+        ("spec", pairs(run.spec)),
+        ("versions", pairs(run.versions)),
+        ("provenance", pairs(run.provenance)),
+        ("finished", pairs(run.done)),
+    ]
+    rows = run.rows
+    arrays = run.comparisons()
+    sections += [
+        ("comparisons", [["recorded", max((len(array) for array in arrays.values() if array.ndim), default=0)]]),
+        ("last row", pairs(rows[-1] if rows else {})),
+    ]
+    text = "\n".join(f"{title}\n{table(lines)}" for title, lines in sections if lines)
+    points = [(row["step"], row["true_return"]) for row in rows if row.get("true_return") is not None]
+    return f"{text}\n{curve(points)}" if points else text
+
+
+def curve(points: Sequence[tuple[float, float]]) -> str:
+    """True return against steps: the mean of the points that fall into each column."""
+    columns, lines = _CURVE
+    last = max(step for step, _ in points)
+    bins: dict[int, list[float]] = {}
+    for step, value in points:
+        bins.setdefault(min(int(step / last * columns), columns - 1), []).append(value)
+    means = {column: sum(values) / len(values) for column, values in bins.items()}
+    low, high = min(means.values()), max(means.values())
+    heights = {x: round((y - low) / (high - low) * (lines - 1)) if high > low else 0 for x, y in means.items()}
+    labels = {lines - 1: f"{high:.1f}", 0: f"{low:.1f}"}
+    drawn = ["true return"]
+    for height in reversed(range(lines)):
+        dots = "".join("*" if heights.get(x) == height else " " for x in range(columns))
+        drawn.append(f"{labels.get(height, ''):>10} |{dots}".rstrip())
+    return "\n".join([*drawn, f"{'':>10} +{'-' * columns}", f"{'0':>12}{f'{last:,} steps':>{columns}}"])
