@@ -96,11 +96,18 @@ class FolderRecorder:
 
     def comparisons(self, arrays: dict[str, np.ndarray]) -> None:
         """Write everything compared so far."""
+        self._write("comparisons.safetensors", arrays)
+
+    def segments(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write the sample of predicted and true segment returns."""
+        self._write("segments.safetensors", arrays)
+
+    def _write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         import numpy as np
         from safetensors.numpy import save
 
         data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        store.write_atomic(self._folder / "comparisons.safetensors", data)
+        store.write_atomic(self._folder / name, data)
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, after the rows that it builds on."""

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Status = Literal["missing", "partial", "failed", "done"]
-CHECKED = ("spec.json", "provenance.json", "timing.jsonl", "comparisons.safetensors")  # of a finished run
+CHECKED = (
+    "spec.json",
+    "provenance.json",
+    "timing.jsonl",
+    "comparisons.safetensors",
+    "segments.safetensors",
+)  # of a finished run
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -141,15 +147,27 @@ class Run:
         return str(_read_json(self.folder / "failed.json").get("error", "no reason given"))
 
     def comparisons(self) -> dict[str, np.ndarray]:
-        """Everything compared so far, arrays by name; empty if nothing was.
+        """Everything compared, arrays by name; empty before the run has finished.
 
         Raises:
             UserError: the file is damaged.
         """
+        return self._arrays("comparisons.safetensors")
+
+    def segments(self) -> dict[str, np.ndarray]:
+        """A sample of segments over the run: ``step``, ``predicted`` and ``true`` return, each ``(segments,)``, of
+        length 0 where the true reward was learned from; empty before the run has finished.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._arrays("segments.safetensors")
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = self.folder / "comparisons.safetensors"
+        path = self.folder / name
         try:
             return load_file(path) if path.exists() else {}
         except (OSError, SafetensorError) as error:

@@ -24,6 +24,7 @@ from prefrl_core.feedback.labelers import Questions
 from prefrl_core.feedback.segments import Pool, Segments, draw_starts, windows
 from prefrl_core.policy.distributions import input_count
 from prefrl_core.policy.rollout import collect
+from prefrl_core.reward.agreement import Sample, agreement
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.fit import Fitter
 from prefrl_core.reward.likelihood import preference
@@ -53,6 +54,9 @@ class Recorder(Protocol):
     def comparisons(self, arrays: dict[str, NDArray[Any]]) -> None:
         """All comparisons, at the end of the run."""
 
+    def segments(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Predicted and true returns of a sample of segments over the run, at its end."""
+
     def save(self, state: dict[str, Any]) -> None:
         """A checkpoint: hand it to ``learn`` to go on from here."""
 
@@ -72,6 +76,7 @@ def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None
             if learner.iteration % _CHECKPOINT_ITERATIONS == 0 and learner.can_be_saved:
                 recorder.save(learner.get_state())
         recorder.comparisons(learner.comparisons.arrays())
+        recorder.segments(learner.sample.arrays())
         if learner.can_be_saved:
             recorder.save(learner.get_state())
     finally:
@@ -100,6 +105,7 @@ class Learner:
         }
         self.rollouts = getattr(self.policy, "rollouts", 1)
         self.round_steps = self.rollouts * self.policy.rollout_steps * self.env.num_envs  # of one turn of the loop
+        self.sample = Sample(spec.total_steps // self.round_steps)
         self.step = self.iteration = 0
         self.untrained_steps = self._untrained_steps()
         self.running_returns = np.zeros(self.env.num_envs)
@@ -168,7 +174,9 @@ class Learner:
         row: Row = {"predicted_return": float(rewards.mean())}
         some = slice(None, None, -(-len(starts) // _AGREEMENT_SEGMENTS) or 1)
         predicted = windows(rewards, starts[some], self.spec.segment).sum(1)
-        row |= agreement(predicted, segments.true_rewards[some].sum(1))
+        true = segments.true_rewards[some].sum(1)
+        row |= agreement(predicted, true)
+        self.sample.add(self.iteration, self.step, predicted, true)
         self.pool.add(segments)
         self.ensemble.observe(features)
         if self.step >= self.untrained_steps:
@@ -259,6 +267,7 @@ class Learner:
             "fitter": self.fitter.get_state(),
             "pool": self.pool.get_state(),
             "comparisons": self.comparisons.arrays(),
+            "sample": self.sample.arrays(),
             "random": {name: seeding.state_of(random) for name, random in self.random.items()},
             "progress": {"step": self.step, "iteration": self.iteration},
             "observations": np.asarray(self.observations),
@@ -281,6 +290,7 @@ class Learner:
             self.fitter.set_state(state["fitter"])
             self.pool.set_state(state["pool"])
             self.comparisons.set_arrays(state["comparisons"])
+            self.sample.set_arrays(state["sample"])
             for name, random in self.random.items():
                 seeding.restore(random, state["random"][name])
             self.step, self.iteration = state["progress"]["step"], state["progress"]["iteration"]
@@ -295,15 +305,3 @@ class Learner:
 def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:
     """The mean of each metric over the rollouts of one turn."""
     return {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
-
-
-def agreement(predicted: NDArray[Any], true: NDArray[Any]) -> Row:
-    """How well predicted segment returns ``(segments,)`` agree with true ones: the share of all pairs with unequal true
-    returns that they put in the right order (``reward_accuracy``), and Pearson's correlation."""
-    upper = np.triu_indices(len(true), 1)
-    gaps, guesses = np.subtract.outer(true, true)[upper], np.subtract.outer(predicted, predicted)[upper]
-    told = gaps != 0
-    accuracy = float(np.mean(np.sign(guesses[told]) == np.sign(gaps[told]))) if told.any() else None
-    varied = len(true) > 1 and np.std(true) > 0 and np.std(predicted) > 0
-    correlation = float(np.corrcoef(predicted, true)[0, 1]) if varied else None
-    return {"reward_accuracy": accuracy, "reward_correlation": correlation}

@@ -39,9 +39,8 @@ def describe(run: Run) -> str:
         ("finished", pairs(run.done)),
     ]
     rows = run.rows
-    arrays = run.comparisons()
     sections += [
-        ("comparisons", [["recorded", max((len(array) for array in arrays.values() if array.ndim), default=0)]]),
+        ("comparisons", [["recorded", len(run.comparisons().get("mu", ()))]]),
         ("last row", pairs(rows[-1] if rows else {})),
     ]
     text = "\n".join(f"{title}\n{table(lines)}" for title, lines in sections if lines)

@@ -27,6 +27,9 @@ class Returns:
     def comparisons(self, arrays: dict[str, Any]) -> None:
         """Not needed."""
 
+    def segments(self, arrays: dict[str, Any]) -> None:
+        """Not needed."""
+
     def save(self, state: dict[str, Any]) -> None:
         """Not needed."""
 

@@ -73,6 +73,9 @@ class Memory:
     def comparisons(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
 
+    def segments(self, arrays: dict[str, Any]) -> None:
+        self.segment_arrays = arrays
+
     def save(self, state: dict[str, Any]) -> None:
         self.states.append((len(self.rows), state))
 
@@ -115,6 +118,9 @@ def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, policy: d
         learn(spec, rest, checkpoint.load(tmp_path / "state"))
         assert text(rest.rows) == text(whole.rows[count:])
         assert rest.arrays["features"].tobytes() == whole.arrays["features"].tobytes()
+        assert all(
+            (rest.segment_arrays[name] == whole.segment_arrays[name]).all() for name in ("step", "predicted", "true")
+        )
 
 
 def test_a_saved_state_is_a_snapshot() -> None:
@@ -167,6 +173,16 @@ def test_the_labeler_sees_the_true_reward_only() -> None:
     expected = np.where(true[:, 0] > true[:, 1], 1.0, 0.0)
     clear = np.abs(true[:, 0] - true[:, 1]) > 1e-3
     np.testing.assert_array_equal(memory.arrays["mu"][clear], expected[clear])
+
+
+def test_the_sample_of_segments_covers_the_run_and_tells_what_the_log_tells() -> None:
+    memory = ran(**POINT)
+    arrays, rows = memory.segment_arrays, {row["step"]: row for row in memory.rows}
+    assert set(arrays["step"]) == rows.keys()  # of so short a run with so few segments all are kept
+    for step, row in rows.items():
+        predicted, true = (arrays[name][arrays["step"] == step] for name in ("predicted", "true"))
+        assert row["reward_correlation"] == pytest.approx(np.corrcoef(predicted, true)[0, 1], abs=1e-4)
+    assert not len(ran(**{**POINT, "labels": 0, "reward": "true"}).segment_arrays["step"])
 
 
 def test_one_reward_model_labels_a_whole_rollout(monkeypatch: pytest.MonkeyPatch) -> None:

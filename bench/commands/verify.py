@@ -1,0 +1,38 @@
+"""``bench verify``: make runs anew from their specs, and say whether the metrics are the same bytes."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.commands.shared import Shared, positive, table
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser(
+        "verify", parents=[shared.out], help="make runs anew from their specs and compare the bytes"
+    )
+    made.add_argument("what", metavar="RUN|SUITE", help="a run's key or the beginning of it, or a suite")
+    made.add_argument(
+        "--sample", type=positive, metavar="N", help="so many of the suite's finished runs (default: all)"
+    )
+    made.add_argument("--draw", type=int, default=0, metavar="SEED", help="seed of the sample (default: 0)")
+    made.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one a core)")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """0: every run came out the same; 1: one did not; 2: for one it cannot be told here."""
+    from bench import progress, runner, store, suite, verify
+
+    if options.what.endswith(".toml") or options.what in suite.names():
+        planned = suite.load(options.what).runs()
+        runs = verify.sample([store.Run(options.out / one.key) for one in planned], options.sample, options.draw)
+    else:
+        runs = verify.sample([store.find(options.out, options.what)], None)
+    verdicts = list(verify.verify(runs, options.workers or runner.cores(), progress.Plain))
+    words = {True: "same bytes", False: "DIFFERS", None: "cannot tell"}
+    print(table([[words[one.same], one.run.key, one.what] for one in verdicts]))
+    same = sum(one.same is True for one in verdicts)
+    print(f"{same} of {len(verdicts)} runs came out the same, byte by byte")
+    return 1 if any(one.same is False for one in verdicts) else 0 if same == len(verdicts) else 2
