@@ -48,6 +48,41 @@ def mean(scores: ArrayLike, axis: int | None = None) -> Array:
     return np.asarray(np.mean(np.asarray(scores, float), axis=axis), float)
 
 
+def median_over_tasks(scores: Sequence[ArrayLike]) -> Array:
+    """Median over tasks of the mean over runs (Agarwal et al. 2021): ``scores[task]`` is ``(..., seeds)``; -> (...)."""
+    return np.asarray(np.median([mean(cell, axis=-1) for cell in scores], axis=0), float)
+
+
+def mean_over_tasks(scores: Sequence[ArrayLike]) -> Array:
+    """Mean over tasks of the mean over runs, in the form of ``median_over_tasks``."""
+    return np.asarray(np.mean([mean(cell, axis=-1) for cell in scores], axis=0), float)
+
+
+def iqm_over_runs(scores: Sequence[ArrayLike]) -> Array:
+    """Interquartile mean of all runs of all tasks together, in the form of ``median_over_tasks``."""
+    return iqm(np.concatenate([np.asarray(cell, float) for cell in scores], axis=-1), axis=-1)
+
+
+def optimality_gap(scores: Sequence[ArrayLike], target: float = 1.0) -> Array:
+    """How far runs stay below ``target`` on average, what is above it not counted (Agarwal et al. 2021, section 4.3):
+    ``target`` - mean over tasks of the mean of min(score, target); in the form of ``median_over_tasks``."""
+    return target - mean_over_tasks([np.minimum(cell, target) for cell in scores])
+
+
+def performance_profile(scores: Sequence[ArrayLike], levels: ArrayLike) -> Array:
+    """Share of runs with a score above each level, averaged over tasks (Agarwal et al. 2021, section 4.2).
+
+    Args:
+        scores: ``scores[task]`` is ``(..., seeds)``.
+        levels: ``(levels,)``.
+
+    Returns:
+        ``(..., levels)``.
+    """
+    levels = np.asarray(levels, float)
+    return mean([(np.asarray(cell, float)[..., None] > levels).mean(axis=-2) for cell in scores], axis=0)
+
+
 def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Array:
     """Bootstrap samples ``(replicates, seeds)`` of one cell ``(seeds,)``.
 
@@ -78,7 +113,7 @@ def mean_estimate(values: ArrayLike, rng: Generator, replicates: int = REPLICATE
     values = np.asarray(values, float)
     if not len(values):
         return Estimate(np.nan, -np.inf, np.inf)
-    return _estimate(mean(values), resample(values, rng, replicates).mean(axis=1))
+    return estimate(mean(values), resample(values, rng, replicates).mean(axis=1))
 
 
 def curve_interval(curves: ArrayLike, rng: Generator, replicates: int = 2_000) -> tuple[Array, Array]:
@@ -103,18 +138,19 @@ def normalise(returns: ArrayLike, untrained: float, control: ArrayLike) -> Array
 
 @dataclass(frozen=True)
 class Scores:
-    """Normalised scores of several budgets: ``values`` (budgets,) and bootstrap ``draws`` (replicates, budgets)."""
+    """Normalised scores of several budgets: ``values`` (budgets, ...) and bootstrap ``draws`` (replicates, budgets,
+    ...); what follows is the statistic's own shape, none for a plain number."""
 
     values: Array
     draws: Array
 
     def estimates(self) -> list[Estimate]:
         """One estimate a budget."""
-        return [_estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
+        return [estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
 
     def difference(self, one: int, other: int) -> Estimate:
         """How much higher the score is at one budget than at another."""
-        return _estimate(self.values[one] - self.values[other], self.draws[:, one] - self.draws[:, other])
+        return estimate(self.values[one] - self.values[other], self.draws[:, one] - self.draws[:, other])
 
 
 def normalised_scores(
@@ -122,7 +158,7 @@ def normalised_scores(
     controls: Sequence[ArrayLike],
     untrained: Sequence[float],
     rng: Generator,
-    statistic: Callable[..., Array] = mean,
+    statistic: Callable[[Sequence[Array]], Array],
     replicates: int = REPLICATES,
 ) -> Scores:
     """Normalised return over tasks at each budget.
@@ -131,7 +167,7 @@ def normalised_scores(
         cells: ``cells[task][budget]`` is a cell of returns ``(seeds,)``; one budget is a plain list of one.
         controls: per task the returns of the true-reward runs ``(seeds,)``.
         untrained: per task the level of the untrained policy, taken as known (it averages over every run).
-        statistic: ``mean`` or ``iqm``, over all runs of all tasks.
+        statistic: of all runs of all tasks, as ``mean_over_tasks`` and its like are.
 
     Each replicate draws seeds within tasks, those of the control too: its level is measured, not known. One draw
     of the control serves all budgets, as one control does in the point estimate.
@@ -144,8 +180,8 @@ def normalised_scores(
         known = [normalise(*triple) for triple in zip(column, untrained, levels, strict=True)]
         drawn = [resample(cell, rng, replicates) for cell in column]
         drawn = [normalise(*triple) for triple in zip(drawn, untrained, level_draws, strict=True)]
-        values.append(statistic(np.concatenate(known)))
-        draws.append(statistic(np.concatenate(drawn, axis=1), axis=1))
+        values.append(statistic(known))
+        draws.append(statistic(drawn))
     return Scores(np.array(values), np.stack(draws, axis=1))
 
 
@@ -165,37 +201,7 @@ def probability_of_improvement(
 
     known = [share(np.asarray(x, float), np.asarray(y, float)) for x, y in pairs]
     drawn = [share(resample(x, rng, replicates), resample(y, rng, replicates)) for x, y in pairs]
-    return _estimate(mean(known), mean(drawn, axis=0))
-
-
-def crossing(budgets: ArrayLike, curves: ArrayLike, share: float) -> Array:
-    """Labels at which each curve first reaches ``share``, linear in log(labels) between budgets.
-
-    Args:
-        budgets: ``(budgets,)``, ascending, above 0.
-        curves: ``(..., budgets)`` normalised returns.
-
-    Returns:
-        ``(...)``: the smallest budget if that is enough (read it as "at most"), inf where no budget is, NaN where
-        the curve is.
-    """
-    budgets, curves = np.asarray(budgets, float), np.asarray(curves, float)
-    if not len(budgets) or budgets[0] <= 0 or np.any(np.diff(budgets) <= 0):
-        raise ValueError(f"budgets must ascend and be above 0, not {budgets.tolist()}")
-    above = curves >= share
-    first = above.argmax(axis=-1)
-    before = np.maximum(first - 1, 0)
-    low, high = (np.take_along_axis(curves, i[..., None], axis=-1)[..., 0] for i in (before, first))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(first > 0, (share - low) / (high - low), 0.0)
-    labels = np.exp((1 - weight) * np.log(budgets[before]) + weight * np.log(budgets[first]))
-    labels = np.where(first > 0, labels, budgets[0])
-    return np.where(np.isnan(curves).any(axis=-1), np.nan, np.where(above.any(axis=-1), labels, np.inf))
-
-
-def labels_to_reach(budgets: ArrayLike, scores: Scores, share: float = 0.9) -> Estimate:
-    """Labels that reach ``share`` of the true-reward run; inf, in the value or at an end, is "not reached"."""
-    return _estimate(crossing(budgets, scores.values, share), crossing(budgets, scores.draws, share))
+    return estimate(mean(known), mean(drawn, axis=0))
 
 
 def final_mean(step: ArrayLike, value: ArrayLike, weight: ArrayLike, total_steps: int) -> float:
@@ -239,6 +245,7 @@ def binned(step: ArrayLike, value: ArrayLike, weight: ArrayLike, edges: ArrayLik
     return np.asarray(np.interp(np.arange(bins), filled, known, left=np.nan, right=np.nan), float)
 
 
-def _estimate(value: Array, draws: Array) -> Estimate:
+def estimate(value: Array, draws: Array) -> Estimate:
+    """A value with the interval of its bootstrap ``draws`` (replicates,)."""
     low, high = interval(draws)
     return Estimate(float(value), float(low), float(high))

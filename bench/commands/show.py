@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.commands.shared import Shared, pairs, table
+from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
     from bench.store import Run
@@ -18,6 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     """The command and its options."""
     made = commands.add_parser("show", parents=[shared.out], help="what one run is and how it went")
     made.add_argument("run", metavar="RUN", help="a run's key, or the beginning of it")
+    made.add_argument("--picture", type=Path, metavar="FILE", help="draw predicted against true reward (.png or .svg)")
     made.set_defaults(command=command)
 
 
@@ -25,8 +28,31 @@ def command(options: argparse.Namespace) -> int:
     """Print one run."""
     from bench import store
 
-    print(describe(store.find(options.out, options.run)))
+    run = store.find(options.out, options.run)
+    print(describe(run))
+    if options.picture:
+        draw(run, options.picture)
     return 0
+
+
+def draw(run: Run, to: Path) -> None:
+    """Predicted against true return of segments over training, as a picture.
+
+    Raises:
+        UserError: the run has no predictions to draw, or the file's name is not that of a picture.
+    """
+    from bench import store
+    from bench.report import agreement
+
+    if to.suffix not in (".png", ".svg"):
+        raise UserError(f"--picture {to}: give a name that ends in .png or .svg")
+    made = agreement.of_run(run.segments(), run.spec["total_steps"])
+    if made is None:
+        raise UserError(
+            f"run {run.key} has no predictions to draw: it is not finished, or learned from the true reward"
+        )
+    store.write_atomic(to, made.png if to.suffix == ".png" else made.svg)
+    print(f"{to}: predicted against true return of segments, over training")
 
 
 def describe(run: Run) -> str:
@@ -41,11 +67,21 @@ def describe(run: Run) -> str:
     rows = run.rows
     sections += [
         ("comparisons", [["recorded", len(run.comparisons().get("mu", ()))]]),
+        ("predicted against true return of segments (correlation)", _agreement(run)),
         ("last row", pairs(rows[-1] if rows else {})),
     ]
     text = "\n".join(f"{title}\n{table(lines)}" for title, lines in sections if lines)
     points = [(row["step"], row["true_return"]) for row in rows if row.get("true_return") is not None]
     return f"{text}\n{curve(points)}" if points else text
+
+
+def _agreement(run: Run) -> list[list[Any]]:
+    """Period of training and correlation a line."""
+    if not len((arrays := run.segments()).get("step", ())):
+        return []
+    from bench.report import agreement
+
+    return [[when, f"{value:.2f}"] for when, value in agreement.correlations(arrays, run.spec["total_steps"]).items()]
 
 
 def curve(points: Sequence[tuple[float, float]]) -> str:

@@ -80,11 +80,17 @@ class Run:
     done: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)  # those that stand in its key
+    folder: Path = Path()
 
     @property
     def steps(self) -> int:
         """Environment steps recorded so far."""
         return int(self.metrics["step"][-1]) if self.metrics and len(self.metrics["step"]) else 0
+
+    @property
+    def segments(self) -> Mapping[str, stats.Array]:
+        """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
+        return store.Run(self.folder).segments()
 
     def final(self, column: str, weight: str | None = None) -> float:
         """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
@@ -293,6 +299,7 @@ def _find(plan: PlannedRun, out: Path) -> Run:
         done=folder.done,
         provenance=folder.provenance,
         versions=folder.versions,
+        folder=folder.folder,
     )
 
 

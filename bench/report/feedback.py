@@ -69,12 +69,13 @@ def _published(axis: Axes, points: Mapping[int, float]) -> Line2D:
 
 def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], look: Look) -> None:
     """Where a series first reaches the share of the true reward, and between which labels that lies: a bracket."""
-    reach = results.labels_to_reach(study, series, tasks)
-    if reach is None or not np.isfinite(reach.estimate.value) or len(reach.budgets) == 1:
+    found = results.feedback_efficiency(study, series, tasks)
+    if found is None or not np.isfinite(found.reach[results.SHARE].value) or len(found.budgets) == 1:
         return
-    ends = np.clip([reach.estimate.low, reach.estimate.high], reach.budgets[0], reach.budgets[-1])
+    reach = found.reach[results.SHARE]
+    ends = np.clip([reach.low, reach.high], found.budgets[0], found.budgets[-1])
     axis.plot(ends, [results.SHARE] * 2, color=look.color, linewidth=3, alpha=0.35, solid_capstyle="butt", zorder=1.6)
-    axis.plot(reach.estimate.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
+    axis.plot(reach.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
 
 
 def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:

@@ -104,16 +104,42 @@ def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> lis
     return images("accuracy", "Accuracy of the reward model", alt, panels)
 
 
+def profiles(study: Study) -> list[Image]:
+    """Performance profiles: the share of runs above each level of normalised return, one line an arm."""
+    found = results.profiles(study)
+
+    def draw(axis: Axes) -> Legend:
+        styles, legend = looks(study), {}
+        for index, one in enumerate(found):
+            look, every = styles[one.arm], 10
+            axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
+            (line,) = axis.plot(
+                results.LEVELS,
+                one.share,
+                color=look.color,
+                linestyle=look.linestyle,
+                marker=look.marker,
+                markevery=slice(index * every // len(found), None, every),
+            )
+            legend[one.arm] = (line, "")
+        axis.set(xlabel="Normalised return τ", ylabel="Share of runs above τ", ylim=(0, 1.02))
+        return legend
+
+    alt = "share of runs whose normalised return is above each level, averaged over tasks, with 95 % intervals"
+    return images("profiles", "Performance profiles", alt, {"All tasks": draw}) if found else []
+
+
 def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
     """One image a panel, and one of all side by side (last, named as the kind is)."""
-    images = [
-        _image(f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw})
+    made = [
+        image(f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw})
         for panel, draw in panels.items()
     ]
-    return [*images, _image(name, title, f"{', '.join(panels)}: {alt}.", panels)] if panels else []
+    return [*made, image(name, title, f"{', '.join(panels)}: {alt}.", panels)] if panels else []
 
 
-def _image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
+def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
+    """The panels side by side, with one legend."""
     columns = min(len(panels), 4)
     lines = -(-len(panels) // columns)
     with styled():
@@ -125,7 +151,8 @@ def _image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image
             legends.append(draw(axis))
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
-        _legend(figure, _merged(legends), COLUMN * columns)
+        if legend := _merged(legends):
+            _legend(figure, legend, COLUMN * columns)
         return Image(name, title, alt, *render(figure))
 
 
@@ -142,7 +169,7 @@ def _merged(legends: Sequence[Legend]) -> dict[str, Line2D]:
 
 def _legend(figure: Figure, legend: Mapping[str, Line2D], width: float) -> None:
     """Below the panels, where it covers no data; the figure grows by its height."""
-    columns = max(n for n in range(1, max(len(legend), 1) + 1) if n == 1 or _legend_width(list(legend), n) <= width)
+    columns = max(n for n in range(1, len(legend) + 1) if n == 1 or _legend_width(list(legend), n) <= width)
     rows = -(-len(legend) // columns)
     figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + 0.17 * rows)
     figure.legend(

@@ -10,7 +10,19 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report import comparison, feedback, figures, formats, heatmap, published, ran, results, tables
+from bench.report import (
+    agreement,
+    comparison,
+    efficiency_tables,
+    feedback,
+    figures,
+    formats,
+    heatmap,
+    published,
+    ran,
+    results,
+    tables,
+)
 from bench.report.data import Study
 
 HERE = Path(__file__).parent
@@ -33,7 +45,9 @@ def build(study: Study) -> dict[str, bytes]:
     shown = {
         "curves": _shown(figures.learning(study, learning), "curves.csv"),
         "feedback": _shown(feedback.feedback(study), "efficiency.csv"),
+        "profiles": _shown(figures.profiles(study), "efficiency.csv"),
         "accuracy": _shown(figures.accuracy(study, accuracy), "accuracy.csv"),
+        "agreement": _shown(agreement.of_suite(study), "reward-model.csv"),
     }
     if (image := heatmap.heatmap(study)) is not None:
         shown["heatmap"] = Shown([image], None, "comparison.csv")
@@ -41,7 +55,9 @@ def build(study: Study) -> dict[str, bytes]:
         table.name: table
         for table in (
             tables.efficiency(study),
-            tables.labels_to_reach(study),
+            efficiency_tables.labels_to_reach(study),
+            efficiency_tables.per_hour(study),
+            efficiency_tables.aggregates(study),
             comparison.against_baseline(study),
             comparison.beside_the_paper(study),
             tables.reward_model(study),
@@ -103,7 +119,6 @@ def _page(study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.T
         software=ran.software(study),
         finished=sum(run.status == "done" for run in study.runs),
         seeds=sorted({run.seed for run in study.runs}),
-        share=results.SHARE,
         published=published.NOTE,
     )
 

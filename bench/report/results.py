@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import stats
+from bench import efficiency, stats
 from bench.report.data import Cell, Run, Series, Study, generator
 
+Statistic = Callable[[Sequence[stats.Array]], stats.Array]
+
 BINS = 50  # points of a curve
-SHARE = 0.9  # of the true-reward run, for "labels to reach"
+SHARE = 0.9  # of the true-reward run: the one of ``efficiency.SHARES`` that figures show
+AGGREGATES: dict[str, Statistic] = {
+    "IQM": stats.iqm_over_runs,
+    "median": stats.median_over_tasks,
+    "mean": stats.mean_over_tasks,
+    "optimality gap": stats.optimality_gap,
+}
+LEVELS = np.linspace(0.0, 1.5, 61)  # of a performance profile
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ def normalised(study: Study, task: str, arm: str) -> stats.Estimate:
     """Normalised return of an arm on a task that can be normalised; exactly 1 for the control."""
     if study.controls[task] == arm:
         return stats.Estimate(1.0, -np.inf, np.inf)
-    return _scores(study, [arm], [task], stats.mean, f"normalised/{arm}").estimates()[0]
+    return _scores(study, [arm], [task], stats.mean_over_tasks, f"normalised/{arm}").estimates()[0]
 
 
 def aggregate(study: Study, arm: str) -> tuple[stats.Estimate | None, list[str]]:
@@ -69,35 +78,68 @@ def aggregate(study: Study, arm: str) -> tuple[stats.Estimate | None, list[str]]
         return None, []
     if all(study.controls[task] == arm for task in tasks):
         return stats.Estimate(1.0, -np.inf, np.inf), tasks
-    return _scores(study, [arm], tasks, stats.iqm, f"aggregate/{arm}").estimates()[0], tasks
+    return _scores(study, [arm], tasks, stats.iqm_over_runs, f"aggregate/{arm}").estimates()[0], tasks
+
+
+def aggregates(study: Study, arm: str) -> tuple[dict[str, stats.Estimate], list[str]]:
+    """Each of AGGREGATES of the arm's normalised returns over the tasks that it finished, and those tasks."""
+    tasks = [t for t in study.normalisable if (cell := study.cell(arm, t)) and len(cell.returns)]
+    if not tasks:
+        return {}, []
+    found = {name: _scores(study, [arm], tasks, one, f"aggregate/{arm}") for name, one in AGGREGATES.items()}
+    return {name: scores.estimates()[0] for name, scores in found.items()}, tasks
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Labels at which a series reaches SHARE of the true-reward run, and the budgets it was measured at."""
+class Profile:
+    """Share of runs above each of LEVELS: ``share``, ``low`` and ``high``, each (levels,)."""
 
-    estimate: stats.Estimate
+    arm: str
+    share: stats.Array
+    low: stats.Array
+    high: stats.Array
+
+
+def profiles(study: Study) -> list[Profile]:
+    """The performance profile of each arm that finished a run on every task that can be normalised."""
+    tasks = study.normalisable
+    whole = [arm for arm in study.arms if all((c := study.cell(arm, t)) and len(c.returns) for t in tasks)]
+    made = []
+    for arm in whole if tasks else ():
+        scores = _scores(study, [arm], tasks, lambda s: stats.performance_profile(s, LEVELS), f"profile/{arm}", 2_000)
+        made.append(Profile(arm, scores.values[0], *stats.interval(scores.draws[:, 0])))
+    return made
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """Feedback efficiency of a series: labels to reach each of ``efficiency.SHARES``, the area under its curve (None
+    where one budget was tried), and the budgets that it was measured at."""
+
+    reach: dict[float, stats.Estimate]
+    area: stats.Estimate | None
     budgets: tuple[int, ...]
     missing: tuple[int, ...]  # planned budgets without a finished run on every task
 
 
-def labels_to_reach(study: Study, series: Series, tasks: Sequence[str]) -> Reach | None:
+def feedback_efficiency(study: Study, series: Series, tasks: Sequence[str]) -> Efficiency | None:
     """Of one task on its mean, of several on the IQM over all their runs; None if no budget is finished."""
     by_budget = {_budget(study, arm, tasks): arm for arm in series.arms if study.cell(arm, tasks[0])}
     whole = {b: arm for b, arm in by_budget.items() if all((c := study.cell(arm, t)) and len(c.returns) for t in tasks)}
     if not whole:
         return None
-    statistic = stats.mean if len(tasks) == 1 else stats.iqm
+    statistic = stats.mean_over_tasks if len(tasks) == 1 else stats.iqm_over_runs
     scores = _scores(study, list(whole.values()), tasks, statistic, f"reach/{series.label}")
-    estimate = stats.labels_to_reach(list(whole), scores, SHARE)
-    return Reach(estimate, tuple(whole), tuple(sorted(set(by_budget) - set(whole))))
+    budgets = tuple(whole)
+    reach = {share: efficiency.labels_to_reach(budgets, scores, share) for share in efficiency.SHARES}
+    area = efficiency.area_under(budgets, scores) if len(budgets) > 1 else None
+    return Efficiency(reach, area, budgets, tuple(sorted(set(by_budget) - set(whole))))
 
 
 def difference(study: Study, arm: str, other: str, tasks: Sequence[str]) -> tuple[stats.Estimate, stats.Estimate]:
     """Mean normalised return of an arm over ``tasks``, each weighing the same however many seeds it has, and how much
     higher it is than another's; one draw of the true-reward runs serves both."""
-    of_tasks = [_scores(study, [arm, other], [task], stats.mean, f"difference/{arm}/{other}") for task in tasks]
-    scores = stats.Scores(stats.mean([s.values for s in of_tasks], 0), stats.mean([s.draws for s in of_tasks], 0))
+    scores = _scores(study, [arm, other], tasks, stats.mean_over_tasks, f"difference/{arm}/{other}")
     return scores.estimates()[0], scores.difference(0, 1)
 
 
@@ -117,7 +159,12 @@ def _budget(study: Study, arm: str, tasks: Sequence[str]) -> int:
 
 
 def _scores(
-    study: Study, arms: Sequence[str], tasks: Sequence[str], statistic: Callable[..., stats.Array], name: str
+    study: Study,
+    arms: Sequence[str],
+    tasks: Sequence[str],
+    statistic: Statistic,
+    name: str,
+    replicates: int = stats.REPLICATES,
 ) -> stats.Scores:
     """Normalised scores, one an arm."""
     return stats.normalised_scores(
@@ -126,4 +173,5 @@ def _scores(
         [study.untrained[task] for task in tasks],
         generator(name, *tasks),
         statistic,
+        replicates,
     )

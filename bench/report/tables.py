@@ -9,7 +9,7 @@ import numpy as np
 from bench import stats
 from bench.report import results
 from bench.report.data import Cell, Run, Study
-from bench.report.formats import NONE, Entry, Table, entry, labels_entry, number
+from bench.report.formats import NONE, Entry, Table, entry, number
 
 ALL_TASKS = "All tasks (IQM)"
 MIB = 2**20
@@ -79,40 +79,6 @@ def _aggregate_row(study: Study, records: list[dict[str, object]]) -> list[Entry
         runs = sum(len(study.cells[arm, task].returns) for task in tasks)
         records.append({"task": ALL_TASKS, "arm": arm, "seeds": runs, **fields("normalised", estimate)})
     return row
-
-
-def labels_to_reach(study: Study) -> Table | None:
-    """Labels to reach 90 % of the true-reward run: rows are tasks, columns series; None where no arms differ in labels
-    alone."""
-    if not study.sweeps_labels:
-        return None
-    groups = [(study.task_names[task], [task]) for task in study.normalisable]
-    if len(study.normalisable) > 1:
-        groups.append((ALL_TASKS, list(study.normalisable)))
-    rows, records = [], []
-    for name, tasks in groups:
-        row = [Entry(name)]
-        for series in study.series:
-            reach = results.labels_to_reach(study, series, tasks)
-            row.append(_reach_entry(reach))
-            if reach:
-                budgets = " ".join(map(str, reach.budgets))
-                made = {"task": name, "series": series.label, "share": results.SHARE, "budgets": budgets}
-                records.append({**made, **fields("labels", reach.estimate)})
-        rows.append(row)
-    caption = (
-        f"Labels to reach {results.SHARE:.0%} of the true-reward run, interpolated linearly in log(labels) between "
-        "the budgets that were run, with 95 % bootstrap intervals over seeds."
-    ).replace("90%", "90 %")
-    return Table("labels-to-90", caption, ["Task", *(one.label for one in study.series)], rows, records)
-
-
-def _reach_entry(reach: results.Reach | None) -> Entry:
-    if reach is None:
-        return Entry(NONE)
-    notes = [f"only {reach.budgets[0]} labels were tried"] if len(reach.budgets) + len(reach.missing) == 1 else []
-    notes += [f"without the {', '.join(map(str, reach.missing))}-label runs"] if reach.missing else []
-    return labels_entry(reach.estimate, reach.budgets, "; ".join(notes))
 
 
 def reward_model(study: Study) -> Table:

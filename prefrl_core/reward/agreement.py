@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_TURNS = 256  # of a run, about, of which segments are kept
+_TURNS = 64  # of a run, about, of which segments are kept
 _SEGMENTS = 32  # kept of each of them, at most
 
 
@@ -30,14 +30,14 @@ class Sample:
     def __init__(self, turns: int) -> None:
         """``turns``: turns of the loop in the whole run."""
         self._every = max(1, turns // _TURNS)
-        types = {"step": np.int64, "predicted": np.float32, "true": np.float64}
+        types = {"step": np.int64, "predicted": np.float32, "true": np.float32}
         self._kept: dict[str, list[NDArray[Any]]] = {name: [np.zeros(0, kind)] for name, kind in types.items()}
 
     def add(self, turn: int, step: int, predicted: NDArray[Any], true: NDArray[Any]) -> None:
         """Keep some of the segments ``(segments,)`` of a turn, where it is one to keep."""
         if turn % self._every == 0:
             some = slice(None, None, -(-len(true) // _SEGMENTS) or 1)
-            values = np.full(len(true[some]), step, np.int64), predicted[some].copy(), true[some].copy()
+            values = np.full(len(true[some]), step, np.int64), predicted[some].copy(), true[some].astype(np.float32)
             for kept, value in zip(self._kept.values(), values, strict=True):
                 kept.append(value)
 

@@ -77,7 +77,7 @@ def test_page_fits_its_width(site: tuple[Path, str], tmp_path: Path, width: int)
     assert measured, dumped[:500]
     found = json.loads(measured[1])
     assert found == {"overflow": 0, "broken": 0, "images": found["images"], "wide": 0, "tables": 0, "loaded": []}
-    assert found["images"] == 7
+    assert found["images"] == 10
 
 
 def test_page_opens_from_disk(site: tuple[Path, str], tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bench import cli, store, suite
 from bench.commands import show
@@ -102,6 +104,34 @@ def test_show_says_why_a_run_failed(tmp_path: Path, capsys: pytest.CaptureFixtur
     store.write_json(run.folder / "failed.json", {"error": "the reward is NaN"})
     cli.main(["show", run.key, "--out", str(tmp_path)])
     assert "the reward is NaN" in capsys.readouterr().out
+
+
+def predicted(run: store.Run) -> None:
+    """Give the run a sample of segments whose prediction is right in the second half of training alone."""
+    true = np.random.default_rng(0).normal(size=400).astype(np.float32)
+    wrong = np.concatenate([-true[:200], true[200:]])
+    arrays = {"step": np.linspace(1, 250_000, 400).astype(np.int64), "true": true, "predicted": wrong}
+    save_file(arrays, run.folder / "segments.safetensors")
+
+
+def test_show_tells_and_draws_how_prediction_agrees_with_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = recorded(tmp_path)
+    predicted(run)
+    for name in ("it.png", "it.svg"):
+        assert cli.main(["show", run.key, "--out", str(tmp_path), "--picture", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).stat().st_size > 1000
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "0% to 25% -1.00" in shown and "75% to 100% 1.00" in shown
+
+
+def test_show_draws_nothing_where_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = recorded(tmp_path)
+    assert cli.main(["show", run.key, "--out", str(tmp_path), "--picture", str(tmp_path / "it.png")]) == 2
+    assert "no predictions to draw" in capsys.readouterr().err
+    assert cli.main(["show", run.key, "--out", str(tmp_path), "--picture", str(tmp_path / "it.gif")]) == 2
+    assert "ends in .png or .svg" in capsys.readouterr().err
 
 
 def test_the_curve_rises_where_the_returns_do() -> None:

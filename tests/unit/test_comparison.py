@@ -13,7 +13,16 @@ import test_report
 from test_report import COMMAND, Suite, plan, write_run
 
 from bench import stats
-from bench.report import comparison, data, feedback, heatmap, published, results, tables, write_report
+from bench.report import (
+    comparison,
+    data,
+    efficiency_tables,
+    feedback,
+    heatmap,
+    published,
+    results,
+    write_report,
+)
 from bench.suite import load, names
 from prefrl_core.errors import UserError
 
@@ -76,7 +85,9 @@ def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
 
 
 def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Study) -> None:
-    assert not study.sweeps_labels and tables.labels_to_reach(study) is None and feedback.feedback(study) == []
+    assert (
+        not study.sweeps_labels and efficiency_tables.labels_to_reach(study) is None and feedback.feedback(study) == []
+    )
     assert replace(study, baseline="").sweeps_labels
 
 
@@ -195,6 +206,8 @@ def test_one_seed_has_no_interval() -> None:
 
 def test_a_difference_is_that_of_the_two_scores() -> None:
     cells = [[np.array([1.0, 2, 3]), np.array([2.0, 2, 2])]]
-    scores = stats.normalised_scores(cells, [np.array([4.0, 4, 4])], [0.0], np.random.default_rng(0))
+    scores = stats.normalised_scores(
+        cells, [np.array([4.0, 4, 4])], [0.0], np.random.default_rng(0), stats.mean_over_tasks
+    )
     gap = scores.difference(0, 1)
     assert gap.value == pytest.approx(0.0) and -0.25 <= gap.low < 0 < gap.high <= 0.25

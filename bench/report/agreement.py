@@ -1,0 +1,88 @@
+"""Predicted against true return of segments: the picture that tells whether reward learning worked, and where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from bench import stats
+from bench.report.data import Study
+from bench.report.figures import COLOURS, Draw, Image, Legend, image, images, looks
+
+ALT = "predicted against true return of fresh segments that nobody was asked about"
+_PERIODS = 4  # of training, in the picture of one run
+
+
+def of_suite(study: Study) -> list[Image]:
+    """The last quarter of training, a panel a task and a colour an arm (its first finished seed)."""
+    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _of_task(study, task))}
+    return images("agreement", "Predicted against true return of segments", f"{ALT}, last quarter of training", panels)
+
+
+def _of_task(study: Study, task: str) -> Draw | None:
+    found = {arm: (cell.finished[0].segments, cell.spec) for arm, cell in study.of_task(task) if cell.finished}
+    late = {arm: _between(arrays, 0.75, 1.0, spec.total_steps) for arm, (arrays, spec) in found.items() if arrays}
+    drawn = {arm: points for arm, points in late.items() if len(points[0])}
+    if not drawn:
+        return None
+
+    def draw(axis: Axes) -> Legend:
+        styles = looks(study)
+        return {arm: (_points(axis, *points, styles[arm].color), "") for arm, points in drawn.items()}
+
+    return draw
+
+
+def of_run(arrays: Mapping[str, stats.Array], total_steps: int) -> Image | None:
+    """One run, a panel a period of training; None where it has no segments."""
+    panels: dict[str, Draw] = {}
+    for period in range(_PERIODS if arrays else 0):
+        low, high = period / _PERIODS, (period + 1) / _PERIODS
+        true, predicted = _between(arrays, low, high, total_steps)
+        if len(true):
+            told = f"{low:.0%} to {high:.0%}: r = {correlation(true, predicted):.2f}"
+            panels[told] = _one(true, predicted)
+    if not panels:
+        return None
+    return image("agreement", "Predicted against true return of segments", f"{', '.join(panels)}: {ALT}.", panels)
+
+
+def correlations(arrays: Mapping[str, stats.Array], total_steps: int) -> dict[str, float]:
+    """Pearson's correlation of predicted and true returns in each period of training, by the period's name."""
+    found = {}
+    for period in range(_PERIODS if arrays else 0):
+        low, high = period / _PERIODS, (period + 1) / _PERIODS
+        found[f"{low:.0%} to {high:.0%}"] = correlation(*_between(arrays, low, high, total_steps))
+    return found
+
+
+def correlation(true: stats.Array, predicted: stats.Array) -> float:
+    """Pearson's; NaN where one of them does not vary."""
+    varied = len(true) > 1 and np.std(true) > 0 and np.std(predicted) > 0
+    return float(np.corrcoef(true, predicted)[0, 1]) if varied else float("nan")
+
+
+def _between(arrays: Mapping[str, stats.Array], low: float, high: float, total: int) -> tuple[stats.Array, stats.Array]:
+    """True and predicted returns of the segments seen between two shares of the run's steps."""
+    share = np.asarray(arrays["step"]) / total
+    rows = (share > low) & (share <= high)
+    return np.asarray(arrays["true"], float)[rows], np.asarray(arrays["predicted"], float)[rows]
+
+
+def _one(true: stats.Array, predicted: stats.Array) -> Draw:
+    def draw(axis: Axes) -> Legend:
+        _points(axis, true, predicted, COLOURS[0])
+        return {}
+
+    return draw
+
+
+def _points(axis: Axes, true: stats.Array, predicted: stats.Array, color: str) -> Line2D:
+    axis.set(xlabel="True return of a segment", ylabel="Predicted return")
+    (line,) = axis.plot(
+        true, predicted, linestyle="", marker=".", markersize=3, alpha=0.5, color=color, rasterized=True
+    )
+    return line
