@@ -77,10 +77,11 @@ def performance_profile(scores: Sequence[ArrayLike], levels: ArrayLike) -> Array
         levels: ``(levels,)``.
 
     Returns:
-        ``(..., levels)``.
+        ``(..., levels)``; NaN where a score is.
     """
-    levels = np.asarray(levels, float)
-    return mean([(np.asarray(cell, float)[..., None] > levels).mean(axis=-2) for cell in scores], axis=0)
+    levels, cells = np.asarray(levels, float), [np.asarray(cell, float)[..., None] for cell in scores]
+    above = [np.where(np.isnan(cell), np.nan, cell > levels).mean(axis=-2) for cell in cells]
+    return mean(above, axis=0)
 
 
 def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Array:

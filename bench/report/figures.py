@@ -112,7 +112,8 @@ def profiles(study: Study) -> list[Image]:
         styles, legend = looks(study), {}
         for index, one in enumerate(found):
             look, every = styles[one.arm], 10
-            axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
+            if np.isfinite([one.low, one.high]).all():
+                axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
             (line,) = axis.plot(
                 results.LEVELS,
                 one.share,

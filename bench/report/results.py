@@ -92,7 +92,8 @@ def aggregates(study: Study, arm: str) -> tuple[dict[str, stats.Estimate], list[
 
 @dataclass(frozen=True)
 class Profile:
-    """Share of runs above each of LEVELS: ``share``, ``low`` and ``high``, each (levels,)."""
+    """Share of runs above each of LEVELS: ``share``, ``low`` and ``high``, each (levels,); the ends are infinite where
+    a task has one seed, which tells no interval."""
 
     arm: str
     share: stats.Array

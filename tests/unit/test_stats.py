@@ -242,6 +242,10 @@ def test_performance_profile_weighs_tasks_alike_however_many_runs_they_have() ->
     assert stats.performance_profile([[0.5]], [0.5]) == [0.0]  # above, not at
 
 
+def test_profile_of_what_is_not_known_is_not_known() -> None:
+    assert np.isnan(stats.performance_profile([[1.0, np.nan], [1.0]], [0.5])).all()
+
+
 def test_profile_of_many_draws_is_the_profile_of_each() -> None:
     draws = [np.array([[0.2, 0.9], [1.0, 1.1]]), np.array([[0.4, 0.4], [0.0, 2.0]])]
     found = stats.performance_profile(draws, [0.3, 1.0])
