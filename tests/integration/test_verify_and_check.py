@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from kills import kill_at_random
 
 from bench import check, cli, store, suite, verify, worker
 from bench.suite import Planned
@@ -204,3 +205,8 @@ def test_a_run_that_is_being_worked_on_is_no_fault(lab: Path, capsys: pytest.Cap
 def test_no_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", str(tmp_path / "none")]) == 2
     assert "no results in" in capsys.readouterr().err
+
+
+def test_kills_at_random_leave_no_trace(tmp_path: Path) -> None:
+    happened = kill_at_random(tmp_path, kills=4, seed=1, steps=6_000)  # `kills.py` does a hundred
+    assert happened["kills"] == 4 and happened["suites"] >= 1
