@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bench import store
+from bench.recorder import FolderRecorder, Kept
 from prefrl_core.errors import UserError
 
 SPEC = {"task": "mujoco/hopper@1", "seed": 0, "policy": {"learning_rate": 0.0003}}
@@ -184,3 +186,15 @@ def test_reading_needs_neither_the_learner_nor_the_simulator(tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip() == str(ROWS), done.stderr
+
+
+def test_a_clock_that_jumps_changes_no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durations come from a clock that only goes forward; the date is told once, in the provenance."""
+    run = make(tmp_path)
+    kept = FolderRecorder(run.folder, Kept(), lambda *_, **__: None)
+    for step, date in ((1000, 2e9), (2000, 0.0), (3000, 4e9)):
+        monkeypatch.setattr(time, "time", lambda date=date: date)
+        kept.row({"step": step, "labels": 0})
+    kept.finish(3000)
+    seconds = [row["seconds"] for row in run.timing]
+    assert seconds == sorted(seconds) and 0 <= run.done["wall_seconds"] < 60 and 0 <= run.done["cpu_seconds"] < 60

@@ -1,0 +1,73 @@
+"""A report's tables of feedback efficiency, its aggregates and its picture of the reward model, over made-up runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_report import STEPS, plan, report, study_of, write_run
+
+from bench import store
+from bench.report import agreement, efficiency_tables, formats, results
+from bench.suite import Planned
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]]:
+    """A finished suite and its report in ``report-quick``."""
+    out, planned = tmp_path_factory.mktemp("runs"), plan()
+    for run in planned:
+        write_run(out, run)
+    report(out, planned)
+    return out, planned
+
+
+def test_labels_to_reach_lies_between_the_budgets_around_it(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    oracle, mistaken = study.series
+    assert oracle.arms == ("60 labels", "200 labels", "700 labels")
+    assert mistaken.label == "200 labels, 10 % wrong"
+    found = results.feedback_efficiency(study, oracle, study.tasks[:1])
+    assert found is not None and found.area is not None
+    half, most, whole_of_it = found.reach.values()
+    assert half.value == 60 and 200 < most.low <= most.value <= most.high < 700 <= max(whole_of_it.value, 700)
+    assert 0.55 < found.area.value < 1.02
+    table = efficiency_tables.labels_to_reach(study)
+    assert table is not None
+    assert [entry.text for entry in table.rows[0][:3]] == ["HalfCheetah", oracle.label, "≤ 60"]
+    assert table.rows[1][3] == formats.Entry("not reached", "", "only 200 labels were tried")
+
+
+def test_aggregates_and_profiles_are_of_all_tasks(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    table = efficiency_tables.aggregates(study)
+    assert table is not None and [row[0].text for row in table.rows] == list(study.arms)
+    (record,) = [one for one in table.records if one["arm"] == "60 labels"]
+    assert record["IQM"] == results.aggregate(study, "60 labels")[0].value  # type: ignore[union-attr]
+    profiles = {one.arm: one for one in results.profiles(study)}
+    assert profiles["60 labels"].share[0] == 1.0 and profiles["60 labels"].share[-1] == 0.0
+    assert (profiles["700 labels"].share >= profiles["60 labels"].share).all()
+    assert (profiles["60 labels"].low <= profiles["60 labels"].high).all()
+
+
+def test_an_hour_of_labeling_is_told(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    table = efficiency_tables.per_hour(study)
+    assert table is not None and table.header[1:] == list(study.arms[1:])
+    score = results.normalised(study, study.tasks[0], "60 labels").value
+    (record,) = [r for r in table.records if (r["task"], r["arm"]) == ("HalfCheetah", "60 labels")]
+    assert record["normalised_per_hour"] == pytest.approx(score / (60 * 4 / 3600))
+
+
+def test_predicted_is_drawn_against_true(whole: tuple[Path, list[Planned]]) -> None:
+    out, planned = whole
+    assert (out / "report-quick" / "agreement-hopper.png").exists()
+    run = next(run for run in planned if run.arm == "60 labels")
+    arrays = store.Run(out / run.key).segments()
+    late = arrays["step"] > 0.75 * STEPS
+    (*_, last) = agreement.correlations(arrays, STEPS).values()
+    assert last == pytest.approx(np.corrcoef(arrays["true"][late], arrays["predicted"][late])[0, 1])
+    image = agreement.of_run(arrays, STEPS)
+    assert image is not None and f"75% to 100%: r = {last:.2f}" in image.alt
+    assert agreement.of_run({"step": np.zeros(0), "true": np.zeros(0), "predicted": np.zeros(0)}, STEPS) is None
