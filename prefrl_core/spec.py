@@ -20,7 +20,7 @@ from prefrl_core.errors import UserError, require, unknown
 T = TypeVar("T")
 
 # Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 _DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
 
@@ -31,12 +31,12 @@ class RewardSettings:
 
     members: int = 3  # predictors in the ensemble
     hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
-    learning_rate: float = 1e-3  # Adam
+    learning_rate: float = 3e-3  # Adam
     batch_pairs: int = 16  # comparisons a member sees in one gradient step
     initial_updates: int = 200  # gradient steps after the labels of the untrained policy
     updates: int = 6  # gradient steps after each later rollout, however many labels there are
     uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
-    l2: float = 1e-2  # initial weight of the squared weights; 0 turns regularisation off
+    l2: float = 1e-3  # initial weight of the squared weights; 0 turns regularisation off
     l2_rate: float = 0.01  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
     normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged

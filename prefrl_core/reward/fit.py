@@ -20,7 +20,7 @@ from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.likelihood import cross_entropy, squared_error
 
 _LOWEST_RATIO, _HIGHEST_RATIO = 1.1, 1.5
-_L2_BOUNDS = (1e-7, 3e-2)  # above, the penalty outweighs what a few hundred comparisons say
+_L2_BOUNDS = (1e-7, 3e-3)  # above, the penalty outweighs what a few hundred comparisons say
 _VALIDATION_PAIRS = 64  # a member and fit
 _NORMALISING_ROWS = 2048
 _MEMORY = 0.9  # of the running losses that steer the L2 weight; one fit's are too noisy

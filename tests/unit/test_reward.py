@@ -221,18 +221,17 @@ def test_l2_is_bounded_and_0_turns_it_off(ratio: float) -> None:
         fitter.training, fitter.validation = 1.0, ratio
         for _ in range(100):
             fitter._adapt(100)
-        assert fitter.l2 == 0 if start == 0 else 0 < fitter.l2 < 0.1
+        assert fitter.l2 == 0 if start == 0 else 0 < fitter.l2 < 0.01
 
 
 def test_l2_rises_when_answers_are_noise() -> None:
     _, fitter = model(l2=1e-4)
     comparisons, training = asked(30, mu=rng().integers(0, 2, 30)), None
     for _ in range(9):
-        before = fitter.l2
         measured = fitter.fit(comparisons, 100)
         new = measured["reward_loss"]
         training = new if training is None else 0.9 * training + 0.1 * new
-    assert measured["reward_l2"] == fitter.l2 > before and fitter.training == pytest.approx(training)
+    assert measured["reward_l2"] == fitter.l2 > 1e-3 and fitter.training == pytest.approx(training)
     assert measured["reward_validation_loss"] > 1.5 * measured["reward_loss"]
 
 
