@@ -48,6 +48,7 @@ class Kept:
     timing_bytes: int = 0
     seconds: float = 0.0  # that the work up to here took; work that was lost to a kill does not count
     cpu_seconds: float = 0.0  # the same in processor time, which a busy machine does not lengthen
+    idle_seconds: float = 0.0  # neither computing nor waiting for a processor: asleep, or waiting for a disk
     peak_memory_bytes: int = 0
 
     @classmethod
@@ -75,7 +76,7 @@ class FolderRecorder:
     def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None]) -> None:
         """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row."""
         self._folder, self._kept, self._tell = folder, kept, tell
-        self._start, self._cpu_start = time.monotonic(), time.process_time()
+        self._start, self._cpu_start, self._queued_start = time.monotonic(), time.process_time(), queued_seconds()
         self._metrics = Lines(folder / "metrics.jsonl", kept.metrics_bytes)
         self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
         self._hash = _sha256(folder / "metrics.jsonl", kept.metrics_bytes)
@@ -120,8 +121,9 @@ class FolderRecorder:
             raise ValueError(f"the learner's state has our keys: {sorted(taken)}")
         checkpoint.save(self._folder / "checkpoint.safetensors", {**state, **ours})
 
-    def finish(self, total_steps: int) -> None:
-        """Mark the run as done; nothing is written after this.
+    def finish(self, total_steps: int, bare_speed: Callable[[], float | None] = lambda: None) -> None:
+        """Mark the run as done; nothing is written after this. ``bare_speed`` gives the steps a second of the task's
+        bare physics in this process; it is called when the run's own account is closed.
 
         Raises:
             UserError: nothing was measured.
@@ -141,6 +143,8 @@ class FolderRecorder:
             "labels": self.last.get("labels") or 0,
             "wall_seconds": round(now.seconds, 3),
             "cpu_seconds": round(now.cpu_seconds, 3),
+            "idle_seconds": round(now.idle_seconds, 3),
+            "bare_steps_per_second": (bare := bare_speed()) and round(bare),
             "peak_memory_bytes": now.peak_memory_bytes,
             "metrics_sha256": now.metrics_sha256,
             "sha256": {name: store.checksum(self._folder / name) for name in store.CHECKED},
@@ -149,8 +153,17 @@ class FolderRecorder:
 
     def _now(self) -> Kept:
         peak = max(self._kept.peak_memory_bytes, peak_memory())
-        cpu = self._kept.cpu_seconds + time.process_time() - self._cpu_start
-        return Kept(self._metrics.size, self._hash.hexdigest(), self._timing.size, self._seconds(), cpu, peak)
+        cpu, queued = time.process_time() - self._cpu_start, queued_seconds() - self._queued_start
+        idle = max(0.0, time.monotonic() - self._start - cpu - queued)
+        return Kept(
+            self._metrics.size,
+            self._hash.hexdigest(),
+            self._timing.size,
+            self._seconds(),
+            self._kept.cpu_seconds + cpu,
+            self._kept.idle_seconds + idle,
+            peak,
+        )
 
     def _seconds(self) -> float:
         return self._kept.seconds + time.monotonic() - self._start
@@ -167,6 +180,15 @@ def peak_memory() -> int:
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
+
+
+def queued_seconds() -> float:
+    """How long this process (its first thread) has been ready to run while others ran, as Linux counts it; 0 where the
+    system does not tell."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def encode(values: dict[str, Any]) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from physics import NUM_ENVS, Bare
 
+from bench.physics import NUM_ENVS, Bare
 from prefrl_core.learner import Learner
 from prefrl_core.spec import RunSpec
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from physics import NUM_ENVS, Bare
 
+from bench.physics import NUM_ENVS, Bare
 from prefrl_core import tasks
 from prefrl_core.tasks.mujoco_tasks import TASKS
 

@@ -1,0 +1,48 @@
+"""``bench gate``: is this build worse than a committed baseline?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.commands.shared import Shared, plan, table
+from prefrl_core.errors import UserError
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser(
+        "gate", parents=[shared.suite], help="compare finished runs with a baseline: exit code 0 fine, 1 worse"
+    )
+    made.add_argument("--baseline", type=Path, metavar="FILE", help="what the runs are compared with")
+    made.add_argument("--write-baseline", type=Path, metavar="FILE", help="make a baseline of the runs instead")
+    made.add_argument("--candidate", type=Path, metavar="DIR", help="the runs' folder (default: that of --out)")
+    made.add_argument("--margin", type=float, default=0.1, metavar="X", help="normalised return that may be lost (0.1)")
+    made.add_argument("--exact", action="store_true", help="other bytes on the same machine and software fail as well")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the findings for machines")
+    made.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """0: not worse; 1: worse; 2 (a UserError): it cannot be told."""
+    from bench import store
+    from bench.gate import baseline, compare, formats
+
+    if (options.baseline is None) == (options.write_baseline is None):
+        raise UserError("gate needs either --baseline FILE to compare with, or --write-baseline FILE to make one")
+    suite, planned = plan(options)
+    sample = baseline.measured(suite.name, planned, options.candidate or options.out)
+    if options.write_baseline:
+        baseline.save(options.write_baseline, sample)
+        print(f"{options.write_baseline}: {len(sample.runs)} runs of suite {suite.name!r}")
+        return 0
+    limits = compare.Limits(margin=options.margin, exact=options.exact)
+    findings = compare.compare(baseline.load(options.baseline), sample, limits)
+    if options.json:
+        store.write_atomic(options.json, formats.as_json(suite.name, findings, limits))
+    if options.markdown:
+        store.write_atomic(options.markdown, formats.as_markdown(suite.name, findings))
+    print(table(formats.rows(findings)))
+    print(formats.headline(suite.name, findings))
+    return 1 if compare.worse(findings) else 0

@@ -1,0 +1,1 @@
+"""Is this build worse than a committed baseline? ``docs/gate.md`` defines the verdicts."""

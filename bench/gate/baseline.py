@@ -1,0 +1,167 @@
+"""What the gate compares: finished runs in a small, readable file, which is committed and outlives the runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import stats, store
+from bench.suite import Planned
+from prefrl_core.errors import UserError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished run. ``speed``: its steps a second over those of its task's bare physics, measured in the same run;
+    its seconds are those of processor time and of sleep, not those for which others had the processor."""
+
+    key: str
+    arm: str
+    task: str
+    seed: int
+    reward: str  # "true" for the control
+    steps: int
+    true_return: float  # at the end of training
+    untrained: float  # of the initial policy
+    metrics_sha256: str
+    speed: float | None
+    peak_memory_bytes: int
+    machine: Mapping[str, Any]  # what numbers may depend on
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """(task, arm)"""
+        return self.task, self.arm
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The runs of one build of the suite."""
+
+    suite: str
+    method: int
+    runs: tuple[Entry, ...]
+
+    def cells(self) -> dict[tuple[str, str], list[Entry]]:
+        """Runs by (task, arm), in the order of the suite."""
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for run in self.runs:
+            found.setdefault(run.cell, []).append(run)
+        return found
+
+
+def measured(suite: str, planned: Sequence[Planned], out: Path) -> Sample:
+    """The sample that lies in a results folder.
+
+    Raises:
+        UserError: a run of the plan is not finished, is damaged, or no episode of it ended late.
+    """
+    runs = [(one, store.Run(out / one.key)) for one in planned]
+    left = [run for _, run in runs if run.status != "done"]
+    if left:
+        raise UserError(
+            f"{len(left)} of {len(runs)} runs of suite {suite!r} in {out} are not finished (the first: {left[0].key}, "
+            f"{left[0].status}): run the suite first, or narrow it down with --seeds or --only"
+        )
+    return Sample(suite, runs[0][1].versions["method"], tuple(_entry(one, run) for one, run in runs))
+
+
+def _entry(planned: Planned, run: store.Run) -> Entry:
+    rows, done = run.rows, run.done
+    step, episodes, true_return = (
+        np.array([np.nan if row.get(name) is None else row[name] for row in rows], float)
+        for name in ("step", "episodes", "true_return")
+    )
+    untrained = np.array([row.get("phase") == "untrained" for row in rows], float)
+    final = stats.final_mean(step, true_return, episodes, planned.spec.total_steps)
+    first = stats.weighted_mean(true_return, episodes * untrained)
+    if not np.isfinite([final, first]).all():
+        raise UserError(f"run {run.key} has no return at its beginning or its end: the gate needs longer runs")
+    machine = {name: value for name, value in run.provenance.get("versions", {}).items() if name != "prefrl-bench"}
+    return Entry(
+        key=run.key,
+        arm=planned.arm,
+        task=planned.task,
+        seed=planned.seed,
+        reward=planned.spec.reward,
+        steps=done["steps"],
+        true_return=final,
+        untrained=first,
+        metrics_sha256=done["metrics_sha256"],
+        speed=_speed(done),
+        peak_memory_bytes=done["peak_memory_bytes"],
+        machine={**machine, "cpu": run.provenance.get("cpu")},
+    )
+
+
+def _speed(done: Mapping[str, Any]) -> float | None:
+    if not done.get("bare_steps_per_second"):
+        return None
+    return round(done["steps"] / (done["cpu_seconds"] + done["idle_seconds"]) / done["bare_steps_per_second"], 4)
+
+
+def save(path: Path, sample: Sample) -> None:
+    """Write a baseline."""
+    store.write_json(path, {"schema": SCHEMA, **dataclasses.asdict(sample)})
+
+
+def load(path: Path) -> Sample:
+    """Read a baseline.
+
+    Raises:
+        UserError: it is missing, damaged, or of another schema.
+    """
+    remedy = "make it anew with --write-baseline"
+    try:
+        values = json.loads(path.read_bytes())
+        schema = values.pop("schema")
+        if schema != SCHEMA:
+            raise UserError(f"baseline {path} has schema {schema!r}, this version reads {SCHEMA}: {remedy}")
+        runs = tuple(Entry(**run) for run in values.pop("runs"))
+        return Sample(**values, runs=runs)
+    except OSError as error:
+        raise UserError(f"baseline {path} cannot be read ({error.strerror}): name one that is there") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"baseline {path} is damaged ({error}): restore it, or {remedy}") from error
+
+
+def comparable(baseline: Sample, candidate: Sample) -> None:
+    """Raise UserError where two samples cannot be compared: another suite, method, or other cells."""
+    for what in ("suite", "method"):
+        theirs, ours = getattr(baseline, what), getattr(candidate, what)
+        if theirs != ours:
+            raise UserError(
+                f"the baseline is of {what} {theirs!r}, the candidate of {ours!r}: compare the same, or make the "
+                "baseline anew with --write-baseline"
+            )
+    changed = _changed(baseline.cells(), candidate.cells())
+    if changed:
+        raise UserError(
+            f"baseline and candidate do not plan the same runs ({changed}): the suite has changed since; make the "
+            "baseline anew with --write-baseline"
+        )
+
+
+def _changed(theirs: Mapping[tuple[str, str], list[Entry]], ours: Mapping[tuple[str, str], list[Entry]]) -> str:
+    """The first difference of two plans in words; empty where there is none."""
+    for cell in dict.fromkeys([*theirs, *ours]):
+        if cell not in theirs or cell not in ours:
+            return f"{cell[1]!r} on {cell[0]} is in one of them alone"
+        keys = {entry.seed: entry.key for entry in theirs[cell]}
+        moved = [entry for entry in ours[cell] if keys.get(entry.seed, entry.key) != entry.key]
+        if moved:
+            return f"{cell[1]!r} on {cell[0]} with seed {moved[0].seed} has another spec or other versions"
+    return ""
+
+
+def same_machine(runs: Iterable[Entry]) -> bool:
+    """Whether all runs come from one class of machine and software, on which bytes can be compared."""
+    return len({json.dumps(dict(run.machine), sort_keys=True) for run in runs}) == 1

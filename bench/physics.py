@@ -1,0 +1,62 @@
+"""The yardstick of speed: MuJoCo's own ``mj_step`` in a plain loop on the task's own model, nothing read.
+
+A machine that is slower, or that is busy, is so for both; what a run does beyond the physics shows in the ratio.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from prefrl_core.policy.hyperparameters import stem
+from prefrl_core.tasks.mujoco_tasks import TASKS
+from prefrl_core.tasks.simulation import load_model
+
+NUM_ENVS = 16
+_ROUND = 8  # steps of all environments between two looks at the clock
+
+
+class Bare:
+    """A plain loop over simulations of their own, which can be put in another's states."""
+
+    def __init__(self, name: str) -> None:
+        self.model, self.frame_skip = load_model(TASKS[name].xml), TASKS[name].frame_skip
+        self.data = [mujoco.MjData(self.model) for _ in range(NUM_ENVS)]
+        self.bound = [(data, data.ctrl) for data in self.data]
+
+    def set_physics(self, states: np.ndarray[Any, Any]) -> None:
+        """Take over the states ``(NUM_ENVS, size)`` of a task's simulations."""
+        for data, state in zip(self.data, states, strict=True):
+            mujoco.mj_setState(self.model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION.value)
+
+    def step(self, actions: np.ndarray[Any, Any]) -> None:
+        """Step each simulation under its row of ``actions`` ``(NUM_ENVS, act)``."""
+        step, model, frame_skip = mujoco.mj_step, self.model, self.frame_skip
+        for (data, ctrl), row in zip(self.bound, actions, strict=True):
+            ctrl[:] = row
+            step(model, data, frame_skip)
+
+
+def bare_speed(task: str, seconds: float = 0.2) -> float | None:
+    """Steps a second of processor time that the bare physics of a task takes under random actions; None for a task
+    without MuJoCo's physics.
+
+    Args:
+        task: its id.
+        seconds: of processor time to measure for.
+    """
+    if not task.startswith("mujoco"):
+        return None
+    bare, random = Bare(stem(task)), np.random.default_rng(0)
+    actions = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
+    for row in actions:  # leave the start state, and fill the caches
+        bare.step(row)
+    steps, start = 0, time.process_time()
+    while (spent := time.process_time() - start) < seconds:
+        for row in actions:
+            bare.step(row)
+        steps += _ROUND * NUM_ENVS
+    return steps / spent
