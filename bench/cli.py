@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bench.commands import listing, report, run, show, validate
+from bench.commands import export, listing, report, run, show, validate
 from bench.commands.shared import Shared
 from prefrl_core.errors import UserError
 
-_COMMANDS = (listing, run, report, show, validate)  # in the order of the help
+_COMMANDS = (listing, run, report, show, validate, export)  # in the order of the help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
