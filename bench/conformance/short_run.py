@@ -19,6 +19,7 @@ from prefrl_core.learner import Learner
 from prefrl_core.spec import RunSpec
 
 _ENVIRONMENTS, _ROLLOUT = 4, 64
+_SHORT_SEGMENT = 2
 _STEPS, _LABELS = 6_007, 41  # odd, so that rounding to whole rollouts or batches of questions would show
 
 
@@ -34,7 +35,9 @@ def _spec(subject: Subject) -> RunSpec:
         made = registry.find("policy", subject.name)(**{k: v for k, v in values["policy"].items() if k != "name"})
         turn = made.environments * made.rollout_steps * getattr(made, "rollouts", 1)
         values["total_steps"] = max(_STEPS, 6 * turn + made.environments - 1)
-    values["labels"] = min(_LABELS, values["total_steps"] // (4 * task.segment_steps))
+    # an untrained policy's episodes may end within a few steps, and a segment never crosses an end
+    segment = task.segment_steps if task.fixed_length else min(task.segment_steps, _SHORT_SEGMENT)
+    values |= {"segment": segment, "labels": min(_LABELS, values["total_steps"] // (4 * segment))}
     return RunSpec.of({**values, "variable_length": not task.fixed_length})
 
 

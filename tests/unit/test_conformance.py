@@ -31,7 +31,7 @@ OURS = [
     if registry.find(kind, name).__module__.startswith("prefrl_core")
 ] + [
     ("task", name)
-    for name in ("conformance/line", "conformance/choice", "mujoco/reacher@1", "mujoco-v5/inverted_pendulum@1")
+    for name in ("conformance/line", "conformance/choice", "mujoco/reacher@1", "mujoco-v5/inverted_double_pendulum@1")
 ]
 
 
