@@ -40,7 +40,9 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Parts registered by a test are forgotten after it."""
     for kind, parts in registry._parts.items():
         monkeypatch.setitem(registry._parts, kind, dict(parts))
-    return lambda kind, part, name="broken/task": Subject(kind, registry.register(kind, name)(part) and name)
+    yield lambda kind, part, name="broken/task": Subject(kind, registry.register(kind, name)(part) and name)
+    for module in ("my_lab", "contrary"):  # so that the next test that names it registers its parts again
+        sys.modules.pop(module, None)
 
 
 def judged(subject: Subject, law: str) -> laws.Verdict:
