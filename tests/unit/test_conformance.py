@@ -13,10 +13,12 @@ import pytest
 from broken_parts import LABELERS, POLICIES, QUERIES, TASKS, History
 
 from bench import cli, conformance
+from bench.commands import validate
 from bench.conformance import Subject, laws, short_run
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Oracle, Teacher
+from prefrl_core.policy.ppo import PPOSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BROKEN = {"labeler": LABELERS, "query": QUERIES, "policy": POLICIES, "task": TASKS}
@@ -189,3 +191,43 @@ def test_names_are_found_in_every_spelling() -> None:
     assert set(found("prefrl_core.policy")) == {("policy", name) for name in ("ppo", "trpo", "a2c")}
     with pytest.raises(UserError, match="did you mean"):
         conformance.resolve("query:k_centre", {})
+
+
+def test_a_part_without_a_name_is_told_by_what_it_offers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: Any
+) -> None:
+    (tmp_path / "contrary.py").write_text(
+        "from bench.conformance.arena import Line\n"
+        "from prefrl_core.feedback.queries import Uniform\n"
+        "from prefrl_core.policy.ppo import PPOSettings\n"
+        "class MyQuery(Uniform): pass\n"
+        "class MyPolicy(PPOSettings): pass\n"
+        "class MyTask(Line): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, kind in (("MyQuery", "query"), ("MyPolicy", "policy"), ("MyTask", "task")):
+        [found] = conformance.resolve(f"contrary:{name}", {})
+        assert (found.kind, found.name) == (kind, f"contrary.{name}")
+        law = {"query": "factor", "policy": "deterministic", "task": "spaces"}[kind]
+        assert judged(found, law).state == "kept"
+
+
+def test_a_policy_may_refuse_a_kind_of_action(registered: Any) -> None:
+    class Continuous(PPOSettings):
+        def make(self, env: Any, seed: int) -> Any:
+            if getattr(env, "choices", 0):
+                raise UserError("discrete actions: choose another policy")
+            return super().make(env, seed)
+
+    verdict = judged(registered("policy", Continuous), "shapes and bounds")
+    assert (verdict.state, verdict.seen) == ("kept", "continuous")
+
+
+def test_settings_are_read_as_in_a_suite_file() -> None:
+    assert [validate._setting(text) for text in ("a=0.5", "b = true", "c=[1, 2]", 'd="x"', "e=word")] == [
+        ("a", 0.5),
+        ("b", True),
+        ("c", [1, 2]),
+        ("d", "x"),
+        ("e", "word"),
+    ]

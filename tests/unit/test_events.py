@@ -117,6 +117,23 @@ def test_a_full_disk_ends_the_events_and_not_the_runs(tmp_path: Path, monkeypatc
     assert sum("no more TensorBoard events" in text for text in said) == 1
 
 
+def test_a_run_that_another_command_follows_is_left_to_it(tmp_path: Path) -> None:
+    planned = suite.load("quick").runs(seeds=1)[:2]
+    jobs = [runner._job(one, tmp_path) for one in planned]
+    run = store.create(tmp_path, planned[0].key, planned[0].spec.canonical(), suite.versions_of(planned[0].task))
+    path = events.path(tmp_path / "tensorboard", jobs[0])
+    other = EventFile(run, path)
+    jobs[0].state = "running"
+    with events.watched(progress.Plain, tmp_path)(jobs, 1) as shown:
+        write(run, 0, 1)
+        shown.tick()
+        assert path.stat().st_size == 0  # the other has not flushed yet, and we wrote nothing
+        other.close()
+        shown._next = 0.0  # type: ignore[attr-defined]
+        shown.tick()
+    assert steps(path) == [0, 100]
+
+
 def test_without_tensorboard_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     with pytest.raises(UserError, match=r"pip install 'prefrl-bench\[tensorboard\]'"):
