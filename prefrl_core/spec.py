@@ -64,13 +64,13 @@ class RunSpec:
 
     task: str  # with its version, as in "mujoco/hopper@1"
     seed: int = 0
-    total_steps: int = 1_000_000
+    total_steps: int = 1_000_000  # environment steps, over all environments
     reward: Literal["learned", "true"] = "learned"  # "true" is the control: no labels, the task's own reward
-    labels: int = 0
-    policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})
-    labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["labeler"]})
-    query: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["query"]})
-    reward_model: RewardSettings = RewardSettings()
+    labels: int = 0  # questions that may be put to the labeler
+    policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})  # and its settings
+    labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["labeler"]})  # who answers
+    query: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["query"]})  # which pairs to ask about
+    reward_model: RewardSettings = RewardSettings()  # the ensemble and its fitting
     segment: int = 0  # steps of a clip; 0 takes the task's own
     initial_labels: float = 0.25  # share of the labels asked about the untrained policy
     schedule_constant: float = 0.1  # C / horizon of the label rate C / (T + C)

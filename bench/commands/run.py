@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made = commands.add_parser("run", parents=[shared.suite], help="execute what is missing of a suite")
     made.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one a core)")
     made.add_argument("--dry-run", action="store_true", help="print the runs and their state, and do nothing")
+    made.add_argument(
+        "--tensorboard", action="store_true", help="write event files to DIR/tensorboard as the runs go on"
+    )
     made.set_defaults(command=command)
 
 
@@ -33,7 +36,12 @@ def command(options: argparse.Namespace) -> int:
 
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     workers = options.workers or runner.cores()
-    return runner.execute(planned, options.out, workers, progress.Live if live else progress.Plain)
+    display: Callable[[list[progress.Job], int], progress.Display] = progress.Live if live else progress.Plain
+    if options.tensorboard:
+        from bench import events
+
+        display = events.watched(display, options.out)
+    return runner.execute(planned, options.out, workers, display)
 
 
 def _plan_table(planned: Sequence[Planned], out: Path) -> str:

@@ -17,24 +17,26 @@ class Shared:
     """Options that several commands have, to be given to ``add_parser`` as ``parents``."""
 
     out: argparse.ArgumentParser  # --out
+    narrow: argparse.ArgumentParser  # --seeds, --steps and --only: which of a suite's runs
     suite: argparse.ArgumentParser  # SUITE, --out and what narrows it down
 
     @classmethod
     def make(cls) -> Shared:
         out = argparse.ArgumentParser(add_help=False)
         out.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results folder (default: runs)")
-        suite = argparse.ArgumentParser(add_help=False, parents=[out])
-        suite.add_argument("suite", metavar="SUITE", help="a suite's name, or the path of a .toml file")
-        suite.add_argument("--seeds", type=positive, metavar="N", help="so many seeds instead of the suite's")
-        suite.add_argument("--steps", type=positive, metavar="N", help="steps of every run instead of the suite's")
-        suite.add_argument(
+        narrow = argparse.ArgumentParser(add_help=False)
+        narrow.add_argument("--seeds", type=positive, metavar="N", help="so many seeds instead of the suite's")
+        narrow.add_argument("--steps", type=positive, metavar="N", help="steps of every run instead of the suite's")
+        narrow.add_argument(
             "--only",
             action="append",
             default=[],
             metavar="K=V",
             help="only what matches task=, arm= or seed=; repeatable",
         )
-        return cls(out, suite)
+        suite = argparse.ArgumentParser(add_help=False, parents=[out, narrow])
+        suite.add_argument("suite", metavar="SUITE", help="a suite's name, or the path of a .toml file")
+        return cls(out, narrow, suite)
 
 
 def plan(options: argparse.Namespace) -> tuple[Suite, list[Planned]]:

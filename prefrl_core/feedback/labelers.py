@@ -27,7 +27,8 @@ class Questions:
 
 
 class Labeler(Protocol):
-    """Answers questions."""
+    """Answers questions. One that offers ``probabilities(questions)``, of the left where it decides, is held to it by
+    ``python -m bench validate``."""
 
     def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
         """An answer ``(questions,)`` to each."""
@@ -71,10 +72,22 @@ class Teacher:
             mu[np.maximum(left, right) <= threshold] = np.nan
         return mu
 
+    def probabilities(self, questions: Questions) -> NDArray[np.float64]:
+        """The probability ``(questions,)`` that the left is preferred, given that one of the two is."""
+        left, right = self._weighed(questions)
+        if self.rationality > 0:
+            p = np.asarray(preference(self.rationality * left, self.rationality * right), np.float64)
+        else:
+            p = np.where(left == right, 1.0 if self.bpref_code else 0.5, (left > right).astype(np.float64))
+        return self.mistake + (1 - 2 * self.mistake) * p
+
+    def _weighed(self, questions: Questions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns ``(questions,)`` of both sides, later steps counting more where the labeler is myopic."""
+        weights = self.discount ** np.arange(questions.left.shape[1] - 1, -1, -1.0)
+        return questions.left @ weights, questions.right @ weights
+
     def _prefer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
-        steps = questions.left.shape[1]
-        weights = self.discount ** np.arange(steps - 1, -1, -1.0)
-        left, right = questions.left @ weights, questions.right @ weights
+        left, right = self._weighed(questions)
         chance = random.random(len(left))  # drawn whether needed or not, so that settings share their streams
         if self.rationality > 0:
             return (chance < preference(self.rationality * left, self.rationality * right)).astype(np.float64)

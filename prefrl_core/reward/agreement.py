@@ -19,7 +19,10 @@ def agreement(predicted: NDArray[Any], true: NDArray[Any]) -> dict[str, float | 
     told = gaps != 0
     accuracy = float(np.mean(np.sign(guesses[told]) == np.sign(gaps[told]))) if told.any() else None
     varied = len(true) > 1 and np.std(true) > 0 and np.std(predicted) > 0
-    correlation = float(np.corrcoef(predicted, true)[0, 1]) if varied else None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = float(np.corrcoef(predicted, true)[0, 1]) if varied else None
+    if correlation is not None and not np.isfinite(correlation):  # a spread whose square is too small for a number
+        correlation = None
     return {"reward_accuracy": accuracy, "reward_correlation": correlation}
 
 

@@ -24,7 +24,8 @@ def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float
     probability is ``(1 - e) P + e / 2``, which bounds the loss of a wrong label.
 
     Args:
-        left, right: sums of predicted reward, one a comparison.
+        left: sums of predicted reward, one a comparison.
+        right: the same of the other segment.
         mu: share of preference that lies on the left: 1, 0, or 0.5 for a tie.
         uniform_answer: e, in [0, 1).
     """

@@ -1,0 +1,71 @@
+"""``bench validate``: does a part of one's own keep the laws?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from bench.commands.shared import Shared, table
+from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.conformance import Verdict
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser("validate", help="does a task, policy, labeler or query strategy keep the laws?")
+    made.add_argument(
+        "parts",
+        nargs="+",
+        metavar="PART",
+        help="package.module:Name, a module that registers parts, or a name such as labeler:bpref or mujoco/hopper@1",
+    )
+    made.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="a setting of the part other than its default; repeatable",
+    )
+    made.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print a verdict for each law; 1 if any is broken."""
+    from bench import conformance
+
+    settings = dict(_setting(text) for text in options.set)
+    subjects = [one for word in options.parts for one in conformance.resolve(word, settings)]
+    broken, found = 0, []
+    for one in subjects:
+        if settings and one.kind != "task":
+            one.make()  # a setting that it does not have is the user's mistake, not the part's
+        verdicts = conformance.check(one)
+        broken += sum(verdict.state == "broken" for verdict in verdicts)
+        found.append({"kind": one.kind, "name": one.name, "laws": [vars(verdict) for verdict in verdicts]})
+        if not options.json:
+            print(_table(f"{one.kind} {one.name}", verdicts), flush=True)
+    if options.json:
+        print(json.dumps({"schema": 1, "kept": not broken, "parts": found}, indent=1))
+    return 1 if broken else 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``name=value``, the value as in a suite file; a bare word is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text!r}: write name=value, as in --set mistake=0.1")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value
+
+
+def _table(title: str, verdicts: list[Verdict]) -> str:
+    broken = [verdict.law for verdict in verdicts if verdict.state == "broken"]
+    said = f"broken: {', '.join(broken)}" if broken else "every law is kept"
+    return f"{title}\n{table([[one.law, one.state, one.seen] for one in verdicts])}\n  {said}"

@@ -1,0 +1,24 @@
+"""Does a part keep the laws? ``python -m bench validate`` asks it of a task, policy, labeler or query strategy.
+
+``subject.py`` finds the part, ``labeler.py``, ``query.py``, ``policy.py`` and ``task.py`` have a function for each law,
+``short_run.py`` those that a real run shows; ``laws.py`` is what they share.
+"""
+
+from __future__ import annotations
+
+from bench.conformance import labeler, policy, query, short_run, task
+from bench.conformance.laws import Verdict, judge
+from bench.conformance.subject import Subject, resolve
+
+__all__ = ["LAWS", "Subject", "Verdict", "check", "resolve"]
+
+LAWS = {
+    kind: (*module.LAWS, *short_run.LAWS)
+    for kind, module in (("labeler", labeler), ("query", query), ("policy", policy), ("task", task))
+}
+
+
+def check(subject: Subject) -> list[Verdict]:
+    """A verdict for each law of the part's kind; of a part that cannot be made from settings that one alone."""
+    made = [] if subject.kind == "task" else judge(subject, [short_run.settings])
+    return made if any(one.state == "broken" for one in made) else made + judge(subject, LAWS[subject.kind])

@@ -1,0 +1,128 @@
+"""What is tried, and the words that name it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, get_args
+
+from bench.conformance import arena
+from prefrl_core import registry, tasks
+from prefrl_core.errors import UserError, unknown
+from prefrl_core.registry import Kind
+from prefrl_core.spec import RunSpec, make_part
+
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A registered part under test, with settings other than its defaults if wanted."""
+
+    kind: Kind
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self) -> Any:
+        """A new part: a labeler, a query strategy, or the settings of a policy for the task on a line."""
+        return make_part(self.kind, self.plain())
+
+    def plain(self, task: str = arena.Line.info.id) -> dict[str, Any]:
+        """Name and all settings, as a run on ``task`` completes them."""
+        if self.kind == "task":
+            raise ValueError("a task has no settings")
+        found: dict[str, Any] = RunSpec.of({"task": task, self.kind: {"name": self.name, **self.settings}}).canonical()
+        settings: dict[str, Any] = found[self.kind]
+        return settings
+
+    @cached_property
+    def short_run(self) -> Any:
+        """A real run with this part, or the exception that ended it."""
+        from bench.conformance.short_run import ShortRun
+
+        try:
+            return ShortRun(self)
+        except Exception as error:  # somebody else's code may fail in any way
+            return error
+
+
+def resolve(word: str, settings: Mapping[str, Any]) -> list[Subject]:
+    """The parts that ``word`` names: ``labeler:bpref``, a registered name alone, ``package.module:MyLabeler``, or a
+    module whose decorators register parts.
+
+    Raises:
+        UserError: it names nothing.
+    """
+    head, colon, rest = word.partition(":")
+    if colon and head in _KINDS:
+        found = [_registered(head, rest)]
+    elif colon:
+        found = [_attribute(head, rest)]
+    else:
+        found = _known(word) or _of_module(word)
+    return [Subject(kind, name, {} if kind == "task" else dict(settings)) for kind, name in found]
+
+
+def _registered(kind: Kind, name: str) -> tuple[Kind, str]:
+    if kind == "task":
+        return kind, tasks.describe(name).id
+    registry.find(kind, name)
+    return kind, name
+
+
+def _known(word: str) -> list[tuple[Kind, str]]:
+    parts = [(kind, word) for kind in _KINDS if word.partition("@")[0] in registry.names(kind)]
+    if not parts and word.startswith("gymnasium/"):
+        parts = [("task", word)]
+    return [_registered(*part) for part in parts]
+
+
+def _of_module(module: str) -> list[tuple[Kind, str]]:
+    """Every part that a module, or one inside it, has registered."""
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        raise UserError(
+            f"{unknown('part', module, [name for kind in _KINDS for name in registry.names(kind)])}; a part of your "
+            "own is named as package.module:Name, from a folder on PYTHONPATH"
+        )
+    registry.load_plugins([module])
+    found = [
+        _registered(kind, name)
+        for kind in _KINDS
+        for name in registry.names(kind)
+        if f"{registry.find(kind, name).__module__}.".startswith(f"{module}.")
+    ]
+    if not found:
+        raise UserError(f"module {module!r} registers no part: name one as {module}:Name")
+    return found
+
+
+def _attribute(module: str, name: str) -> tuple[Kind, str]:
+    registry.load_plugins([module])
+    part = getattr(importlib.import_module(module), name, None)
+    if part is None:
+        raise unknown(f"name in {module}:", name, dir(importlib.import_module(module)))
+    for kind in _KINDS:
+        for known in registry.names(kind):
+            if registry.find(kind, known) is part:
+                return kind, known
+    kind = _guess(module, name, part)
+    registry.register(kind, f"{module}.{name}")(part)
+    return kind, f"{module}.{name}"
+
+
+def _guess(module: str, name: str, part: Any) -> Kind:
+    """The kind of a part that has no name yet, by what it offers."""
+    if hasattr(part, "answer"):
+        return "labeler"
+    if hasattr(part, "choose"):
+        return "query"
+    if hasattr(part, "make") and hasattr(part, "rollout_steps"):
+        return "policy"
+    if hasattr(part, "info"):
+        return "task"
+    raise UserError(
+        f"{module}:{name} is no part: a labeler has answer(), a query strategy choose(), a policy's settings make() "
+        "and rollout_steps, a task info and make()"
+    )

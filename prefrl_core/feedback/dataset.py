@@ -1,0 +1,150 @@
+"""Comparisons as data: what one run asked, in one file that can be read without the run, its task or its simulator.
+
+A file is safetensors (the arrays of ``Recorded`` by name) or Parquet (a row a comparison; needs ``pyarrow``). Either
+has what is known about the run as JSON in its header. A folder of them, as ``python -m bench export`` writes it, has a
+``dataset.json`` with a checksum for each. What is read is equal to the bit to what was written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core import seeding
+from prefrl_core.errors import UserError
+from prefrl_core.feedback.comparisons import Comparisons
+
+SCHEMA = 1
+ARRAYS = ("observations", "actions", "true_returns", "mu", "step_asked", "multiplicity")
+FORMATS = ("safetensors", "parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The comparisons of one run, or of several on one task. Of two segments the first is the left."""
+
+    observations: NDArray[np.float32]  # (asked, 2, steps, obs), raw
+    actions: NDArray[np.float32]  # (asked, 2, steps, act), as executed; a discrete one as a unit vector
+    true_returns: NDArray[np.float64]  # (asked, 2), undiscounted sums of the true reward
+    mu: NDArray[np.float64]  # (asked,): 1 left, 0 right, 0.5 tie, NaN skipped
+    step_asked: NDArray[np.int64]  # (asked,) in environment steps
+    multiplicity: NDArray[np.int64]  # (asked, members): how often each member of the run's ensemble was shown it
+    about: dict[str, Any]  # run, task, seed, labeler, versions, ...: plain values
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+    def take(self, chosen: Any) -> Recorded:
+        """The comparisons that an index array or a slice names."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in ARRAYS})
+
+    def comparisons(self, members: int | None = None, seed: int = 0) -> Comparisons:
+        """As the reward model is fitted to: with the run's own bootstrap, or with one drawn anew from ``seed`` where
+        another number of ``members`` is wanted."""
+        recorded = self.multiplicity.shape[1]
+        members = recorded if members is None else members
+        features = np.concatenate([self.observations, self.actions], axis=-1)
+        made = Comparisons(len(self), features.shape[2], features.shape[3], members)
+        drawn = seeding.generator(seed, "bootstrap").poisson(1.0, (len(self), members))
+        bootstrap = self.multiplicity if members == recorded else drawn
+        arrays = {name: getattr(self, name) for name in ("true_returns", "mu", "step_asked")}
+        made.set_arrays({"features": features, **arrays, "multiplicity": bootstrap})
+        return made
+
+
+def join(several: Sequence[Recorded]) -> Recorded:
+    """All comparisons of several runs on one task; of what is known about them, that in which they agree.
+
+    Raises:
+        UserError: nothing to join, or their segments differ in length or width.
+    """
+    shapes = {tuple(getattr(one, name).shape[1:] for name in ARRAYS) for one in several}
+    if len(shapes) != 1:
+        raise UserError(f"{len(several)} files with segments of {len(shapes)} different shapes: join those of one task")
+    first = several[0].about
+    about = {name: value for name, value in first.items() if all(one.about.get(name) == value for one in several)}
+    arrays = {name: np.concatenate([getattr(one, name) for one in several]) for name in ARRAYS}
+    return Recorded(**arrays, about=about)
+
+
+def save(path: Path, recorded: Recorded) -> None:
+    """Write one file, in the format that its suffix names.
+
+    Raises:
+        UserError: a suffix that is neither ``.safetensors`` nor ``.parquet``, or no pyarrow for the latter.
+    """
+    header = json.dumps({"schema": SCHEMA, **recorded.about}, sort_keys=True, allow_nan=False)
+    if path.suffix == ".parquet":
+        from prefrl_core.feedback import parquet
+
+        parquet.save(path, recorded, header)
+    else:
+        from safetensors.numpy import save_file
+
+        _known(path)
+        arrays = {name: np.ascontiguousarray(getattr(recorded, name)) for name in ARRAYS}
+        save_file(arrays, path, metadata={"prefrl": header})
+
+
+def load(path: Path) -> list[Recorded]:
+    """What one file has, or each of an exported folder's, whose checksums are compared.
+
+    Raises:
+        UserError: nothing there, a damaged file, one of another schema, or no pyarrow for a Parquet file.
+    """
+    if not path.is_dir():
+        return [_load(path)]
+    try:
+        index = json.loads((path / "dataset.json").read_bytes())
+        listed = [(path / file["name"], file["sha256"]) for file in index["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / 'dataset.json'} cannot be read ({_line(error)}): export the runs again") from error
+    for file, checksum in listed:
+        try:
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(f"{file} cannot be read ({error.strerror}): export the runs again") from error
+        if found != checksum:
+            raise UserError(f"{file} is damaged (its sha256 differs from dataset.json's): export the runs again")
+    return [_load(file) for file, _ in listed]
+
+
+def _load(path: Path) -> Recorded:
+    _known(path)
+    try:
+        if path.suffix == ".parquet":
+            from prefrl_core.feedback import parquet
+
+            arrays, header = parquet.load(path)
+        else:
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in ARRAYS}
+                header = file.metadata()["prefrl"]
+        about = json.loads(header)
+        schema = about.pop("schema")
+    except UserError:
+        raise
+    except Exception as error:  # each library has its own exceptions for bytes that make no sense
+        raise UserError(f"{path} is damaged or no file of comparisons ({_line(error)}): export it again") from error
+    if schema != SCHEMA:
+        raise UserError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: export it again")
+    return Recorded(**arrays, about=about)
+
+
+def _known(path: Path) -> None:
+    if path.suffix.removeprefix(".") not in FORMATS:
+        raise UserError(f"{path}: comparisons are in a folder, or in a file that ends in .safetensors or .parquet")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
