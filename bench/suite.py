@@ -16,6 +16,7 @@
     [[arm]]                             # one line in the figures
     name = "200 labels"
     labels = 200
+    [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
 A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
 """
@@ -26,13 +27,14 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import store
+from bench.resources import Needs, Resources
 from prefrl_core import registry, spec
 from prefrl_core.errors import UserError, unknown
 from prefrl_core.spec import RunSpec
@@ -59,6 +61,7 @@ class Planned:
     seed: int
     spec: RunSpec
     key: str
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Suite:
     task_settings: Mapping[str, Mapping[str, Any]]
     arms: tuple[Arm, ...]
     baseline: str = ""  # the arm that the others are compared with
+    resources: Resources = field(default_factory=Resources)
 
     def __len__(self) -> int:
         return len(self.tasks) * len(self.arms) * len(self.seeds)
@@ -119,7 +123,7 @@ class Suite:
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, RunSpec.of, values)
         key = with_file(where, store.key_of, made.canonical(), versions(made.task))
-        return Planned(arm.name, made.task, made.seed, made, key)
+        return Planned(arm.name, made.task, made.seed, made, key, self.resources.needs(task, arm.name))
 
 
 def load(name: str) -> Suite:
@@ -200,9 +204,8 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    _check_keys(
-        "the suite", values, ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm"]
-    )
+    known = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources"]
+    _check_keys("the suite", values, known)
     name = _value("name", values, str, "a text")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
@@ -225,6 +228,7 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
         task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks),
         arms=arms,
         baseline=baseline,
+        resources=Resources.of(values.get("resources", {}), tasks, [arm.name for arm in arms]),
     )
 
 

@@ -1,0 +1,258 @@
+"""A Ray cluster: an actor a run, which starts the worker on its node and tells what it hears.
+
+Where a node sees the results folder (a shared disk), the worker works there. Where it does not, the run's files are
+sent to a folder of the node's own, and come home as bytes: from time to time with a checkpoint that is new, and at the
+end all of them. A node that dies takes with it what came after the last checkpoint at home; the run goes on from there
+on another node.
+
+Ray itself is imported when a cluster is used, and asked first from a process that can be given up: a driver that finds
+nobody at its address waits for minutes, writes pages of log, and cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import worker
+from bench.executors import Ended, Event
+from bench.executors.node import FAILURE, NodeWorker, Stamps, bring_home, changed
+from bench.progress import Job
+from bench.resources import Needs
+from prefrl_core.errors import UserError
+
+SHIP_EVERY = 30.0  # seconds between the checkpoints of a run that are sent home
+_ANSWER_WITHIN = 15.0  # seconds for a cluster to answer; another five before that for its port
+_PATIENCE = 300.0  # seconds without any node that could take a run
+_LOOK_EVERY = 2.0  # seconds between looks at the nodes
+_KINDS = ("cpus", "gpus")
+_PROBE = """
+import logging, sys
+try:
+    import ray
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
+    sys.stdout.write("ok")
+except BaseException as error:
+    sys.stdout.write(" ".join(str(error).split()) or type(error).__name__)
+"""
+
+
+@dataclass
+class _Remote:
+    """A run on the cluster, as seen from here."""
+
+    job: Job
+    actor: Any
+    host: str = "?"
+    begun: bool = False
+    lock: int | None = None  # ours on its folder at home; where the folder is shared the worker takes it
+    known: Stamps = field(default_factory=dict)  # files at home
+    sent: float = 0.0  # time at which the last ones came
+    away: float | None = None  # since when its node cannot be reached
+
+
+class RayExecutor:
+    """As many runs at a time as the cluster has CPUs and GPUs for, and no more than ``workers``."""
+
+    def __init__(
+        self, address: str, out: Path, jobs: Sequence[Job], workers: int | None = None, ship: float | None = None
+    ) -> None:
+        """Join the cluster. ``ship`` has every node work on its own disk, and send checkpoints so often (seconds).
+
+        Raises:
+            UserError: Ray is not installed, nobody answers, or no node can take one of the jobs.
+        """
+        self._ray = connect(address)
+        self._most, self._ship = workers or sys.maxsize, ship
+        self._waiting: dict[Any, _Remote] = {}  # by the answer that is due
+        self._held: list[tuple[Job, Event]] = []
+        self._nodes: list[Needs] = []
+        self._looked, self._nobody_since = -_LOOK_EVERY, 0.0
+        for needs in {job.planned.needs for job in jobs if job.state == "waiting"}:
+            if not self._fits(needs):
+                raise UserError(
+                    f"no node of the cluster at {address} has {needs}, which a run asks for: lower it in [resources], "
+                    "or add such a node"
+                )
+        least = min((job.planned.needs.cpus for job in jobs), default=1.0)
+        self.workers = max(1, min(self._most, int(sum(node.cpus for node in self._nodes) / least)))
+        self._token = out.resolve() / f".shared-{secrets.token_hex(8)}"
+        self._token.touch()
+
+    def room(self, job: Job) -> bool:
+        needs, taken = job.planned.needs, [one.job.planned.needs for one in self._waiting.values()]
+        if len(taken) >= self._most:
+            return False
+        if not self._fits(needs):
+            self._nobody_since = self._nobody_since or time.monotonic()
+            if not taken and time.monotonic() - self._nobody_since > _PATIENCE:
+                raise UserError(f"no node of the cluster is left that has {needs}: add one, and run the same again")
+            return False
+        self._nobody_since = 0.0
+        free = [
+            sum(getattr(node, kind) for node in self._nodes) - sum(getattr(n, kind) for n in taken) for kind in _KINDS
+        ]
+        return all(getattr(needs, kind) <= left for kind, left in zip(_KINDS, free, strict=True))
+
+    def start(self, job: Job) -> None:
+        needs = job.planned.needs
+        actor = self._ray.remote(NodeWorker).options(num_cpus=needs.cpus, num_gpus=needs.gpus).remote()
+        self._waiting[actor.look.remote(str(self._token))] = _Remote(job, actor)
+
+    def heard(self, seconds: float) -> list[tuple[Job, Event]]:
+        if not self._waiting:
+            time.sleep(seconds)
+        else:
+            self._ray.wait(list(self._waiting), timeout=seconds)
+        events, self._held = self._held, []
+        ready = (
+            self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0)[0] if self._waiting else []
+        )
+        for answer in ready:
+            remote = self._waiting.pop(answer)
+            events += [(remote.job, event) for event in self._answered(remote, answer)]
+        return events
+
+    def stop(self) -> None:
+        answers = {one.actor.stop.remote(one.known): one for one in self._waiting.values()}
+        if answers:
+            for answer in self._ray.wait(list(answers), num_returns=len(answers), timeout=10)[0]:
+                with contextlib.suppress(self._ray.exceptions.RayError, OSError):
+                    bring_home(answers[answer].job.folder, self._ray.get(answer))
+        for one in self._waiting.values():
+            self._leave(one)
+        self._waiting.clear()
+        self._token.unlink(missing_ok=True)
+        self._ray.shutdown()
+
+    def _answered(self, remote: _Remote, answer: Any) -> list[Event]:
+        errors = self._ray.exceptions
+        try:
+            got = self._ray.get(answer)
+            remote.away = None
+            return self._polled(remote, *got) if remote.begun else self._begin(remote, *got)
+        except errors.ActorUnavailableError:  # a network that stutters, perhaps
+            remote.away = remote.away or time.monotonic()
+            if remote.begun and time.monotonic() - remote.away < 60:
+                self._poll(remote)
+                return []
+            return self._lost(remote)
+        except errors.RayTaskError as error:
+            return self._failed(remote, error.cause if isinstance(error.cause, Exception) else error)
+        except errors.RayError:
+            return self._lost(remote)
+        except OSError as error:  # our own disk
+            return self._failed(remote, error)
+
+    def _begin(self, remote: _Remote, host: str, shared: bool) -> list[Event]:
+        folder, files = remote.job.folder.resolve(), None
+        if self._ship is not None or not shared:
+            remote.lock = worker.hold(folder)
+            if remote.lock is None:
+                self._leave(remote)
+                return [{"event": "held", "by": worker.holder(folder) or "another process"}, Ended(worker.HELD)]
+            for name in FAILURE:
+                (folder / name).unlink(missing_ok=True)
+            files = {name: data for name, (_, data) in changed(folder, {}).items()}
+        remote.host, remote.begun, remote.sent = host, True, time.monotonic()
+        self._waiting[remote.actor.begin.remote(str(folder), files)] = remote
+        return []
+
+    def _poll(self, remote: _Remote) -> None:
+        send = time.monotonic() - remote.sent >= (SHIP_EVERY if self._ship is None else self._ship)
+        self._waiting[remote.actor.poll.remote(remote.known, send)] = remote
+
+    def _polled(
+        self, remote: _Remote, told: str, end: tuple[int, str] | None, files: Mapping[str, tuple[Any, bytes]]
+    ) -> list[Event]:
+        if files:
+            bring_home(remote.job.folder, files)
+            remote.known |= {name: tuple(stamp) for name, (stamp, _) in files.items()}
+            remote.sent = time.monotonic()
+        events: list[Event] = json.loads(told)
+        if end is None:
+            self._poll(remote)
+            return events
+        remote.actor.stop.remote(remote.known)
+        self._leave(remote)
+        return [*events, Ended(*end)]
+
+    def _lost(self, remote: _Remote) -> list[Event]:
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(remote.actor)  # if it can still be reached, it must not go on beside the next one
+        self._leave(remote)
+        self._looked = -_LOOK_EVERY
+        return [Ended(lost=f"its worker on node {remote.host} died" if remote.begun else "its node died")]
+
+    def _failed(self, remote: _Remote, error: Exception) -> list[Event]:
+        remote.actor.stop.remote(remote.known)
+        self._leave(remote)
+        line = worker.one_line(remote.job.folder, error)
+        return [{"event": "failed", "error": line}, Ended(worker.FAILED, line)]
+
+    def _leave(self, remote: _Remote) -> None:
+        if remote.lock is not None:
+            os.close(remote.lock)
+            remote.lock = None
+
+    def _fits(self, needs: Needs) -> bool:
+        """Whether the cluster has a node that could take such a run, if it were free."""
+        if time.monotonic() - self._looked >= _LOOK_EVERY:
+            self._looked = time.monotonic()
+            alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self._nodes = [Needs(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+        return any(needs.cpus <= node.cpus and needs.gpus <= node.gpus for node in self._nodes)
+
+
+def connect(address: str) -> Any:
+    """The module ``ray``, connected to the cluster.
+
+    Raises:
+        UserError: it is not installed, or the cluster does not answer in time.
+    """
+    try:
+        import ray
+        import ray._private.worker as driver
+    except ModuleNotFoundError as error:
+        raise UserError('--executor ray needs Ray: pip install "prefrl-bench[ray]"') from error
+    _probe(address)
+    driver.print_to_stdstream = lambda *_, **__: None  # else the log of a node that dies is written into our display
+    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    return ray
+
+
+def _probe(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    said = "no port is open there"
+    try:
+        if colon and port.isdigit():
+            socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=5).close()
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_WITHIN,
+            check=False,
+        )
+        said = done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        said = f"it said nothing for {_ANSWER_WITHIN:.0f} s"
+    except OSError as error:
+        said = error.strerror or str(error)
+    if said != "ok":
+        raise UserError(
+            f"no Ray cluster answers at {address!r} ({said or 'no reason given'}): start one by `ray start --head`, "
+            "and give the address that it prints"
+        )
