@@ -76,7 +76,7 @@ class RayExecutor:
         self._ray = connect(address)
         self._most, self._ship = workers or sys.maxsize, ship
         self._waiting: dict[Any, _Remote] = {}  # by the answer that is due
-        self._held: list[tuple[Job, Event]] = []
+        self._leaving: list[Any] = []  # answers of actors that were told to clear up
         self._nodes: list[Needs] = []
         self._looked, self._nobody_since = -_LOOK_EVERY, 0.0
         for needs in {job.planned.needs for job in jobs if job.state == "waiting"}:
@@ -115,7 +115,7 @@ class RayExecutor:
             time.sleep(seconds)
         else:
             self._ray.wait(list(self._waiting), timeout=seconds)
-        events, self._held = self._held, []
+        events: list[tuple[Job, Event]] = []
         ready = (
             self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0)[0] if self._waiting else []
         )
@@ -125,11 +125,13 @@ class RayExecutor:
         return events
 
     def stop(self) -> None:
-        answers = {one.actor.stop.remote(one.known): one for one in self._waiting.values()}
-        if answers:
-            for answer in self._ray.wait(list(answers), num_returns=len(answers), timeout=10)[0]:
+        left = {one.actor.stop.remote(one.known): one for one in self._waiting.values()}
+        if due := [*left, *self._leaving]:
+            for answer in self._ray.wait(due, num_returns=len(due), timeout=10)[0]:
                 with contextlib.suppress(self._ray.exceptions.RayError, OSError):
-                    bring_home(answers[answer].job.folder, self._ray.get(answer))
+                    files = self._ray.get(answer)
+                    if answer in left:
+                        bring_home(left[answer].job.folder, files)
         for one in self._waiting.values():
             self._leave(one)
         self._waiting.clear()
@@ -184,8 +186,7 @@ class RayExecutor:
         if end is None:
             self._poll(remote)
             return events
-        remote.actor.stop.remote(remote.known)
-        self._leave(remote)
+        self._dismiss(remote)
         return [*events, Ended(*end)]
 
     def _lost(self, remote: _Remote) -> list[Event]:
@@ -196,10 +197,15 @@ class RayExecutor:
         return [Ended(lost=f"its worker on node {remote.host} died" if remote.begun else "its node died")]
 
     def _failed(self, remote: _Remote, error: Exception) -> list[Event]:
-        remote.actor.stop.remote(remote.known)
-        self._leave(remote)
+        self._dismiss(remote)
         line = worker.one_line(remote.job.folder, error)
         return [{"event": "failed", "error": line}, Ended(worker.FAILED, line)]
+
+    def _dismiss(self, remote: _Remote) -> None:
+        """Its run is over: have it clear up."""
+        self._leaving = self._ray.wait(self._leaving, timeout=0)[1] if self._leaving else []
+        self._leaving.append(remote.actor.stop.remote(remote.known))
+        self._leave(remote)
 
     def _leave(self, remote: _Remote) -> None:
         if remote.lock is not None:
