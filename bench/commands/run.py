@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench import executors
-from bench.commands.shared import Shared, plan, positive, table
+from bench.commands.shared import Shared, plan, positive
 from prefrl_core.errors import require
 
 if TYPE_CHECKING:
     from bench.progress import Job
-    from bench.suite import Planned
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -37,7 +34,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
         metavar="SECONDS",
         help="nodes work on their own disks, and send checkpoints home so often (default where no disk is shared: 30)",
     )
-    made.add_argument("--dry-run", action="store_true", help="print the runs and their state, and do nothing")
+    made.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
+    made.add_argument("--no-probe", action="store_true", help="of a dry run: do not time this machine for its cost")
+    made.add_argument("--verbose", action="store_true", help="of a dry run: every run of a big suite, not its cells")
     made.set_defaults(command=command)
 
 
@@ -46,8 +45,9 @@ def command(options: argparse.Namespace) -> int:
     _check(options)
     planned = plan(options)[1]
     if options.dry_run:
-        print(_plan_table(planned, options.out))
-        return 0
+        from bench.commands import dry_run
+
+        return dry_run.command(options, planned)
     from bench import progress, runner
 
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -65,19 +65,11 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse options that belong to another executor."""
+    """Refuse options that would do nothing."""
     ray = options.executor == "ray"
     require(not ray or options.address, "--executor ray needs --address HOST:PORT, as `ray start --head` prints it")
     require(ray or not options.address, "--address names a Ray cluster: add --executor ray")
     require(ray or options.ship is None, "--ship is for clusters: add --executor ray")
+    for name in ("no_probe", "verbose"):
+        require(options.dry_run or not getattr(options, name), f"--{name.replace('_', '-')} needs --dry-run")
     require(options.ship is None or options.ship > 0, f"--ship {options.ship}: give seconds, above 0")
-
-
-def _plan_table(planned: Sequence[Planned], out: Path) -> str:
-    from bench import store
-
-    rows: list[list[Any]] = [["key", "task", "arm", "seed", "steps", "labels", "status"]]
-    for one in planned:
-        run = store.Run(out / one.key)
-        rows.append([one.key, one.task, one.arm, one.seed, f"{one.spec.total_steps:,}", one.spec.labels, run.status])
-    return table(rows)
