@@ -28,10 +28,11 @@ Polled = tuple[str, tuple[int, str] | None, Files]
 
 
 class NodeWorker:
-    """Lives on a node as long as one run is there."""
+    """Lives on a node, and does one run after another there: ``look``, ``begin``, ``poll`` until its end, ``stop``."""
 
     def __init__(self) -> None:
         self._scratch = ""
+        self._process: WorkerProcess | None = None
         self._end: tuple[int, str] | None = None
 
     def look(self, token: str) -> tuple[str, bool]:
@@ -56,6 +57,7 @@ class NodeWorker:
     def poll(self, known: Stamps, send: bool) -> Polled:
         """What the worker told since the last call (JSON), how it ended, and files that are not as ``known``: if asked
         to send them or at the end."""
+        assert self._process is not None, "nothing was begun"
         events: list[dict[str, Any]] = []
         until = time.monotonic() + _LISTEN[0]
         while self._end is None and (rest := until - time.monotonic()) > 0:
@@ -72,21 +74,22 @@ class NodeWorker:
     def stop(self, known: Stamps) -> Files:
         """End the worker and leave nothing on the node; its files that are not as ``known``."""
         files: Files = {}
-        if hasattr(self, "_process"):
+        if self._process is not None:
             if self._end is None:
                 self._process.terminate()
                 self._process.kill_after(3)
-                self._end = 0, ""
+                self._process.wait()
             files = changed(self._folder, known) if self._scratch else {}
         shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch, self._process, self._end = "", None, None
         return files
 
 
 def changed(folder: Path, known: Stamps) -> Files:
-    """Files that are not as ``known``, with their stamps. The checkpoint is read first: what it builds on is written
-    before it, and only grows."""
+    """Files that are not as ``known``, with their stamps. Those that build on others are read first: what they build on
+    is written before them, and only grows."""
     found: dict[str, tuple[tuple[int, int], bytes]] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.name not in _LAST):
+    for path in sorted(folder.iterdir(), key=_place, reverse=True):
         if path.name != ".lock" and path.suffix != ".tmp":
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
@@ -98,6 +101,10 @@ def changed(folder: Path, known: Stamps) -> Files:
 
 def bring_home(folder: Path, files: Files) -> None:
     """Write a node's files into the run's folder, those that build on the others last."""
-    order = {name: place for place, name in enumerate(_LAST, start=1)}
-    for name in sorted(files, key=lambda name: order.get(name, 0)):
-        store.write_atomic(folder / name, files[name][1])
+    for path in sorted((folder / name for name in files), key=_place):
+        store.write_atomic(path, files[path.name][1])
+
+
+def _place(path: Path) -> int:
+    """In the order in which files are written."""
+    return _LAST.index(path.name) + 1 if path.name in _LAST else 0

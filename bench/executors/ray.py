@@ -1,4 +1,4 @@
-"""A Ray cluster: an actor a run, which starts the worker on its node and tells what it hears.
+"""A Ray cluster: an actor for each run at a time, which starts the worker on its node and tells what it hears.
 
 Where a node sees the results folder (a shared disk), the worker works there. Where it does not, the run's files are
 sent to a folder of the node's own, and come home as bytes: from time to time with a checkpoint that is new, and at the
@@ -76,6 +76,7 @@ class RayExecutor:
         self._ray = connect(address)
         self._most, self._ship = workers or sys.maxsize, ship
         self._waiting: dict[Any, _Remote] = {}  # by the answer that is due
+        self._idle: dict[Needs, list[Any]] = {}  # actors that have done a run; to start another one takes a second
         self._leaving: list[Any] = []  # answers of actors that were told to clear up
         self._nodes: list[Needs] = []
         self._looked, self._nobody_since = -_LOOK_EVERY, 0.0
@@ -107,7 +108,10 @@ class RayExecutor:
 
     def start(self, job: Job) -> None:
         needs = job.planned.needs
-        actor = self._ray.remote(NodeWorker).options(num_cpus=needs.cpus, num_gpus=needs.gpus).remote()
+        if not (idle := self._idle.get(needs)):
+            self._idle.clear()  # those of other needs give way
+            idle = [self._ray.remote(NodeWorker).options(num_cpus=needs.cpus, num_gpus=needs.gpus).remote()]
+        actor = idle.pop()
         self._waiting[actor.look.remote(str(self._token))] = _Remote(job, actor)
 
     def heard(self, seconds: float) -> list[tuple[Job, Event]]:
@@ -202,7 +206,8 @@ class RayExecutor:
         return [{"event": "failed", "error": line}, Ended(worker.FAILED, line)]
 
     def _dismiss(self, remote: _Remote) -> None:
-        """Its run is over: have it clear up."""
+        """Its run is over: have it clear up, and be there for the next."""
+        self._idle.setdefault(remote.job.planned.needs, []).append(remote.actor)
         self._leaving = self._ray.wait(self._leaving, timeout=0)[1] if self._leaving else []
         self._leaving.append(remote.actor.stop.remote(remote.known))
         self._leave(remote)
