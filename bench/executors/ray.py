@@ -4,20 +4,14 @@ Where a node sees the results folder (a shared disk), the worker works there. Wh
 sent to a folder of the node's own, and come home as bytes: from time to time with a checkpoint that is new, and at the
 end all of them. A node that dies takes with it what came after the last checkpoint at home; the run goes on from there
 on another node.
-
-Ray itself is imported when a cluster is used, and asked first from a process that can be given up: a driver that finds
-nobody at its address waits for minutes, writes pages of log, and cannot be interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import secrets
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,25 +21,16 @@ from typing import Any
 
 from bench import worker
 from bench.executors import Ended, Event
+from bench.executors.cluster import connect
 from bench.executors.node import FAILURE, NodeWorker, Stamps, bring_home, changed
 from bench.progress import Job
 from bench.resources import Needs
 from prefrl_core.errors import UserError
 
 SHIP_EVERY = 30.0  # seconds between the checkpoints of a run that are sent home
-_ANSWER_WITHIN = 15.0  # seconds for a cluster to answer; another five before that for its port
 _PATIENCE = 300.0  # seconds without any node that could take a run
 _LOOK_EVERY = 2.0  # seconds between looks at the nodes
 _KINDS = ("cpus", "gpus")
-_PROBE = """
-import logging, sys
-try:
-    import ray
-    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
-    sys.stdout.write("ok")
-except BaseException as error:
-    sys.stdout.write(" ".join(str(error).split()) or type(error).__name__)
-"""
 
 
 @dataclass
@@ -224,46 +209,3 @@ class RayExecutor:
             alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
             self._nodes = [Needs(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
         return any(needs.cpus <= node.cpus and needs.gpus <= node.gpus for node in self._nodes)
-
-
-def connect(address: str) -> Any:
-    """The module ``ray``, connected to the cluster.
-
-    Raises:
-        UserError: it is not installed, or the cluster does not answer in time.
-    """
-    try:
-        import ray
-        import ray._private.worker as driver
-    except ModuleNotFoundError as error:
-        raise UserError('--executor ray needs Ray: pip install "prefrl-bench[ray]"') from error
-    _probe(address)
-    driver.print_to_stdstream = lambda *_, **__: None  # else the log of a node that dies is written into our display
-    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    return ray
-
-
-def _probe(address: str) -> None:
-    host, colon, port = address.rpartition(":")
-    said = "no port is open there"
-    try:
-        if colon and port.isdigit():
-            socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=5).close()
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, address],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_WITHIN,
-            check=False,
-        )
-        said = done.stdout.strip()
-    except subprocess.TimeoutExpired:
-        said = f"it said nothing for {_ANSWER_WITHIN:.0f} s"
-    except OSError as error:
-        said = error.strerror or str(error)
-    if said != "ok":
-        raise UserError(
-            f"no Ray cluster answers at {address!r} ({said or 'no reason given'}): start one by `ray start --head`, "
-            "and give the address that it prints"
-        )

@@ -18,7 +18,7 @@ import pytest
 from lab import REPOSITORY, Lab, checkpoint_of, metrics, wait_for
 
 from bench import store
-from bench.executors import ray as executor
+from bench.executors import cluster as connection
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
 
@@ -158,12 +158,12 @@ def test_the_real_learner_gives_the_same_bytes_wherever_it_runs(tmp_path: Path) 
 
 
 def test_an_address_that_says_nothing_is_one_line_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "_ANSWER_WITHIN", 3.0)
+    monkeypatch.setattr(connection, "_ANSWER_WITHIN", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(UserError, match="no Ray cluster answers at .*it said nothing for 3 s"):
-            executor.connect(address)
+            connection.connect(address)
         assert time.monotonic() - began < 10
 
 
