@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -22,8 +23,13 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
         return [call() for call in calls]
     _calls = calls
     try:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
-            return pool.map(_call, range(len(calls)), chunksize=1)
+        # A child that is ended by a signal must not run the handler that our process has for it.
+        ends = signal.signal, (signal.SIGTERM, signal.SIG_DFL)
+        with multiprocessing.get_context("fork").Pool(workers, *ends) as pool:
+            made = pool.map(_call, range(len(calls)), chunksize=1)
+            pool.close()
+            pool.join()
+            return made
     finally:
         _calls = ()
 

@@ -38,6 +38,7 @@ def cluster(nodes: int, folder: Path, **environment: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:
         for name, value in {**own, "RAY_TMPDIR": short, **environment}.items():
             patch.setenv(name, value)
+        handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own, which the other tests should not have
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
             for _ in range(nodes):
@@ -45,6 +46,7 @@ def cluster(nodes: int, folder: Path, **environment: str) -> Iterator[Any]:
             yield made
         finally:
             made.shutdown()
+            signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
