@@ -1,4 +1,5 @@
-"""Executes planned runs: skips what is done, resumes what is not, one process a run, and never does work twice.
+"""Executes planned runs: skips what is done, resumes what is not, and never does work twice. What is here decides
+which run is next and what becomes of it; where its worker runs is an executor's business (``bench.executors``).
 
 A worker that dies takes nothing with it: its folder tells how far it came, and its siblings go on. Several
 runners may work on one results folder (on one machine, or on several through a shared disk): each run's folder is
@@ -7,72 +8,50 @@ locked while it is worked on.
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bench import store, worker
+from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
+_MOVES = 5  # times that a run goes on elsewhere when its node died; not the run's fault, as far as one can tell
 _ASK_AGAIN = 1.0  # seconds between looks at a run that another process has
 
 
 @dataclass
-class _Worker:
-    """A running worker process and what it has said but not ended with a newline."""
-
-    job: Job
-    process: subprocess.Popen[bytes]
-    errors: IO[bytes]
-    said: bytes = b""
-    failure: str | None = None
-
-    def last_words(self) -> str:
-        self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
-
-
-@dataclass
 class Runner:
-    """The jobs of one command and its worker processes."""
+    """The jobs of one command, and who does them."""
 
     jobs: list[Job]
     out: Path
-    workers: int
+    executor: Executor
     display: Display
-    _running: dict[int, _Worker] = field(default_factory=dict)  # by the descriptor of their stdout
-    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
     def run(self) -> None:
         """Work until every job is done or failed; leaves no process behind, however it ends."""
         try:
-            while self._running or any(job.state == "waiting" for job in self.jobs):
+            while any(job.state in ("waiting", "running") for job in self.jobs):
                 self._fill()
-                for key, _ in self._selector.select(timeout=0.2):
-                    self._read(self._running[key.fd])
+                for job, event in self.executor.heard(seconds=0.2):
+                    self._ended(job, event) if isinstance(event, Ended) else self._heard(job, event)
                 self.display.tick()
         finally:
-            self._stop()
+            self.executor.stop()
 
     def _fill(self) -> None:
         for job in self.jobs:
-            if len(self._running) >= self.workers:
-                return
-            if job.state == "waiting" and time.monotonic() >= job.not_before:
+            if job.state == "waiting" and time.monotonic() >= job.not_before and self.executor.room(job):
                 self._take(job)
 
     def _take(self, job: Job) -> None:
@@ -84,58 +63,34 @@ class Runner:
         elif who := worker.holder(job.folder):
             self._held(job, who)
         else:
-            self._start(job)
+            job.state, job.began, job.held_by, job.error = "running", None, None, None
+            self.executor.start(job)
+            self.display.changed(job)
 
-    def _start(self, job: Job) -> None:
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  (read after the worker's end)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", str(job.folder), "--parent", str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, **worker.ONE_THREAD},
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end them
-        )
-        assert process.stdout is not None
-        self._running[process.stdout.fileno()] = _Worker(job, process, errors)
-        self._selector.register(process.stdout, selectors.EVENT_READ)
-        job.state, job.began, job.held_by = "running", None, None
-        self.display.changed(job)
-
-    def _read(self, one: _Worker) -> None:
-        assert one.process.stdout is not None
-        data = os.read(one.process.stdout.fileno(), 1 << 16)
-        *lines, one.said = (one.said + data).split(b"\n")
-        for line in lines:
-            self._heard(one, json.loads(line))
-        if not data:
-            self._ended(one)
-
-    def _heard(self, one: _Worker, event: dict[str, Any]) -> None:
+    def _heard(self, job: Job, event: dict[str, Any]) -> None:
         match event["event"]:
             case "row":
-                one.job.on_row(event)
+                job.on_row(event)
             case "warning":
                 self.display.note(event["message"])
             case "failed":
-                one.failure = event["error"]
+                job.error = event["error"]
             case "held":
-                self._held(one.job, event["by"])
+                self._held(job, event["by"])
 
-    def _ended(self, one: _Worker) -> None:
-        code = self._forget(one)
-        job = one.job
-        if code == worker.HELD:
+    def _ended(self, job: Job, end: Ended) -> None:
+        killed = end.lost or (f"its worker was killed by {_signal(end.code)}" if end.code < 0 else "")
+        if end.code == worker.HELD:
             return
-        if code == worker.DONE and store.Run(job.folder).status == "done":
+        if not killed and end.code == worker.DONE and store.Run(job.folder).status == "done":
             self._end(job, "done")
-        elif code < 0 and job.restarts < _RESTARTS:
+        elif killed and job.restarts < (_MOVES if end.lost else _RESTARTS):
             job.restarts += 1
             job.state = "waiting"
-            self.display.note(f"{job.name}: its worker was killed by {_signal(code)}; it goes on")
+            self.display.note(f"{job.name}: {killed}; it goes on")
         else:
-            died = f"its worker was killed by {_signal(code)} (out of memory?)" if code < 0 else one.last_words()
-            self._end(job, "failed", one.failure or died)
+            died = killed + ("" if end.lost else " (out of memory?)") if killed else end.last_words
+            self._end(job, "failed", job.error or died)
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
         job.state, job.error = state, error
@@ -148,38 +103,26 @@ class Runner:
             self.display.note(f"{job.name}: {who} runs it; waiting for that")
         job.state, job.held_by, job.not_before = "waiting", who, time.monotonic() + _ASK_AGAIN
 
-    def _forget(self, one: _Worker) -> int:
-        """Wait for the process, close our end of its output; its exit code, negative for a signal."""
-        assert one.process.stdout is not None
-        self._selector.unregister(one.process.stdout)
-        del self._running[one.process.stdout.fileno()]
-        one.process.stdout.close()
-        return one.process.wait()
 
-    def _stop(self) -> None:
-        """End all workers; each loses what came after its last checkpoint, which is computed again."""
-        for one in self._running.values():
-            one.process.terminate()
-        for one in list(self._running.values()):
-            try:
-                one.process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                one.process.kill()
-            self._forget(one)
-
-
-def execute(planned: Sequence[Planned], out: Path, workers: int, display: Callable[[list[Job], int], Display]) -> int:
+def execute(
+    planned: Sequence[Planned],
+    out: Path,
+    executor: Callable[[list[Job]], Executor],
+    display: Callable[[list[Job], int], Display],
+) -> int:
     """Do all planned runs; the command's exit code: 0, or 1 if any failed, or 130 after Ctrl-C.
 
     Raises:
-        UserError: nothing can be written to ``out``, or a folder there is not the run that its name says.
+        UserError: nothing can be written to ``out``, a folder there is not the run that its name says, or the executor
+            cannot do the jobs.
     """
     writable(out)
     jobs = [_job(one, out) for one in planned]
-    shown = display(jobs, workers)
+    doing = executor(jobs)
+    shown = display(jobs, doing.workers)
     try:
         with shown:
-            Runner(jobs, out, workers, shown).run()
+            Runner(jobs, out, doing, shown).run()
     except KeyboardInterrupt:
         shown.note(f"{_tally(jobs)}. Stopped: run the same command again, and it goes on from the last checkpoints.")
         return 130

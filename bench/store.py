@@ -7,6 +7,7 @@ knows neither the learner nor MuJoCo: results can be looked at where nothing cou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -271,8 +272,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _lines(path: Path, data: bytes) -> list[dict[str, Any]]:
+    lines = data.split(b"\n")[:-1]  # what follows the last newline was cut off
+    with contextlib.suppress(ValueError):  # all at once costs half as much as one by one
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(rows) == len(lines) and all(isinstance(row, dict) for row in rows):
+            return rows
     rows = []
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline was cut off
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except ValueError:

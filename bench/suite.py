@@ -16,6 +16,7 @@
     [[arm]]                             # one line in the figures
     name = "200 labels"
     labels = 200
+    [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
 A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
 """
@@ -26,18 +27,20 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import store
+from bench.resources import Needs, Resources
 from prefrl_core import registry, spec
 from prefrl_core.errors import UserError, unknown
 from prefrl_core.spec import RunSpec
 
 T = TypeVar("T")
+_Key = Callable[[int], str]  # of the run with that seed
 _PLACED = {"task": "[sweep]", "seed": "[sweep]", "plugins": "the top of the file"}  # not to be set for single runs
 _SETTINGS = [entry.name for entry in dataclasses.fields(RunSpec) if entry.name not in _PLACED]
 
@@ -59,6 +62,7 @@ class Planned:
     seed: int
     spec: RunSpec
     key: str
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Suite:
     task_settings: Mapping[str, Mapping[str, Any]]
     arms: tuple[Arm, ...]
     baseline: str = ""  # the arm that the others are compared with
+    resources: Resources = field(default_factory=Resources)
 
     def __len__(self) -> int:
         return len(self.tasks) * len(self.arms) * len(self.seeds)
@@ -95,8 +100,11 @@ class Suite:
         ids = {name: with_file(self.source, tasks.describe, name).id for name in self.tasks}
         cells = [(seed, task, arm) for seed in self._seeds(seeds) for task in self.tasks for arm in self.arms]
         wanted = select([{"task": ids[task], "arm": arm.name, "seed": str(seed)} for seed, task, arm in cells], only)
-        versions = cache(versions_of)
-        planned = [self._plan(*cells[index], steps, versions) for index in wanted]
+        cell = cache(lambda task, arm: self._cell(task, self.arms[arm], steps))
+        places = {arm.name: place for place, arm in enumerate(self.arms)}
+        planned = [
+            _of_seed(seed, arm.name, *cell(task, places[arm.name])) for seed, task, arm in (cells[i] for i in wanted)
+        ]
         _refuse_twins(self.source, planned)
         return planned
 
@@ -109,17 +117,21 @@ class Suite:
             raise UserError(f"--seeds {number}: {self.source} lists {len(self.seeds)} seeds, ask for at most those")
         return self.seeds[:number]
 
-    def _plan(
-        self, seed: int, task: str, arm: Arm, steps: int | None, versions: Callable[[str], dict[str, Any]]
-    ) -> Planned:
+    def _cell(self, task: str, arm: Arm, steps: int | None) -> tuple[RunSpec, _Key, Needs]:
+        """What the runs of one arm on one task have in common but for the seed."""
         values = {**self.run, **self.task_settings.get(task, {}), **arm.settings}
         if steps is not None:
             values["total_steps"] = steps
-        values |= {"task": task, "seed": seed, "plugins": self.plugins}
+        values |= {"task": task, "seed": self.seeds[0], "plugins": self.plugins}
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, RunSpec.of, values)
-        key = with_file(where, store.key_of, made.canonical(), versions(made.task))
-        return Planned(arm.name, made.task, made.seed, made, key)
+        canonical, versions = made.canonical(), versions_of(made.task)
+        with_file(where, store.key_of, canonical, versions)
+        return (
+            made,
+            lambda seed: store.key_of({**canonical, "seed": seed}, versions),
+            self.resources.needs(task, arm.name),
+        )
 
 
 def load(name: str) -> Suite:
@@ -200,9 +212,8 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    _check_keys(
-        "the suite", values, ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm"]
-    )
+    known = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources"]
+    _check_keys("the suite", values, known)
     name = _value("name", values, str, "a text")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
@@ -225,6 +236,7 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
         task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks),
         arms=arms,
         baseline=baseline,
+        resources=Resources.of(values.get("resources", {}), tasks, [arm.name for arm in arms]),
     )
 
 
@@ -289,6 +301,11 @@ def _check_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> N
     for key in table:
         if key not in known:
             raise unknown(f"key in {where}:", key, known)
+
+
+def _of_seed(seed: int, arm: str, first: RunSpec, key: _Key, needs: Needs) -> Planned:
+    made = dataclasses.replace(first, seed=seed)  # the one setting of a cell that differs, and is checked already
+    return Planned(arm, made.task, seed, made, key(seed), needs)
 
 
 def _refuse_twins(source: str, planned: Sequence[Planned]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench import provenance, runner, store, worker
+from bench.executors.local import LocalExecutor
 from bench.progress import Display, Job
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -54,7 +55,7 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
             refused[run.key] = Verdict(run, None if isinstance(error, worker.OtherSoftware) else False, str(error))
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         if planned:
-            runner.execute(list(planned.values()), Path(folder), workers, display)
+            runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
         for run in runs:
             yield refused.get(run.key) or _compare(run, store.Run(Path(folder) / run.key))
 

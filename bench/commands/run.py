@@ -5,21 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from bench.commands.shared import Shared, plan, positive, table
+from bench import executors
+from bench.commands.shared import Shared, plan, positive
+from prefrl_core.errors import require
 
 if TYPE_CHECKING:
-    from bench.suite import Planned
+    from bench.progress import Job
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser("run", parents=[shared.suite], help="execute what is missing of a suite")
-    made.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one a core)")
-    made.add_argument("--dry-run", action="store_true", help="print the runs and their state, and do nothing")
+    made.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one a core)")
+    made.add_argument(
+        "--executor",
+        choices=executors.NAMES,
+        default="local",
+        help="where runs are done (default: local, this machine)",
+    )
+    made.add_argument("--address", metavar="HOST:PORT", help="of the Ray cluster, or auto: the one on this machine")
+    made.add_argument(
+        "--ship",
+        type=float,
+        nargs="?",
+        const=30.0,
+        metavar="SECONDS",
+        help="nodes work on their own disks, and send checkpoints home so often (default where no disk is shared: 30)",
+    )
+    made.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
+    made.add_argument("--no-probe", action="store_true", help="of a dry run: do not time this machine for its cost")
+    made.add_argument("--verbose", action="store_true", help="of a dry run: every run of a big suite, not its cells")
     made.add_argument(
         "--tensorboard", action="store_true", help="write event files to DIR/tensorboard as the runs go on"
     )
@@ -28,27 +46,39 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """Execute a suite, or say what would be."""
+    _check(options)
     planned = plan(options)[1]
     if options.dry_run:
-        print(_plan_table(planned, options.out))
-        return 0
+        from bench.commands import dry_run
+
+        return dry_run.command(options, planned)
     from bench import progress, runner
 
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    workers = options.workers or runner.cores()
-    display: Callable[[list[progress.Job], int], progress.Display] = progress.Live if live else progress.Plain
+    display: Callable[[list[Job], int], progress.Display] = progress.Live if live else progress.Plain
     if options.tensorboard:
         from bench import events
 
         display = events.watched(display, options.out)
-    return runner.execute(planned, options.out, workers, display)
+
+    def executor(jobs: list[Job]) -> executors.Executor:
+        if options.executor == "ray":
+            from bench.executors.ray import RayExecutor
+
+            return RayExecutor(options.address, options.out, jobs, options.workers, options.ship)
+        from bench.executors.local import LocalExecutor
+
+        return LocalExecutor(options.workers or runner.cores())
+
+    return runner.execute(planned, options.out, executor, display)
 
 
-def _plan_table(planned: Sequence[Planned], out: Path) -> str:
-    from bench import store
-
-    rows: list[list[Any]] = [["key", "task", "arm", "seed", "steps", "labels", "status"]]
-    for one in planned:
-        run = store.Run(out / one.key)
-        rows.append([one.key, one.task, one.arm, one.seed, f"{one.spec.total_steps:,}", one.spec.labels, run.status])
-    return table(rows)
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that would do nothing."""
+    ray = options.executor == "ray"
+    require(not ray or options.address, "--executor ray needs --address HOST:PORT, as `ray start --head` prints it")
+    require(ray or not options.address, "--address names a Ray cluster: add --executor ray")
+    require(ray or options.ship is None, "--ship is for clusters: add --executor ray")
+    for name in ("no_probe", "verbose"):
+        require(options.dry_run or not getattr(options, name), f"--{name.replace('_', '-')} needs --dry-run")
+    require(options.ship is None or options.ship > 0, f"--ship {options.ship}: give seconds, above 0")

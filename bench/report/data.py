@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +18,11 @@ import numpy as np
 
 from bench import stats, store
 from bench.report import names
+from bench.report.parallel import side_by_side
 from prefrl_core.errors import UserError
 
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
+_TOGETHER = 32  # runs read by one call
 SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
 
 
@@ -212,7 +214,8 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
     Raises:
         UserError: nothing was run yet, a folder is damaged, or a task's runs come from different MuJoCo versions.
     """
-    runs = [_find(plan, out) for plan in planned]
+    parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
+    runs = [run for found in side_by_side([partial(_find_all, part, out) for part in parts]) for run in found]
     if not any(run.steps for run in runs):
         raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
     check_versions(runs)
@@ -282,6 +285,10 @@ def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple
     return tuple(
         Series(labels.get(kind, found[0][1]), tuple(arm for _, arm in sorted(found))) for kind, found in groups.items()
     )
+
+
+def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+    return [_find(plan, out) for plan in planned]
 
 
 def _find(plan: PlannedRun, out: Path) -> Run:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -23,6 +24,7 @@ from bench.report import results
 from bench.report.data import Study
 from bench.report.formats import count
 from bench.report.names import slug
+from bench.report.parallel import side_by_side
 
 BLACK = "#000000"  # the control's, in every figure
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C7A00")
@@ -132,11 +134,13 @@ def profiles(study: Study) -> list[Image]:
 
 def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
     """One image a panel, and one of all side by side (last, named as the kind is)."""
-    made = [
-        image(f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw})
-        for panel, draw in panels.items()
-    ]
-    return [*made, image(name, title, f"{', '.join(panels)}: {alt}.", panels)] if panels else []
+    if not panels:
+        return []
+    calls = [partial(image, name, title, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
+    for panel, draw in panels.items():
+        calls.append(partial(image, f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw}))
+    whole, *single = side_by_side(calls)
+    return [*single, whole]
 
 
 def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:

@@ -40,7 +40,11 @@ class Sample:
         """Keep some of the segments ``(segments,)`` of a turn, where it is one to keep."""
         if turn % self._every == 0:
             some = slice(None, None, -(-len(true) // _SEGMENTS) or 1)
-            values = np.full(len(true[some]), step, np.int64), predicted[some].copy(), true[some].astype(np.float32)
+            values: tuple[NDArray[Any], ...] = (
+                np.full(len(true[some]), step, np.int64),
+                predicted[some].copy(),
+                true[some].astype(np.float32),
+            )
             for kept, value in zip(self._kept.values(), values, strict=True):
                 kept.append(value)
 

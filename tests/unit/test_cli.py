@@ -79,11 +79,12 @@ def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "runs"
-    filters = ["--seeds", "1", "--only", "task=hopper", "--out", str(out)]
+    filters = ["--seeds", "1", "--only", "task=hopper", "--no-probe", "--out", str(out)]
     assert cli.main(["run", "quick", "--dry-run", *filters]) == 0
     assert not out.exists()
-    table = capsys.readouterr().out.splitlines()
+    *table, last = capsys.readouterr().out.splitlines()
     assert len(table) == 6 and all(line.endswith("missing") for line in table[1:])
+    assert last == "5 runs, 5 to do: 1,250,000 steps"
     out.mkdir()
     run = recorded(out)
     cli.main(["run", "quick", "--dry-run", *filters])

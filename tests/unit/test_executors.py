@@ -1,0 +1,125 @@
+"""What the runner makes of what executors tell, and how a run's files travel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli, progress, runner, store, suite
+from bench.executors import Ended, Event, node
+from prefrl_core.errors import UserError
+
+
+class Scripted:
+    """Ends each attempt at a run as told."""
+
+    workers = 1
+
+    def __init__(self, ends: list[Ended]) -> None:
+        self.ends, self.started, self.job = ends, 0, None
+
+    def room(self, job: progress.Job) -> bool:
+        return self.job is None
+
+    def start(self, job: progress.Job) -> None:
+        self.job, self.started = job, self.started + 1
+
+    def heard(self, seconds: float) -> list[tuple[progress.Job, Event]]:
+        job, self.job = self.job, None
+        end = self.ends.pop(0)
+        if job and end.code == 0 and not end.lost:
+            store.write_json(job.folder / "done.json", {})
+        return [(job, end)] if job else []
+
+    def stop(self) -> None:
+        pass
+
+
+def attempt(tmp_path: Path, ends: list[Ended]) -> tuple[int, Scripted]:
+    planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=true"])
+    executor = Scripted(ends)
+    return runner.execute(planned, tmp_path, lambda _: executor, progress.Plain), executor
+
+
+def test_a_lost_node_is_told_and_the_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, executor = attempt(tmp_path, [Ended(lost="its node died")] * 5 + [Ended()])
+    assert code == 0 and executor.started == 6
+    assert capsys.readouterr().out.count("seed 0: its node died; it goes on") == 5
+
+
+def test_a_run_whose_nodes_always_die_is_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, executor = attempt(tmp_path, [Ended(lost="its node died")] * 9)
+    assert code == 1 and executor.started == 6
+    assert capsys.readouterr().out.splitlines()[-1].endswith("): its node died")
+
+
+def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from bench.executors.ray import RayExecutor
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r'pip install "prefrl-bench\[ray\]"'):
+        RayExecutor("127.0.0.1:6379", tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--executor", "ray"], "--executor ray needs --address HOST:PORT"),
+        (["--address", "a:1"], "add --executor ray"),
+        (["--ship"], "--ship is for clusters"),
+        (["--executor", "ray", "--address", "a:1", "--ship", "0"], "--ship 0.0: give seconds, above 0"),
+        (["--no-probe"], "--no-probe needs --dry-run"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "quick", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_only_what_is_new_travels_and_what_builds_on_the_rest_is_written_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    for name in ("checkpoint.safetensors", "done.json", "metrics.jsonl", "spec.json", ".lock", "done.json.tmp"):
+        (there / name).write_text(name)
+    files = node.changed(there, {})
+    assert [*files][:2] == ["done.json", "checkpoint.safetensors"]  # read before what they build on
+    assert {*files} == {"checkpoint.safetensors", "done.json", "metrics.jsonl", "spec.json"}
+    written: list[str] = []
+    write = store.write_atomic
+    monkeypatch.setattr(store, "write_atomic", lambda path, data: (written.append(path.name), write(path, data)))
+    node.bring_home(here, files)
+    assert written[-2:] == ["checkpoint.safetensors", "done.json"] and (here / "metrics.jsonl").exists()
+    known = {name: stamp for name, (stamp, _) in files.items()}
+    assert node.changed(there, known) == {}
+    with (there / "metrics.jsonl").open("a") as file:
+        file.write("more")
+    assert [*node.changed(there, known)] == ["metrics.jsonl"]
+
+
+def test_a_node_without_the_folder_works_in_one_of_its_own_and_clears_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=true"])[0]
+    (tmp_path / "out").mkdir()
+    run = store.create(tmp_path / "out", planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+    spec = (run.folder / "spec.json").read_bytes().replace(b"250000", b"250001")  # refused at once
+    worker: Any = node.NodeWorker()
+    assert worker.look(str(run.folder / "nothing"))[1] is False
+    assert worker.stop({}) == {}  # before it has begun
+    worker.begin(str(run.folder), {"spec.json": spec})
+    (scratch,) = tmp_path.glob("prefrl-*")
+    end = None
+    while end is None:
+        _, end, files = worker.poll({}, False)
+    assert end[0] == 2 and "spec.json" in files and "is not the spec that named" in end[1]
+    assert scratch.exists() and worker.stop({}) and not scratch.exists()
