@@ -94,7 +94,7 @@ def _learned(task: str, arm: str, levels: Sequence[float], gaps: stats.Array, do
     likely = float(np.mean(gaps < -limits.margin))
     verdict: Verdict = "WORSE" if likely >= 1 - doubt else "fine"
     what = f"worse by more than {limits.margin:g} with probability {likely:.3f}"
-    return Finding(task, arm, "learning", levels[0], levels[1], verdict, what)
+    return Finding(task, arm, "learning", float(levels[0]), float(levels[1]), verdict, what)
 
 
 def _scales(baseline: Sequence[Entry]) -> dict[str, tuple[float, float]]:

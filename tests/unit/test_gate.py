@@ -1,0 +1,232 @@
+"""The gate over made-up runs: what it calls worse, what it blames, what it cannot tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_report import plan, write_run
+
+from bench import cli, store, suite
+from bench.gate import baseline, compare, formats
+from bench.gate.baseline import Entry, Sample
+from bench.gate.compare import Finding, Limits
+from bench.suite import Planned
+from prefrl_core.errors import UserError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "gate"))
+import prove
+
+TASKS = {"mujoco/a@1": (-50.0, 1000.0), "mujoco/b@1": (-9.0, -2.0)}  # untrained, true reward
+ARMS = {"true reward": 1.0, "100 labels": 0.8}
+MACHINE = {"cpu": "one", "numpy": "2"}
+
+
+def sample(
+    level: Callable[[str, str], float] = lambda task, arm: 1.0, seed: int = 0, seeds: int = 8, **changed: Any
+) -> Sample:
+    """Runs whose returns have a spread of a tenth; ``level`` scales what each cell learns."""
+    random, runs = np.random.default_rng(seed), []
+    for task, (untrained, control) in TASKS.items():
+        for arm, share in ARMS.items():
+            for index in range(seeds):
+                score = share * level(task, arm) + 0.1 * random.standard_normal()
+                values: dict[str, Any] = {
+                    "key": f"{arm}{task}{index}",
+                    "arm": arm,
+                    "task": task,
+                    "seed": index,
+                    "reward": "true" if arm == "true reward" else "learned",
+                    "steps": 1000,
+                    "true_return": untrained + score * (control - untrained),
+                    "untrained": untrained,
+                    "metrics_sha256": f"{seed} {arm} {task} {index}",
+                    "speed": 0.5 + 0.01 * random.standard_normal(),
+                    "peak_memory_bytes": 200 * 2**20,
+                    "machine": MACHINE,
+                }
+                runs.append(Entry(**{**values, **changed}))
+    return Sample("ci", 3, tuple(runs))
+
+
+def bad(findings: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(one.aspect, one.task, one.arm) for one in findings if one.verdict == "WORSE"]
+
+
+def test_the_same_build_is_fine_to_the_byte() -> None:
+    findings = compare.compare(sample(), sample(), Limits(exact=True))
+    assert not bad(findings) and not compare.worse(findings)
+    (exact,) = [one for one in findings if one.aspect == "exactness"]
+    assert exact.verdict == "fine" and "32 of 32 runs" in exact.what
+
+
+def test_samples_of_one_build_are_seldom_called_worse() -> None:
+    alarms = [bool(bad(compare.compare(sample(), sample(seed=seed)))) for seed in range(1, 101)]
+    assert sum(alarms) <= 2
+
+
+def test_a_loss_everywhere_is_caught_though_no_cell_alone_is_sure() -> None:
+    found = bad(compare.compare(sample(), sample(lambda *_: 0.8, seed=1)))
+    assert ("learning", "all tasks", "") in found
+
+
+def test_a_loss_in_one_cell_is_blamed_on_it() -> None:
+    broken = sample(lambda task, arm: 0.4 if (task, arm) == ("mujoco/b@1", "100 labels") else 1.0, seed=1)
+    found = bad(compare.compare(sample(), broken))
+    assert ("learning", "mujoco/b@1", "100 labels") in found
+    assert all(task in ("mujoco/b@1", "all tasks") for _, task, _ in found)
+
+
+def test_a_control_that_got_worse_excuses_nobody() -> None:
+    found = bad(compare.compare(sample(), sample(lambda *_: 0.5, seed=1)))
+    assert ("learning", "mujoco/a@1", "true reward") in found and ("learning", "mujoco/a@1", "100 labels") in found
+
+
+def test_a_loss_within_the_margin_is_not_called_worse() -> None:
+    slightly = sample(lambda *_: 0.92)
+    assert not bad(compare.compare(sample(), slightly))
+    assert bad(compare.compare(sample(), slightly, Limits(margin=0.0)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "aspect"), [({"speed": 0.4}, "throughput"), ({"peak_memory_bytes": 300 * 2**20}, "memory")]
+)
+def test_what_costs_more_is_caught(changed: dict[str, Any], aspect: str) -> None:
+    found = bad(compare.compare(sample(), sample(**changed)))
+    assert {one[0] for one in found} == {aspect} and len(found) == 4
+
+
+def test_changed_numbers_are_told_and_fail_where_asked() -> None:
+    (told,) = [one for one in compare.compare(sample(), sample(seed=1)) if one.aspect == "exactness"]
+    assert told.verdict == "changed" and "0 of 32" in told.what and "METHOD_VERSION" in told.what
+    assert ("exactness", "all tasks", "") in bad(compare.compare(sample(), sample(seed=1), Limits(exact=True)))
+
+
+def test_bytes_of_another_machine_are_not_compared() -> None:
+    other = sample(seed=1, machine={"cpu": "two", "numpy": "2"})
+    (told,) = [one for one in compare.compare(sample(), other, Limits(exact=True)) if one.aspect == "exactness"]
+    assert told.verdict == "not comparable"
+
+
+def test_tasks_without_physics_have_no_throughput() -> None:
+    findings = compare.compare(sample(speed=None), sample(speed=None))
+    assert {one.verdict for one in findings if one.aspect == "throughput"} == {"not comparable"}
+    assert not compare.worse(findings)
+
+
+def test_the_order_of_findings_and_the_verdict_are_reproducible() -> None:
+    first, again = (compare.compare(sample(), sample(seed=1)) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "says"),
+    [
+        (sample(), sample(seeds=2), "has 8 seeds in the baseline and 2 in the candidate"),
+        (sample(), dataclasses.replace(sample(), method=4), "method 3, the candidate of 4"),
+        (sample(), dataclasses.replace(sample(), suite="quick"), "suite 'ci', the candidate of 'quick'"),
+        (sample(), sample(arm="another"), "is in one of them alone"),
+        (sample(), sample(key="other"), "has another spec or other versions"),
+        (sample(reward="learned"), sample(reward="learned"), "no true-reward runs"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(theirs: Sample, ours: Sample, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        compare.compare(theirs, ours)
+
+
+def test_markdown_shows_what_is_wrong_and_folds_the_rest() -> None:
+    text = formats.as_markdown("ci", compare.compare(sample(), sample(speed=0.3))).decode()
+    assert text.startswith("### Gate: ci: WORSE than the baseline in throughput\n")
+    shown, folded = text.split("<details>")
+    assert shown.count("| WORSE | throughput |") == 4 and "| fine | memory |" in folded and "WORSE" not in folded
+
+
+def test_json_has_every_finding_and_no_nan() -> None:
+    findings = compare.compare(sample(speed=None), sample(speed=None, seed=1))
+    told = json.loads(formats.as_json("ci", findings, Limits()))
+    assert told["worse"] is False and len(told["findings"]) == len(findings) and told["limits"]["margin"] == 0.1
+    assert None in {one["baseline"] for one in told["findings"]}
+
+
+# The command, over run folders
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Planned]]:
+    """Made-up finished runs of three seeds, which the command takes for the suite's."""
+    planned = plan()
+    for run in planned:
+        folder = write_run(tmp_path, run)
+        done = json.loads((folder / "done.json").read_text())
+        cost = {"cpu_seconds": 20.0, "idle_seconds": 0.5, "bare_steps_per_second": 40_000}
+        store.write_json(folder / "done.json", {**done, **cost})
+    monkeypatch.setattr(suite.Suite, "runs", lambda *_: planned)
+    return tmp_path, planned
+
+
+def test_a_baseline_is_made_and_holds(finished: tuple[Path, list[Planned]], capsys: pytest.CaptureFixture[str]) -> None:
+    out, planned = finished
+    file, words = out / "base.json", ["gate", "quick", "--candidate", str(out)]
+    assert cli.main([*words, "--write-baseline", str(file)]) == 0
+    kept = baseline.load(file)
+    assert kept == baseline.measured("quick", planned, out) and len(kept.runs) == len(planned)
+    assert kept.runs[0].speed == pytest.approx(200_000 / 20.5 / 40_000, abs=1e-4)
+    extra = ["--json", str(out / "g.json"), "--markdown", str(out / "g.md"), "--exact"]
+    assert cli.main([*words, "--baseline", str(file), *extra]) == 0
+    assert "quick: not worse than the baseline" in capsys.readouterr().out
+    assert json.loads((out / "g.json").read_text())["worse"] is False and (out / "g.md").read_text().startswith("###")
+
+
+def test_a_slower_candidate_closes_the_gate(
+    finished: tuple[Path, list[Planned]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, planned = finished
+    baseline.save(out / "base.json", baseline.measured("quick", planned, out))
+    for run in planned:  # asleep as long as it computes
+        path = out / run.key / "done.json"
+        store.write_json(path, {**json.loads(path.read_text()), "idle_seconds": 20.0})
+    assert cli.main(["gate", "quick", "--candidate", str(out), "--baseline", str(out / "base.json")]) == 1
+    assert "quick: WORSE than the baseline in throughput" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"schema": 9}', "has schema 9, this version reads 1"),
+        ('{"schema": 1, "suite": "quick", "method": 3, "runs": [{}]}', "is damaged"),
+    ],
+)
+def test_a_bad_baseline_is_one_line(
+    finished: tuple[Path, list[Planned]], text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := finished[0] / "base.json").write_text(text)
+    assert cli.main(["gate", "quick", "--candidate", str(finished[0]), "--baseline", str(file)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_unfinished_runs_and_missing_words_are_one_line(
+    finished: tuple[Path, list[Planned]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, planned = finished
+    words = ["gate", "quick", "--candidate", str(out)]
+    assert cli.main(words) == 2 and "either --baseline FILE" in capsys.readouterr().err
+    assert cli.main([*words, "--baseline", str(out / "none.json")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    (out / planned[0].key / "done.json").unlink()
+    assert cli.main([*words, "--write-baseline", str(out / "base.json")]) == 2
+    assert "1 of 30 runs of suite 'quick'" in capsys.readouterr().err
+
+
+def test_the_broken_builds_of_the_proof_can_still_be_made(tmp_path: Path) -> None:
+    """``tests/gate/prove.py`` changes lines of the source: they have to be there."""
+    for index, changes in enumerate(prove.VARIANTS.values()):
+        prove.build(tmp_path / str(index), changes)
