@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -10,7 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _SOURCE = Path(__file__).resolve().parent.parent
+_CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("numpy", "mujoco", "gymnasium", "prefrl-bench")
 
 
@@ -52,10 +56,15 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    """The processor's name as the system gives it, its generation, and the instructions that NumPy chooses here: rented
+    machines of several generations have one name, and other instructions may round otherwise."""
+    told: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in _CPUINFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            told.setdefault(name.strip(), value.strip())
+    generation = [f"{name.split()[-1]} {told[name]}" for name in ("cpu family", "model") if name in told]
+    known: Any = np.show_config(mode="dicts")
+    instructions = known["SIMD Extensions"]["found"][-1:] or known["SIMD Extensions"]["baseline"][-1:]
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name} ({', '.join([*generation, *instructions])})"
