@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import numpy as np
 
 from bench import provenance, runner, store, worker
 from bench.executors.local import LocalExecutor
+from bench.labeling.ledger import NAME as _ANSWERS
 from bench.progress import Display, Job
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -54,10 +57,25 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
         except UserError as error:
             refused[run.key] = Verdict(run, None if isinstance(error, worker.OtherSoftware) else False, str(error))
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        for run in runs:
+            if run.key in planned:
+                _take_answers(run, Path(folder))
         if planned:
             runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
         for run in runs:
             yield refused.get(run.key) or _compare(run, store.Run(Path(folder) / run.key))
+
+
+def _take_answers(run: store.Run, folder: Path) -> None:
+    """What people answered in a run is part of what it is made from."""
+    if not (run.folder / _ANSWERS).exists():
+        return
+    again = store.create(folder, run.key, run.spec, run.versions)
+    with (
+        contextlib.closing(sqlite3.connect(run.folder / _ANSWERS)) as there,
+        contextlib.closing(sqlite3.connect(again.folder / _ANSWERS)) as here,
+    ):
+        there.backup(here)
 
 
 def _planned(run: store.Run) -> Planned:

@@ -26,6 +26,7 @@ from bench.recorder import FolderRecorder, Kept, encode
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
+    from prefrl_core.feedback.desk import Desk
     from prefrl_core.spec import RunSpec
 
 # More threads would change the order of sums, and with it the numbers; a run uses one core.
@@ -40,8 +41,8 @@ class OtherSoftware(UserError):
     """The run is sound, but its numbers are those of other versions."""
 
 
-def execute(folder: Path, spec: RunSpec) -> None:
-    """Do the run, or what is left of it.
+def execute(folder: Path, spec: RunSpec, people: bool = False) -> None:
+    """Do the run, or what is left of it; ``people`` answer its questions now, where it is they who teach it.
 
     Raises:
         UserError: as the learner or a part of the run does.
@@ -53,9 +54,21 @@ def execute(folder: Path, spec: RunSpec) -> None:
     record_provenance(folder, resumed=state is not None)
     before = bare_speed(spec.task)
     recorder = FolderRecorder(folder, kept, tell)
-    learn(spec, recorder, state)
+    learn(spec, recorder, state, _desk(folder, spec, people))
     # a processor's clock drifts: the mean of both ends stands for the run
     recorder.finish(spec.total_steps, lambda: before and (before + (bare_speed(spec.task) or before)) / 2)
+
+
+def _desk(folder: Path, spec: RunSpec, people: bool) -> Desk | None:
+    """Where people answer: the ledger in the run's folder. Without them, answers that were heard are heard again."""
+    if spec.labeler["name"] != "human":
+        return None
+    from bench.labeling.desk import LedgerDesk
+    from bench.labeling.ledger import NAME, Ledger
+
+    if not people and not (folder / NAME).exists():
+        raise UserError(f"run {folder.name} is taught by people: python -m bench label {folder.name}")
+    return LedgerDesk(Ledger(folder / NAME), live=people)
 
 
 def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
@@ -144,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description="Execute the run in FOLDER.")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--parent", type=int, help="process id of a parent to die with")
+    parser.add_argument("--people", action="store_true", help="people answer now")
     options = parser.parse_args(arguments)
     _prepare_process(options.parent)
     run = store.Run(options.folder.resolve())
@@ -159,14 +173,14 @@ def main(arguments: list[str] | None = None) -> int:
     if run.done:
         tell("done")
         return DONE
-    return _attempt(run)
+    return _attempt(run, options.people)
 
 
-def _attempt(run: store.Run) -> int:
+def _attempt(run: store.Run, people: bool) -> int:
     try:
         for left in (run.folder / "failed.json", run.folder / "traceback.txt", *run.folder.glob("*.tmp")):
             left.unlink(missing_ok=True)
-        execute(run.folder, own_spec(run))
+        execute(run.folder, own_spec(run), people)
     except OtherSoftware as error:  # not this run's failure: leave no trace in its folder
         return _fail(run.folder, error, REFUSED)
     except Exception as error:

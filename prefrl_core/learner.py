@@ -20,6 +20,7 @@ from prefrl_core import seeding, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import queries, schedule
 from prefrl_core.feedback.comparisons import Comparisons
+from prefrl_core.feedback.desk import Asked, Desk
 from prefrl_core.feedback.labelers import Questions
 from prefrl_core.feedback.segments import Pool, Segments, draw_starts, windows
 from prefrl_core.policy.distributions import input_count
@@ -42,6 +43,8 @@ COLUMNS = (
 _CHECKPOINT_ITERATIONS = 16
 _POOL_SEGMENTS = 1024
 _AGREEMENT_SEGMENTS = 512  # compared pair by pair with the truth; more occur only where segments have a step or two
+_CATCH_PAIRS = 200  # of which the one with the greatest difference is the catch
+_SHOWN_STEPS = 100  # of the agent, to people
 _UNTRAINED_SHARE = 0.1  # of all steps, at most, beyond the one episode
 
 
@@ -61,13 +64,13 @@ class Recorder(Protocol):
         """A checkpoint: hand it to ``learn`` to go on from here."""
 
 
-def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None) -> None:
-    """Run ``spec`` to its end, from the beginning or from a checkpoint.
+def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None, desk: Desk | None = None) -> None:
+    """Run ``spec`` to its end, from the beginning or from a checkpoint; ``desk`` is where people answer, if they do.
 
     Raises:
         UserError: a part of the run failed in a way that its user can put right.
     """
-    learner = Learner(spec)
+    learner = Learner(spec, desk)
     try:
         if state is not None:
             learner.set_state(state)
@@ -86,8 +89,8 @@ def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None
 class Learner:
     """One run: its parts, and how far it has come."""
 
-    def __init__(self, spec: RunSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: RunSpec, desk: Desk | None = None) -> None:
+        self.spec, self.desk = spec, desk
         settings = make_part("policy", spec.policy)
         self.info = tasks.describe(spec.task)
         self.env: Any = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"))
@@ -98,7 +101,9 @@ class Learner:
         width = input_count(self.env.single_observation_space) + input_count(action)
         self.ensemble = Ensemble(spec.reward_model, width, spec.seed)
         self.fitter = Fitter(self.ensemble, spec.seed)
-        self.pool = Pool(_POOL_SEGMENTS, spec.segment, width)
+        self.waiting: set[int] = set()  # questions that people have not answered yet
+        self.scene = self._scene()
+        self.pool = Pool(_POOL_SEGMENTS, spec.segment, width, self.scene)
         self.comparisons = Comparisons(spec.labels, spec.segment, width, spec.reward_model.members)
         self.random = {
             name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")
@@ -127,13 +132,16 @@ class Learner:
             self._stagger()
         acted, measured = zip(*(self._act_and_improve(untrained) for _ in range(self._rollouts_left())), strict=True)
         parts = zip(*acted, strict=True)
-        true_rewards, done, features, rewards = (part[0] if len(part) == 1 else np.concatenate(part) for part in parts)
+        true_rewards, done, features, rewards, scenes = (
+            part[0] if len(part) == 1 else np.concatenate(part) for part in parts
+        )
         row |= {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
         row |= self._count_returns(true_rewards, done) | _mean(measured)
         if self.spec.reward == "learned":
-            row |= self._learn_reward(features, rewards, true_rewards, done)
+            row |= self._learn_reward(features, rewards, true_rewards, done, scenes)
         self.iteration += 1
-        return row | self.comparisons.account()
+        account = self.comparisons.account()
+        return row | account | {"skipped": account["skipped"] - len(self.waiting)}
 
     def _stagger(self) -> None:
         """Put the environments at different points of their episodes. Where all have one length, those in lockstep
@@ -150,7 +158,7 @@ class Learner:
         """One rollout, labelled and learned from: true rewards, ends of episodes, features and predicted rewards, each
         over (steps, environments), and what the policy measured."""
         steps = min(self.policy.rollout_steps, (self.spec.total_steps - self.step) // self.env.num_envs)
-        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps)
+        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps, self.scene)
         self.observations = rollout.last_observations
         features: NDArray[Any] = true_rewards
         rewards: NDArray[Any] = true_rewards
@@ -159,18 +167,25 @@ class Learner:
             rewards = self.ensemble.reward(features)
         progress = (self.step - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
         self.step += rewards.size
-        seen = true_rewards, rollout.done, features, rewards
+        seen = true_rewards, rollout.done, features, rewards, rollout.scenes
         if untrained:  # the policy only sees the rollout
             self.policy.observe(rollout)
             return seen, {}
         return seen, self.policy.improve(rollout, rewards, progress)
 
     def _learn_reward(
-        self, features: NDArray[np.float32], rewards: NDArray[Any], true_rewards: NDArray[Any], done: NDArray[np.bool_]
+        self,
+        features: NDArray[np.float32],
+        rewards: NDArray[Any],
+        true_rewards: NDArray[Any],
+        done: NDArray[np.bool_],
+        scenes: NDArray[np.float32],
     ) -> Row:
         """Harvest segments, ask what is due, fit the reward; the predictions of this rollout are already made."""
         starts = draw_starts(done, self.spec.segment, self.random["segments"])
-        segments = Segments(*(windows(values, starts, self.spec.segment) for values in (features, true_rewards)))
+        segments = Segments(
+            *(windows(values, starts, self.spec.segment) for values in (features, true_rewards, scenes))
+        )
         row: Row = {"predicted_return": float(rewards.mean())}
         some = slice(None, None, -(-len(starts) // _AGREEMENT_SEGMENTS) or 1)
         predicted = windows(rewards, starts[some], self.spec.segment).sum(1)
@@ -180,15 +195,17 @@ class Learner:
         self.pool.add(segments)
         self.ensemble.observe(features)
         if self.step >= self.untrained_steps:
-            first = self.comparisons.count == 0
+            first = self._unheard
             self._ask(self._due() - self.comparisons.count)
+            if self.desk is not None:
+                self._hear(self.desk, scenes)
             row |= self._fit(features, first)
         return row
 
     def _ask(self, count: int) -> None:
         """Put the ``count`` most useful of many candidate pairs to the labeler."""
         pool, random = self.pool.segments, self.random["queries"]
-        first = self.comparisons.count == 0
+        first = self._unheard
         # An untrained ensemble's disagreement says nothing: the first questions are drawn uniformly.
         strategy = queries.Uniform() if first else self.strategy
         pairs = queries.draw_pairs(len(pool), max(0, count) * strategy.factor, random)
@@ -196,10 +213,51 @@ class Learner:
             return
         candidates = queries.Candidates(pairs, self._preferences(pairs), pool.features, self.comparisons.features)
         chosen = pairs[strategy.choose(candidates, min(count, len(pairs)), random)]
+        if self.desk is not None:
+            self._leave(self.desk, chosen)
+            return
         level = sum(self.recent_returns) / max(1, sum(self.recent_lengths))
         left, right = pool.true_rewards[chosen[:, 0]], pool.true_rewards[chosen[:, 1]]
         answers = self.labeler.answer(Questions(left, right, level, first), self.random["labeler"])
         self.comparisons.add(pool, chosen, answers, self.step, self.random["bootstrap"])
+
+    @property
+    def _unheard(self) -> bool:
+        """No question was answered yet: the reward model knows nothing."""
+        return self.comparisons.count == len(self.waiting)
+
+    def _leave(self, desk: Desk, chosen: NDArray[np.int64]) -> None:
+        """Leave questions at the desk; some give way to a catch: of many pairs, the one that differs most in truth."""
+        pool, first = self.pool.segments, self.comparisons.count
+        returns = pool.true_rewards.sum(1)
+        numbers = np.arange(first, first + len(chosen))
+        catch = self.labeler.catches(numbers)
+        for place in np.flatnonzero(catch):
+            pairs = queries.draw_pairs(len(pool), _CATCH_PAIRS, self.random["queries"])
+            chosen[place] = pairs[np.abs(np.subtract(*returns[pairs].T)).argmax()]
+        nothing = np.full(len(chosen), np.nan)
+        predicted = self._preferences(chosen).mean(0)
+        self.comparisons.add(pool, chosen, nothing, self.step, self.random["bootstrap"])
+        self.waiting.update(numbers.tolist())
+        desk.ask(Asked(numbers, self.step, pool.scenes[chosen], returns[chosen], predicted, catch))
+
+    def _hear(self, desk: Desk, scenes: NDArray[np.float32]) -> None:
+        """Show what the agent does, and take in what was answered."""
+        desk.show(self.step, scenes[-_SHOWN_STEPS:, 0])
+        for number, answer in desk.hear(self.iteration, self.labeler.backlog):
+            (self.waiting.add if answer is None else self.waiting.discard)(number)
+            self.comparisons.answer(number, np.nan if answer is None else answer)
+
+    def _scene(self) -> int:
+        """Numbers that say what to draw of an environment; 0 where nobody looks."""
+        if not getattr(self.labeler, "needs_desk", False):
+            self.desk = None
+            return 0
+        if self.desk is None:
+            raise UserError(f"labeler {self.spec.labeler['name']!r} answers on a page: run `python -m bench label`")
+        if not hasattr(self.env, "scenes"):
+            raise UserError(f"task {self.info.id} cannot be shown to people (it has no scenes): choose a mujoco/ task")
+        return int(self.env.scenes().shape[1])
 
     def _preferences(self, pairs: NDArray[np.int64]) -> NDArray[Any]:
         """Each member's probability ``(members, pairs)`` that the left segment is preferred."""
@@ -270,6 +328,7 @@ class Learner:
             "sample": self.sample.arrays(),
             "random": {name: seeding.state_of(random) for name, random in self.random.items()},
             "progress": {"step": self.step, "iteration": self.iteration},
+            "waiting": np.array(sorted(self.waiting), np.int64),
             "observations": np.asarray(self.observations),
             "running_returns": self.running_returns.copy(),
             "running_lengths": self.running_lengths.copy(),
@@ -294,6 +353,7 @@ class Learner:
             for name, random in self.random.items():
                 seeding.restore(random, state["random"][name])
             self.step, self.iteration = state["progress"]["step"], state["progress"]["iteration"]
+            self.waiting = set(state["waiting"].tolist())
             self.observations = state["observations"]
             self.running_returns, self.running_lengths = state["running_returns"], state["running_lengths"]
             self.recent_returns.extend(state["recent_returns"].tolist())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
     from bench.suite import Planned, Suite
@@ -68,3 +71,19 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return number
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """What ``--set`` was given, each ``name=value``."""
+    return dict(setting(text) for text in texts)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``name=value``, the value as in a suite file; a bare word is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text!r}: write name=value, as in --set mistake=0.1")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value

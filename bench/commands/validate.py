@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.commands.shared import Shared, table
-from prefrl_core.errors import UserError
+from bench.commands.shared import Shared, settings, table
 
 if TYPE_CHECKING:
     from bench.conformance import Verdict
@@ -38,11 +36,11 @@ def command(options: argparse.Namespace) -> int:
     """Print a verdict for each law; 1 if any is broken."""
     from bench import conformance
 
-    settings = dict(_setting(text) for text in options.set)
-    subjects = [one for word in options.parts for one in conformance.resolve(word, settings)]
+    chosen = settings(options.set)
+    subjects = [one for word in options.parts for one in conformance.resolve(word, chosen)]
     broken, found = 0, []
     for one in subjects:
-        if settings and one.kind != "task":
+        if chosen and one.kind != "task":
             one.make()  # a setting that it does not have is the user's mistake, not the part's
         verdicts = conformance.check(one)
         broken += sum(verdict.state == "broken" for verdict in verdicts)
@@ -52,17 +50,6 @@ def command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"schema": 1, "kept": not broken, "parts": found}, indent=1))
     return 1 if broken else 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """``name=value``, the value as in a suite file; a bare word is a text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise UserError(f"--set {text!r}: write name=value, as in --set mistake=0.1")
-    try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name.strip(), value
 
 
 def _table(title: str, verdicts: list[Verdict]) -> str:

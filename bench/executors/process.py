@@ -17,10 +17,10 @@ from bench.executors import Ended
 class WorkerProcess:
     """``bench.worker`` on one folder. It ends with this process. A selector can wait for it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (read after the worker's end)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", str(folder), "--parent", str(os.getpid())],
+            [sys.executable, "-m", "bench.worker", str(folder), "--parent", str(os.getpid()), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

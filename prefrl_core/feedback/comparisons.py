@@ -59,6 +59,18 @@ class Comparisons:
         self._multiplicity[span] = random.poisson(1.0, (len(pairs), self._multiplicity.shape[1]))
         self.count = span.stop
 
+    def answer(self, question: int, mu: float) -> None:
+        """The answer to a question that was added without one, or another answer to it.
+
+        Raises:
+            ValueError: the question was not asked, or an answer is not in [0, 1] or NaN.
+        """
+        if not 0 <= question < self.count:
+            raise ValueError(f"question {question} was not asked: there are {self.count}")
+        if not (np.isnan(mu) or 0 <= mu <= 1):
+            raise ValueError(f"an answer of {mu}")
+        self._mu[question] = mu
+
     def bag(self, member: int) -> NDArray[np.int64]:
         """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them."""
         return np.repeat(np.arange(self.count), self.multiplicity[:, member] * ~np.isnan(self.mu))

@@ -1,4 +1,4 @@
-"""Who answers: synthetic labelers that know the true reward (B-Pref's teachers, Lee et al. 2021, section 4.1).
+"""Who answers: synthetic labelers that know the true reward (B-Pref's teachers, Lee et al. 2021, section 4.1); people.
 
 An answer is 1 (the left segment is better), 0 (the right), 0.5 (equally good) or NaN (cannot tell: skipped).
 """
@@ -6,12 +6,12 @@ An answer is 1 (the left segment is better), 0 (the right), 0.5 (equally good) o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.registry import register
 from prefrl_core.reward.likelihood import preference
 
@@ -143,3 +143,28 @@ class Myopic(Teacher):
     """Looks mostly at the end of a segment."""
 
     discount: float = 0.9
+
+
+@register("labeler", "human")
+@dataclass(frozen=True)
+class Human:
+    """People, on the page of ``python -m bench label``."""
+
+    goal: str = ""  # what they are asked to prefer, in plain words
+    backlog: int = 8  # training pauses while more questions than this are open; -1: it never does
+    catch: float = 0.05  # share of the questions whose better side is beyond doubt, to measure a person's accuracy
+
+    needs_desk: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(len(self.goal) <= 300, f"labeler setting goal: {len(self.goal)} characters, at most 300")
+        require(self.backlog >= -1, f"labeler setting backlog = {self.backlog}: at least 0, or -1 for no limit")
+        require(0 <= self.catch <= 0.5, f"labeler setting catch = {self.catch}: a share from 0 to 0.5")
+
+    def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
+        """Nobody is here to answer at once."""
+        raise UserError("labeler 'human' answers on a page, not in a program: run `python -m bench label`")
+
+    def catches(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which questions are catches: every ``1 / catch``-th one."""
+        return np.floor((numbers + 1) * self.catch) > np.floor(numbers * self.catch)

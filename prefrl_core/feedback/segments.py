@@ -15,6 +15,7 @@ class Segments:
 
     features: NDArray[np.float32]  # (segments, steps, width): raw observation and action
     true_rewards: NDArray[np.float64]  # (segments, steps); the labelers' side only
+    scenes: NDArray[np.float32]  # (segments, steps, scene): what people have to be shown; no width where nobody looks
 
     def __len__(self) -> int:
         return len(self.features)
@@ -52,9 +53,10 @@ def draw_starts(done: NDArray[np.bool_], length: int, random: np.random.Generato
 class Pool:
     """The newest segments, from which questions are drawn."""
 
-    def __init__(self, capacity: int, length: int, width: int) -> None:
+    def __init__(self, capacity: int, length: int, width: int, scene: int = 0) -> None:
         self.capacity = capacity
-        self.segments = Segments(np.empty((0, length, width), np.float32), np.empty((0, length)))
+        nothing = np.empty((0, length, width), np.float32)
+        self.segments = Segments(nothing, np.empty((0, length)), np.empty((0, length, scene), np.float32))
 
     def add(self, new: Segments) -> None:
         """Take in new segments; the oldest beyond the capacity are forgotten."""
@@ -62,12 +64,13 @@ class Pool:
         self.segments = Segments(
             np.concatenate([old.features, new.features])[-keep:].copy(),
             np.concatenate([old.true_rewards, new.true_rewards])[-keep:].copy(),
+            np.concatenate([old.scenes, new.scenes])[-keep:].copy(),
         )
 
     def get_state(self) -> dict[str, Any]:
         """The segments held."""
-        return {"features": self.segments.features, "true_rewards": self.segments.true_rewards}
+        return {name: getattr(self.segments, name) for name in ("features", "true_rewards", "scenes")}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
-        self.segments = Segments(state["features"], state["true_rewards"])
+        self.segments = Segments(state["features"], state["true_rewards"], state["scenes"])

@@ -50,6 +50,7 @@ class Rollout:
     last_observations: NDArray[np.float32]  # (envs, obs), after the last step
     ends: NDArray[np.int64]  # (ended, 2): step and environment of each episode's end
     final_observations: NDArray[np.float32]  # (ended, obs), the last observation of those episodes
+    scenes: NDArray[np.float32]  # (steps, envs, scene): what to draw at each step; no width where nobody looks
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -71,9 +72,10 @@ class Rollout:
 
 
 def collect(
-    env: gym.vector.VectorEnv, policy: Policy, observations: NDArray[Any], steps: int
+    env: gym.vector.VectorEnv, policy: Policy, observations: NDArray[Any], steps: int, scene: int = 0
 ) -> tuple[Rollout, NDArray[np.float64]]:
-    """Act for ``steps`` steps from ``observations`` ``(envs, obs)``, the present ones of ``env``.
+    """Act for ``steps`` steps from ``observations`` ``(envs, obs)``, the present ones of ``env``;
+    ``scene`` numbers a step say what to draw, if the task's ``scenes()`` are to be kept.
 
     Returns:
         The rollout, and beside it the true rewards ``(steps, envs)``, which are for the log, the synthetic
@@ -90,9 +92,12 @@ def collect(
     actions = np.empty_like(drawn)
     rewards = np.empty((steps, count))
     terminated, truncated = np.zeros((2, steps, count), np.bool_)
+    scenes = np.empty((steps, count, scene), np.float32)
     ends, final = [], []
     for step in range(steps):
         seen[step] = observations
+        if scene:
+            scenes[step] = env.scenes()  # type: ignore[attr-defined]
         drawn[step] = policy.act(seen[step])
         actions[step] = policy.executed(drawn[step])
         observations, rewards[step], terminated[step], truncated[step], infos = env.step(actions[step])
@@ -109,6 +114,7 @@ def collect(
         last_observations=np.asarray(observations, np.float32),
         ends=np.array(ends, np.int64).reshape(-1, 2),
         final_observations=np.array(final, np.float32).reshape(-1, seen.shape[2]),
+        scenes=scenes,
     )
     _check(rollout, rewards)
     return rollout, rewards

@@ -124,20 +124,23 @@ class _MujocoTask:
 
     def __init__(self, form: str, name: str) -> None:
         from prefrl_core.tasks.mujoco_tasks import TASKS
+        from prefrl_core.tasks.novel import NOVEL
 
-        self._form, self._name, self._task = form, name, TASKS[name]
+        self._form, self._name, self._task = form, name, NOVEL.get(name) or TASKS[name]
         fixed = form == "mujoco" or not self._task.ends
         self.info = TaskInfo(f"{form}/{name}@1", self._task.episode_steps, self._task.segment_steps, fixed)
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
         from prefrl_core.tasks import mujoco, protocol
 
-        score = self._task.score if self._form == "mujoco-v5" else protocol.score(self._name)
+        known = self._form == "mujoco" and self._name in protocol.REWARDS
+        score = protocol.score(self._name) if known else self._task.score
         return mujoco.MujocoVectorEnv(self.info.id, self._task, score, num_envs, seed, threads)
 
 
 def _register_mujoco() -> None:
     from prefrl_core.tasks.mujoco_tasks import TASKS
+    from prefrl_core.tasks.novel import NOVEL
 
     def part(form: str, name: str) -> Callable[[], _MujocoTask]:
         return lambda: _MujocoTask(form, name)
@@ -145,6 +148,8 @@ def _register_mujoco() -> None:
     for form in ("mujoco", "mujoco-v5"):
         for name in TASKS:
             registry.register("task", f"{form}/{name}")(part(form, name))
+    for name in NOVEL:
+        registry.register("task", f"mujoco/{name}")(part("mujoco", name))
 
 
 _register_mujoco()

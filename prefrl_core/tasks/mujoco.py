@@ -133,6 +133,10 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
             raise ValueError(f"{self.task}: call reset() before the first step")
         return actions
 
+    def scenes(self) -> Floats:
+        """What has to be drawn of each environment, ``(num_envs, nq)``: the positions of its joints."""
+        return self._frame.qpos
+
     def get_state(self) -> dict[str, Any]:
         """All that later steps depend on, exact to the bit: arrays and values that JSON can hold."""
         return {

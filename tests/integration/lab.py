@@ -35,7 +35,7 @@ labels = 20
 LEARNER = """
 import os, signal, sys, time, types
 
-def learn(spec, recorder, state=None):
+def learn(spec, recorder, state=None, desk=None):
     import numpy as np
     from prefrl_core.errors import UserError
     random, step = np.random.default_rng([spec.seed, spec.labels]), 0

@@ -216,7 +216,7 @@ def mean_reward(policy_name: str, kind: str, seed: int) -> float:
 
 def behaviour(count: int, seed: int) -> Segments:
     features = (3 * np.random.default_rng(seed).standard_normal((count, STEPS, WIDTH)) + 5).astype(np.float32)
-    return Segments(features, features @ WANTED)
+    return Segments(features, features @ WANTED, features[..., :0])
 
 
 def asked(count: int, members: int = 3, seed: int = 0, mu: Any = None) -> Comparisons:

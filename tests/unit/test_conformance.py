@@ -13,7 +13,7 @@ import pytest
 from broken_parts import LABELERS, POLICIES, QUERIES, TASKS, History
 
 from bench import cli, conformance
-from bench.commands import validate
+from bench.commands.shared import setting
 from bench.conformance import Subject, laws, short_run
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
@@ -224,7 +224,7 @@ def test_a_policy_may_refuse_a_kind_of_action(registered: Any) -> None:
 
 
 def test_settings_are_read_as_in_a_suite_file() -> None:
-    assert [validate._setting(text) for text in ("a=0.5", "b = true", "c=[1, 2]", 'd="x"', "e=word")] == [
+    assert [setting(text) for text in ("a=0.5", "b = true", "c=[1, 2]", 'd="x"', "e=word")] == [
         ("a", 0.5),
         ("b", True),
         ("c", [1, 2]),

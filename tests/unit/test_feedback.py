@@ -74,7 +74,11 @@ def segments(first: int, count: int, steps: int = 2) -> Segments:
     """Segment number n has n in all its features and a return of n."""
     numbers = np.arange(first, first + count)
     features = np.broadcast_to(numbers[:, None, None], (count, steps, 3)).astype(np.float32)
-    return Segments(features, np.broadcast_to(numbers[:, None] / steps, (count, steps)).copy())
+    return Segments(
+        features,
+        np.broadcast_to(numbers[:, None] / steps, (count, steps)).copy(),
+        np.empty((count, steps, 0), np.float32),
+    )
 
 
 def test_pool_keeps_copies_of_the_newest() -> None:

@@ -101,7 +101,7 @@ def test_features_are_observation_and_action() -> None:
     assert (rollout.features() == np.concatenate([rollout.observations, rollout.actions], axis=-1)).all()
     empty = np.empty((0, 2), np.int64)
     chosen, flags, seen = np.array([[2, 0]]), np.zeros((1, 2), bool), np.full((1, 2, 1), 7, np.float32)
-    rollout = Rollout(seen, chosen, chosen, flags, flags, seen[0], empty, np.empty((0, 1), np.float32))
+    rollout = Rollout(seen, chosen, chosen, flags, flags, seen[0], empty, np.empty((0, 1), np.float32), seen[..., :0])
     assert rollout.features(3).tolist() == [[[7, 0, 0, 1], [7, 1, 0, 0]]]
 
 

@@ -1,0 +1,81 @@
+"""``bench label``: people teach an agent by comparing clips on a local page."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bench.commands.shared import Shared, positive
+from prefrl_core.errors import UserError, require
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser("label", parents=[shared.out], help="teach an agent by comparing clips on a local page")
+    made.add_argument("task", metavar="TASK|RUN", help="a task to begin with, or the key of a run that people teach")
+    made.add_argument("--goal", default="", metavar="TEXT", help="what is to be preferred, in plain words")
+    made.add_argument("--labels", type=positive, default=900, metavar="N", help="questions in all (900)")
+    made.add_argument(
+        "--steps", type=positive, default=2_000_000, metavar="N", help="steps of training in all (2000000)"
+    )
+    made.add_argument("--policy", default="trpo", metavar="NAME", help="policy optimiser (trpo)")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="another run of the same (0)")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="K=V", help="another setting of the run; repeatable"
+    )
+    made.add_argument(
+        "--catch", type=float, default=0.05, metavar="X", help="share of pairs with a clear answer (0.05)"
+    )
+    waits = made.add_mutually_exclusive_group()
+    waits.add_argument(
+        "--wait", type=int, nargs="?", const=8, default=8, metavar="N", help="training pauses while more"
+    )
+    waits.add_argument("--no-wait", action="store_true", help="training never pauses: for tasks slower than people")
+    made.add_argument("--overlap", type=positive, default=1, metavar="N", help="people who answer each pair (1)")
+    made.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; any but this machine's needs the token"
+    )
+    made.add_argument("--port", type=int, default=8017)
+    made.add_argument("--token", help="of at least 16 characters, for other machines (default: a new one)")
+    made.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Serve until the run is done and everybody has left (Ctrl-C)."""
+    from bench import store
+    from bench.labeling import session
+
+    if options.token is not None:
+        require(len(options.token) >= 16, "--token: at least 16 characters, or nobody would have to guess long")
+    require(0 <= options.port <= 65535, f"--port {options.port}: from 0 (any free one) to 65535")
+    if store.Run(options.out / options.task).status != "missing":
+        run = store.Run(options.out / options.task)
+        if run.spec["labeler"]["name"] != "human":
+            raise UserError(f"run {run.key} is taught by labeler {run.spec['labeler']['name']!r}, not by people")
+    else:
+        run = session.begin(_values(options), options.out)
+    return session.serve(
+        run, options.host, options.port, token=options.token, overlap=options.overlap, browse=not options.no_open
+    )
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the run."""
+    from bench.commands.shared import settings
+
+    labeler = {
+        "name": "human",
+        "goal": " ".join(options.goal.split()),
+        "backlog": -1 if options.no_wait else options.wait,
+        "catch": options.catch,
+    }
+    values = {
+        "task": options.task,
+        "labels": options.labels,
+        "total_steps": options.steps,
+        "policy": options.policy,
+        "seed": options.seed,
+        "labeler": labeler,
+    }
+    return values | settings(options.set)

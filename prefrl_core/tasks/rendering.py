@@ -1,0 +1,106 @@
+"""Pictures of a task, drawn without a screen from what its ``scenes()`` gave.
+
+MuJoCo draws by OpenGL: EGL (a graphics card, or Mesa in software) or OSMesa, which the system has to have.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl_core import tasks
+from prefrl_core.errors import UserError
+
+_FIXED = ("reacher", "inverted_pendulum", "inverted_double_pendulum")  # those that stay where they are
+_ELEVATIONS = {"reacher": -89.0, "swimmer": -70.0, "ant": -30.0}  # degrees; others are seen from the side
+_DISTANCES = {"reacher": 0.75, "swimmer": 4.0, "inverted_pendulum": 2.6, "inverted_double_pendulum": 3.6}  # in lengths
+
+
+class Painter(Protocol):
+    """Draws one task. An OpenGL context belongs to the thread that made it."""
+
+    def draw(self, scene: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """A picture ``(height, width, 3)`` of one environment's row of ``scenes()``."""
+
+    def close(self) -> None:
+        """Give the context back."""
+
+
+def painter(task: str, width: int = 320, height: int = 240) -> Painter:
+    """Who draws a task, in pictures of that many pixels.
+
+    Raises:
+        UserError: nobody can, or this machine has no OpenGL.
+    """
+    room, name = tasks.describe(task).id.split("@")[0].split("/")[:2]
+    if room not in ("mujoco", "mujoco-v5"):
+        raise UserError(f"task {task} cannot be drawn: choose a mujoco/ task")
+    return MujocoPainter(name, width, height)
+
+
+class MujocoPainter:
+    """A camera that follows the first body, at the side of the track."""
+
+    def __init__(self, name: str, width: int, height: int) -> None:
+        import mujoco
+
+        from prefrl_core.tasks.mujoco_tasks import TASKS
+        from prefrl_core.tasks.novel import NOVEL
+        from prefrl_core.tasks.simulation import load_model
+
+        task = NOVEL.get(name) or TASKS[name]
+        self._mujoco: Any = mujoco
+        self._model = load_model(task.xml)
+        self._data = mujoco.MjData(self._model)
+        self._model.vis.headlight.ambient[:], self._model.vis.headlight.diffuse[:] = 0.35, 0.6
+        try:
+            _without_a_screen()
+            self._renderer = mujoco.Renderer(self._model, height, width)
+        except Exception as error:  # the bindings raise whatever is missing: ImportError, AttributeError, their own
+            raise UserError(
+                f"no OpenGL to draw {name} with ({' '.join(str(error).split()) or type(error).__name__}): install it "
+                "(apt-get install libegl1 libegl-mesa0, or libosmesa6 and MUJOCO_GL=osmesa)"
+            ) from error
+        self._camera = self._placed(name)
+        self._follows = name not in _FIXED
+
+    def _placed(self, name: str) -> Any:
+        camera = self._mujoco.MjvCamera()
+        self._mujoco.mjv_defaultFreeCamera(self._model, camera)
+        camera.azimuth, camera.elevation = 90.0, _ELEVATIONS.get(name, -12.0)
+        camera.distance = _DISTANCES.get(name, 3.8)
+        if name in _FIXED:
+            camera.lookat[:] = (0, 0, 0.0 if name == "reacher" else 0.5)
+        return camera
+
+    def draw(self, scene: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """One picture ``(height, width, 3)`` from joint positions ``(nq,)``."""
+        self._data.qpos[:] = scene
+        self._mujoco.mj_forward(self._model, self._data)
+        if self._follows:
+            where = self._data.body(1).xpos
+            self._camera.lookat[:] = (where[0], where[1], 0.7 * where[2])
+        self._renderer.update_scene(self._data, self._camera)
+        flags = self._mujoco.mjtRndFlag  # two passes over the floor that cost more than the rest, in software
+        for flag in (flags.mjRND_REFLECTION, flags.mjRND_SHADOW):
+            self._renderer.scene.flags[flag.value] = 0
+        picture: NDArray[np.uint8] = self._renderer.render()
+        return picture
+
+    def close(self) -> None:
+        """Give the context back."""
+        self._renderer.close()
+
+
+def _without_a_screen() -> None:
+    """Have MuJoCo draw by EGL where there is no display. It chooses when it is imported, which has been long ago."""
+    if os.environ.get("DISPLAY") or "MUJOCO_GL" in os.environ:
+        return
+    os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = "egl"
+    from mujoco.rendering.classic import gl_context
+
+    importlib.reload(gl_context)
