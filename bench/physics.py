@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from prefrl_core.policy.hyperparameters import stem
-from prefrl_core.tasks.mujoco_tasks import TASKS
+from prefrl_core.tasks.novel import definition
 from prefrl_core.tasks.simulation import load_model
 
 NUM_ENVS = 16
@@ -23,7 +23,8 @@ class Bare:
     """A plain loop over simulations of their own, which can be put in another's states."""
 
     def __init__(self, name: str) -> None:
-        self.model, self.frame_skip = load_model(TASKS[name].xml), TASKS[name].frame_skip
+        task = definition(name)
+        self.model, self.frame_skip = load_model(task.xml), task.frame_skip
         self.data = [mujoco.MjData(self.model) for _ in range(NUM_ENVS)]
         self.bound = [(data, data.ctrl) for data in self.data]
 

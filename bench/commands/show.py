@@ -21,6 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made = commands.add_parser("show", parents=[shared.out], help="what one run is and how it went")
     made.add_argument("run", metavar="RUN", help="a run's key, or the beginning of it")
     made.add_argument("--picture", type=Path, metavar="FILE", help="draw predicted against true reward (.png or .svg)")
+    made.add_argument(
+        "--video", type=Path, metavar="FILE", help="film the trained agent (.mp4), its predicted reward below"
+    )
     made.set_defaults(command=command)
 
 
@@ -32,7 +35,24 @@ def command(options: argparse.Namespace) -> int:
     print(describe(run))
     if options.picture:
         draw(run, options.picture)
+    if options.video:
+        film(run, options.video)
     return 0
+
+
+def film(run: Run, to: Path) -> None:
+    """What the agent has learned to do, as a clip.
+
+    Raises:
+        UserError: the run cannot be filmed, or the file's name is not that of a clip.
+    """
+    from bench import store, video
+
+    if to.suffix != ".mp4":
+        raise UserError(f"--video {to}: give a name that ends in .mp4")
+    data, told = video.of_run(run)
+    store.write_atomic(to, data)
+    print(f"{to}: {told}")
 
 
 def draw(run: Run, to: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import queue
 import threading
 from collections import OrderedDict
@@ -14,37 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.labeling.ledger import Ledger
-from prefrl_core.errors import UserError
+from bench.video import encode
 from prefrl_core.tasks.rendering import Painter, painter
 
 SECONDS = 1.5  # of a clip of a segment, whatever its steps (Christiano et al. 2017: one to two seconds)
 _AGENT_SECONDS = 5.0
 _KEPT = 400  # clips, of some 20 KiB
 _PREPARED = 6  # questions ahead
-
-Frames = NDArray[np.uint8]  # (frames, height, width, 3)
-
-
-def encode(frames: Frames, seconds: float) -> bytes:
-    """An MP4 file (H.264, which every browser plays) that lasts that long.
-
-    Raises:
-        UserError: PyAV is missing.
-    """
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise UserError("clips need the package 'av': pip install 'prefrl-bench[label]'") from error
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=max(1, round(len(frames) / seconds)))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.options = "yuv420p", {"preset": "veryfast", "crf": "26"}
-        stream.thread_count = 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return file.getvalue()
 
 
 def film(who: Painter, scenes: NDArray[np.floating[Any]], seconds: float) -> bytes:

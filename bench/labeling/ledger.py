@@ -131,7 +131,7 @@ class Ledger:
         """
         name = " ".join(name.split())
         if not name or len(name) > LONGEST_NAME or not name.isprintable():
-            raise Refused(422, f"a name has 1 to {LONGEST_NAME} characters that can be printed")
+            raise Refused(400, f"a name has 1 to {LONGEST_NAME} characters that can be printed")
         with self.transaction() as sql:
             sql.execute("INSERT OR IGNORE INTO people (name, joined) VALUES (?, ?)", (name, self.clock()))
             person: int = sql.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0]
@@ -173,7 +173,7 @@ class Ledger:
                 person's; the answer is none, or took longer than there was time.
         """
         if answer not in ANSWERS:
-            raise Refused(422, f"an answer is one of {', '.join(ANSWERS)}")
+            raise Refused(400, f"an answer is one of {', '.join(ANSWERS)}")
         with self.transaction() as sql:
             now = self.clock()
             shown = sql.execute("SELECT * FROM shown WHERE nonce = ?", (nonce,)).fetchone()
@@ -185,7 +185,7 @@ class Ledger:
                     return False
                 raise Refused(409, "this pair is answered already: undo that answer first")
             if not 0 <= seconds <= now - shown["at"] + 5:
-                raise Refused(422, f"{seconds:g} seconds is not a time that this pair can have been looked at")
+                raise Refused(400, f"{seconds:g} seconds is not a time that this pair can have been looked at")
             number, person = shown["question"], shown["person"]
             values = {"person": person, "now": now, "number": number}
             taken, held = sql.execute(

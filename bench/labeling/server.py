@@ -94,6 +94,7 @@ def application(ledger: Ledger, studio: Studio, progress: Progress, token: str |
     errors: dict[int | str, dict[str, Any]] = {
         code: {"description": text}
         for code, text in {
+            400: "makes no sense",
             401: "no token, or a wrong one",
             403: "from another site",
             404: "never shown, or nobody of that number",

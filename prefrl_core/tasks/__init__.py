@@ -123,10 +123,9 @@ class _MujocoTask:
     packages = ("mujoco", "gymnasium")
 
     def __init__(self, form: str, name: str) -> None:
-        from prefrl_core.tasks.mujoco_tasks import TASKS
-        from prefrl_core.tasks.novel import NOVEL
+        from prefrl_core.tasks.novel import definition
 
-        self._form, self._name, self._task = form, name, NOVEL.get(name) or TASKS[name]
+        self._form, self._name, self._task = form, name, definition(name)
         fixed = form == "mujoco" or not self._task.ends
         self.info = TaskInfo(f"{form}/{name}@1", self._task.episode_steps, self._task.segment_steps, fixed)
 

@@ -50,3 +50,8 @@ NOVEL: dict[str, Definition] = {
         extra=lambda batch: [batch.bind("xpos")[:, _FRONT_FOOT, 2:]],
     ),
 }
+
+
+def definition(name: str) -> Definition:
+    """Any of our MuJoCo tasks, by its name without room and version."""
+    return NOVEL.get(name) or TASKS[name]

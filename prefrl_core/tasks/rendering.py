@@ -48,11 +48,10 @@ class MujocoPainter:
     def __init__(self, name: str, width: int, height: int) -> None:
         import mujoco
 
-        from prefrl_core.tasks.mujoco_tasks import TASKS
-        from prefrl_core.tasks.novel import NOVEL
+        from prefrl_core.tasks.novel import definition
         from prefrl_core.tasks.simulation import load_model
 
-        task = NOVEL.get(name) or TASKS[name]
+        task = definition(name)
         self._mujoco: Any = mujoco
         self._model = load_model(task.xml)
         self._data = mujoco.MjData(self._model)

@@ -1,0 +1,103 @@
+"""A clip of a trained agent, with its predicted reward under it (bench show --video)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import store
+from prefrl_core.errors import UserError
+
+Frames = NDArray[np.uint8]  # (frames, height, width, 3)
+
+_SIZE = 480, 360  # pixels
+_STRIP = 72  # pixels under the picture, for the trace
+_MARGIN = 8
+_PAPER, _INK, _PASSED, _CURSOR = 24, 90, (109, 179, 255), (255, 255, 255)
+
+
+def encode(frames: Frames, seconds: float) -> bytes:
+    """An MP4 file (H.264, which every browser plays) that lasts that long; height and width are even.
+
+    Raises:
+        UserError: PyAV is missing.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise UserError("clips need the package 'av': pip install 'prefrl-bench[label]'") from error
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=max(1, round(len(frames) / seconds)))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "yuv420p", {"preset": "veryfast", "crf": "26"}
+        stream.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def of_run(run: store.Run, steps: int = 300) -> tuple[bytes, str]:
+    """The agent of a run's last checkpoint from the start of an episode on, as MP4, and what it did, in a line.
+
+    Raises:
+        UserError: there is no checkpoint, or the task cannot be drawn here.
+    """
+    from prefrl_core.tasks.rendering import painter
+
+    scenes, predicted, true = acted(run, steps)
+    who = painter(run.spec["task"], *_SIZE)
+    pictures = np.stack([who.draw(scene) for scene in scenes])
+    who.close()
+    seconds = len(scenes) * 1.5 / run.spec["segment"]  # at the pace at which people see segments
+    frames = np.concatenate([pictures, trace(predicted, _SIZE[0])], axis=1)
+    told = f"{len(scenes)} steps, true reward {true.sum():.4g}, predicted {predicted.sum():.4g}"
+    return encode(frames, seconds), told
+
+
+def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Scenes ``(steps, scene)``, predicted and true rewards ``(steps,)`` of the trained policy in one environment."""
+    from prefrl_core import checkpoint
+    from prefrl_core.learner import Learner
+    from prefrl_core.policy.rollout import collect
+    from prefrl_core.spec import RunSpec
+
+    path = run.folder / "checkpoint.safetensors"
+    if not path.exists():
+        raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
+    # people's answers are in the checkpoint already, so that nobody has to sit at a desk
+    spec = RunSpec.of({**run.spec, "labeler": "oracle"})
+    learner = Learner(spec)
+    try:
+        learner.set_state(checkpoint.load(path))
+        if not hasattr(learner.env, "scenes"):
+            raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ task")
+        observations, _ = learner.env.reset()
+        scene = learner.env.scenes().shape[1]
+        rollout, true = collect(learner.env, learner.policy, observations, steps, scene)
+        rewards = learner.ensemble.reward(rollout.features(learner.choices)) if spec.reward == "learned" else true
+        return rollout.scenes[:, 0], rewards[:, 0], true[:, 0]
+    finally:
+        learner.env.close()
+
+
+def trace(values: NDArray[Any], width: int) -> Frames:
+    """A strip for each frame, ``(frames, _STRIP, width, 3)``: the whole curve, what has passed of it in colour."""
+    low, high = float(values.min()), float(values.max())
+    heights = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+    columns = np.linspace(_MARGIN, width - 1 - _MARGIN, len(values))
+    x = np.arange(_MARGIN, width - _MARGIN)
+    rows = np.interp(x, columns, _STRIP - 1 - _MARGIN - heights * (_STRIP - 1 - 2 * _MARGIN)).round().astype(int)
+    strips = np.full((len(values), _STRIP, width, 3), _PAPER, np.uint8)
+    before = np.r_[rows[0], rows[:-1]]
+    for column, one, other in zip(x, rows, before, strict=True):  # a stroke from each height to the next
+        strips[:, min(one, other) : max(one, other) + 2, column] = _INK
+    for frame, (strip, at) in enumerate(zip(strips, columns, strict=True)):
+        drawn = strip[:, : int(at)]
+        drawn[drawn[..., 0] == _INK] = _PASSED
+        strips[frame, :, int(at)] = _CURSOR
+    return strips
