@@ -353,7 +353,7 @@ class Learner:
             for name, random in self.random.items():
                 seeding.restore(random, state["random"][name])
             self.step, self.iteration = state["progress"]["step"], state["progress"]["iteration"]
-            self.waiting = set(state["waiting"].tolist())
+            self.waiting = set(state.get("waiting", np.empty(0, np.int64)).tolist())
             self.observations = state["observations"]
             self.running_returns, self.running_lengths = state["running_returns"], state["running_lengths"]
             self.recent_returns.extend(state["recent_returns"].tolist())

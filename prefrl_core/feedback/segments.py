@@ -73,4 +73,7 @@ class Pool:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
-        self.segments = Segments(state["features"], state["true_rewards"], state["scenes"])
+        nothing = np.empty(
+            (*state["true_rewards"].shape, 0), np.float32
+        )  # of checkpoints from before there were scenes
+        self.segments = Segments(state["features"], state["true_rewards"], state.get("scenes", nothing))
