@@ -48,7 +48,7 @@ class Progress:
             "steps": spec["total_steps"],
             "trainer": "done" if self._run.status == "done" else self._trainer(),
             "agreement": self.agreement(),
-            "predicted": _thinned([[row["step"], row["predicted_return"]] for row in rows]),
+            "predicted": _thinned([[row["step"], row["predicted_return"]] for row in rows if row["answered"]]),
         }
 
     def answers_an_hour(self, person: int | None) -> int | None:

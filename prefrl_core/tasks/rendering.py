@@ -16,6 +16,7 @@ from prefrl_core import tasks
 from prefrl_core.errors import UserError
 
 _FIXED = ("reacher", "inverted_pendulum", "inverted_double_pendulum")  # those that stay where they are
+_ROAMING = ("ant", "swimmer")  # not bound to a track
 _ELEVATIONS = {"reacher": -89.0, "swimmer": -70.0, "ant": -30.0}  # degrees; others are seen from the side
 _DISTANCES = {"reacher": 0.75, "swimmer": 4.0, "inverted_pendulum": 2.6, "inverted_double_pendulum": 3.6}  # in lengths
 
@@ -66,6 +67,7 @@ class MujocoPainter:
             ) from error
         self._camera = self._placed(name)
         self._follows = name not in _FIXED
+        self._period = self._pattern()[: 2 if name in _ROAMING else 1] if self._follows else np.ones(0)
 
     def _placed(self, name: str) -> Any:
         camera = self._mujoco.MjvCamera()
@@ -76,9 +78,18 @@ class MujocoPainter:
             camera.lookat[:] = (0, 0, 0.0 if name == "reacher" else 0.5)
         return camera
 
+    def _pattern(self) -> NDArray[Any]:
+        """Metres ``(2,)`` after which the floor looks the same again."""
+        model = self._model
+        floor = int(np.flatnonzero(model.geom_type == self._mujoco.mjtGeom.mjGEOM_PLANE.value)[0])
+        period: NDArray[Any] = 2 * model.geom_size[floor, :2] / model.mat_texrepeat[model.geom_matid[floor]]
+        return period
+
     def draw(self, scene: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         """One picture ``(height, width, 3)`` from joint positions ``(nq,)``."""
         self._data.qpos[:] = scene
+        # the floor ends, agents do not: go on where its pattern is the same
+        self._data.qpos[: len(self._period)] %= self._period
         self._mujoco.mj_forward(self._model, self._data)
         if self._follows:
             where = self._data.body(1).xpos

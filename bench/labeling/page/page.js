@@ -160,7 +160,7 @@ async function refresh() {
   }
   draw("agreement", told.agreement, 0, 1, (value) => Math.round(100 * value) + " %", told.labels, "answers");
   const heights = told.predicted.map((point) => point[1]);
-  draw("predicted", told.predicted, Math.min(...heights), Math.max(...heights), (value) => value.toFixed(1), told.steps, "steps");
+  draw("predicted", told.predicted, Math.min(...heights), Math.max(...heights), (value) => value.toFixed(2), told.steps, "steps");
 }
 
 const time = (minutes) => minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
