@@ -88,11 +88,29 @@ def describe(run: Run) -> str:
     sections += [
         ("comparisons", [["recorded", len(run.comparisons().get("mu", ()))]]),
         ("predicted against true return of segments (correlation)", _agreement(run)),
+        ("people", _people(run)),
         ("last row", pairs(rows[-1] if rows else {})),
     ]
     text = "\n".join(f"{title}\n{table(lines)}" for title, lines in sections if lines)
     points = [(row["step"], row["true_return"]) for row in rows if row.get("true_return") is not None]
     return f"{text}\n{curve(points)}" if points else text
+
+
+def _people(run: Run) -> list[list[Any]]:
+    """Who taught it, a line each."""
+    from bench.labeling.people import sitting
+
+    if (found := sitting(run.folder)) is None:
+        return []
+    lines: list[list[Any]] = []
+    for one in found.people:
+        right = f"right: {_percent(one.accuracy)} (catches: {_percent(one.caught)})"
+        lines.append([one.name, f"{one.answers} answers, {one.seconds:.1f} s each, {right}"])
+    return [*lines, ["Krippendorff's alpha", f"{found.alpha:.2f}"]] if found.alpha is not None else lines
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _agreement(run: Run) -> list[list[Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bench.conformance import labeler, policy, query, short_run, task
 from bench.conformance.laws import Verdict, judge
 from bench.conformance.subject import Subject, resolve
+from prefrl_core.errors import UserError
+from prefrl_core.registry import find
 
 __all__ = ["LAWS", "Subject", "Verdict", "check", "resolve"]
 
@@ -19,6 +21,12 @@ LAWS = {
 
 
 def check(subject: Subject) -> list[Verdict]:
-    """A verdict for each law of the part's kind; of a part that cannot be made from settings that one alone."""
+    """A verdict for each law of the part's kind; of a part that cannot be made from settings that one alone.
+
+    Raises:
+        UserError: of a labeler whose answers come from people.
+    """
+    if subject.kind == "labeler" and getattr(find("labeler", subject.name), "needs_desk", False):
+        raise UserError(f"labeler {subject.name!r}: its answers come from people, who keep no law that can be checked")
     made = [] if subject.kind == "task" else judge(subject, [short_run.settings])
     return made if any(one.state == "broken" for one in made) else made + judge(subject, LAWS[subject.kind])

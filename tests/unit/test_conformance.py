@@ -30,7 +30,7 @@ OURS = [
     (kind, name)
     for kind in ("labeler", "query", "policy")
     for name in registry.names(kind)
-    if registry.find(kind, name).__module__.startswith("prefrl_core")
+    if registry.find(kind, name).__module__.startswith("prefrl_core") and (kind, name) != ("labeler", "human")
 ] + [
     ("task", name)
     for name in ("conformance/line", "conformance/choice", "mujoco/reacher@1", "mujoco-v5/inverted_double_pendulum@1")
@@ -58,6 +58,11 @@ def test_our_own_parts_keep_every_law(kind: Any, name: str) -> None:
     assert [verdict for verdict in verdicts if verdict.state == "broken"] == []
     given_up = {verdict.law for verdict in verdicts if verdict.state == "not applicable"}
     assert given_up <= ({"stagger"} if kind == "task" else set())
+
+
+def test_people_are_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", "labeler:human"]) == 2
+    assert "come from people" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

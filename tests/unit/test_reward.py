@@ -326,7 +326,7 @@ def test_without_normalising_the_reward_is_the_mean_of_plain_outputs() -> None:
 def test_segments_of_one_step_are_compared() -> None:
     comparisons = Comparisons(60, 1, WIDTH, 3)
     pool = behaviour(120, 3)
-    pool = type(pool)(pool.features[:, :1], pool.true_rewards[:, :1])
+    pool = type(pool)(pool.features[:, :1], pool.true_rewards[:, :1], pool.scenes[:, :1])
     pairs = np.arange(120).reshape(60, 2)
     answers = (pool.true_rewards[pairs[:, 0], 0] > pool.true_rewards[pairs[:, 1], 0]).astype(float)
     comparisons.add(pool, pairs, answers, 0, rng())
