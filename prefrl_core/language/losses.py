@@ -40,7 +40,7 @@ def kway_loss(scores: Tensor, answers: Tensor, denominator: Literal["untied", "n
 
 
 def kl_rewards(logp: Tensor, reference: Tensor, scores: Tensor, mask: Tensor, beta: float) -> Tensor:
-    """``-beta (log pi - log pi_ref)`` a token, ``(rows, tokens)``; the score ``(rows,)`` is added on the last real one."""
+    """``-beta (log pi - log pi_ref)`` a token, ``(rows, tokens)``; the score ``(rows,)`` on the last real one."""
     rewards = -beta * (logp - reference) * mask
     last = mask.sum(1).long() - 1
     rewards[torch.arange(len(scores)), last] += scores
