@@ -7,7 +7,7 @@ from prefrl_core.errors import UserError
 from prefrl_core.feedback import human_curve
 from prefrl_core.feedback.labelers import HumanCurve, Questions
 
-# Gap, share right without a tie, share of ties: as measured (the table in the package), at gaps inside and on the edges.
+# Gap, share right without a tie, share of ties: as in the table of the package, at gaps inside and on the edges.
 MEASURED = [(0.25, 0.618, 0.353), (0.5, 0.810, 0.267), (1.2, 0.915, 0.169), (3.4, 0.991, 0.015), (9.0, 0.997, 0.007)]
 N = 40_000
 

@@ -124,3 +124,30 @@ def test_exact_kl_equals_enumeration_of_all_strings_and_the_sampled_mean() -> No
 def test_a_loss_that_is_no_number_stops_with_its_stage_and_step() -> None:
     with pytest.raises(UserError, match="sft step 7: the loss is nan"):
         losses.check_finite(torch.tensor(NAN), "sft", 7)
+
+
+def test_ppo_on_a_one_step_bandit_converges_to_the_closed_form() -> None:
+    """With ``r - beta KL`` the optimum is pi_ref exp(r / beta), normalised: wrong for a KL of wrong sign or place."""
+    draw = np.random.default_rng(0)
+    reference = torch.tensor(draw.normal(size=6), dtype=torch.float64).log_softmax(0)
+    reward, beta = torch.tensor(draw.normal(size=6), dtype=torch.float64), 0.7
+    optimum = (reference + reward / beta).softmax(0)
+    assert float((optimum - reference.exp()).abs().sum() / 2) > 0.2
+    logits = reference.clone().requires_grad_()
+    mask = torch.ones(512, 1, dtype=torch.float64)
+    for step in range(400):
+        old = logits.detach().log_softmax(0)
+        chosen = torch.tensor(draw.choice(6, size=512, p=(old.exp() / old.exp().sum()).numpy()))
+        logp = old[chosen, None]
+        rewards = losses.kl_rewards(logp, reference[chosen, None], reward[chosen], mask, beta)
+        value = (old.exp() * (reward - beta * (old - reference))).sum().expand(512, 1)
+        advantages, _ = losses.gae(rewards, value, mask, 1.0, 0.95)
+        for part in torch.arange(512).chunk(4):
+            now = logits.log_softmax(0)[chosen[part], None]
+            loss, clipped = losses.ppo_loss(now, logp[part], advantages[part], mask[part], 0.2)
+            if part[0] == 0:
+                assert torch.equal(now, logp[part]) and float(clipped) == 0  # the ratio is 1 before the first step
+            (slope,) = torch.autograd.grad(loss, logits)
+            with torch.no_grad():
+                logits -= 0.5 * (1 - step / 400) * slope
+    assert float((logits.detach().softmax(0) - optimum).abs().sum() / 2) < 0.02
