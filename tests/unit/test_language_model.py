@@ -1,10 +1,15 @@
 """The GPT and its sampler against full forward passes and known distributions."""
 
+import importlib.util
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+import prefrl_core.language
 from prefrl_core.errors import UserError
 from prefrl_core.language import model as gpt
 
@@ -72,3 +77,20 @@ def test_scores_are_read_at_the_last_real_token() -> None:
     short = torch.tensor([[5, 1, 0, 0]])
     torch.testing.assert_close(scorer.score(PROMPTS[1:2], short), scorer.score(PROMPTS[1:2], short[:, :2]))
     assert not torch.equal(scorer.score(PROMPTS[1:2], short), scorer.score(PROMPTS[1:2], torch.tensor([[5, 7, 1, 0]])))
+
+
+def test_the_place_of_a_word_counts() -> None:
+    """Without positions one word repeated looks the same everywhere."""
+    hidden = lively()(torch.full((1, 4), 5))[0]
+    assert all(not torch.allclose(hidden[0], hidden[n], atol=1e-2) for n in (1, 2, 3))
+
+
+def test_without_torch_the_language_track_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'prefrl-bench\[language\]'"):
+        importlib.reload(prefrl_core.language)
+
+
+def test_the_main_track_imports_no_torch() -> None:
+    code = "import sys, bench.cli, prefrl_core.learner, prefrl_core.feedback.labelers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
