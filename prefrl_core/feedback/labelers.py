@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError, require
+from prefrl_core.feedback import human_curve
 from prefrl_core.registry import register
 from prefrl_core.reward.likelihood import preference
 
@@ -168,3 +169,24 @@ class Human:
     def catches(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which questions are catches: every ``1 / catch``-th one."""
         return np.floor((numbers + 1) * self.catch) > np.floor(numbers * self.catch)
+
+
+@register("labeler", "human_curve")
+@dataclass(frozen=True)
+class HumanCurve:
+    """Ties and errs as often as people do at the same gap (``feedback/human_curve.py``).
+
+    A standard deviation of the true returns shown in a session stands for that of one sentence's ratings, 0.82 points,
+    times ``scale``. A session whose returns are all equal is a session of equal pairs.
+    """
+
+    scale: float = 1.0  # above 1 the differences are easier to see, below 1 harder
+
+    def __post_init__(self) -> None:
+        require(self.scale > 0, f"labeler setting scale = {self.scale}: must be above 0")
+
+    def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
+        """An answer ``(questions,)`` to each."""
+        left, right = questions.left.sum(1), questions.right.sum(1)
+        spread = float(np.concatenate([left, right]).std()) or 1.0
+        return human_curve.answers((left - right) / spread * human_curve.RATING_SD * self.scale, random)

@@ -1,0 +1,177 @@
+"""A GPT (Radford et al. 2019) small enough for one core: pre-norm, tied head, ReLU, key-value cache.
+
+ReLU in place of GELU and inverse-CDF sampling in place of ``torch.multinomial`` because those two dominate the time
+at this size. Prompts are padded on the left, so all responses of a batch begin in the same column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prefrl_core.errors import require
+
+PAD, EOS, BOS, SEP = 0, 1, 2, 3
+Cache = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The shape of a network."""
+
+    words: int
+    context: int = 48  # tokens, prompt and response together
+    width: int = 96
+    layers: int = 3
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        require(self.width % self.heads == 0, f"width = {self.width}: not a multiple of heads = {self.heads}")
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each added to its input."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.heads = size.heads
+        self.before_attention, self.before_mlp = nn.LayerNorm(size.width), nn.LayerNorm(size.width)
+        self.qkv, self.mix = nn.Linear(size.width, 3 * size.width), nn.Linear(size.width, size.width)
+        self.up, self.down = nn.Linear(size.width, 4 * size.width), nn.Linear(4 * size.width, size.width)
+
+    def forward(
+        self, x: Tensor, visible: Tensor, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Hidden states after this layer, and its keys and values so far."""
+        rows, tokens, width = x.shape
+        split = self.qkv(self.before_attention(x)).view(rows, tokens, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        if past is not None:
+            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        x = x + self.mix(seen.transpose(1, 2).reshape(rows, tokens, width))
+        return x + self.down(functional.relu(self.up(self.before_mlp(x)))), (key, value)
+
+
+class GPT(nn.Module):
+    """A causal language model; ``forward`` gives hidden states, ``logits`` what they predict."""
+
+    def __init__(self, size: Size, seed: int) -> None:
+        super().__init__()
+        self.size = size
+        self.token, self.position = nn.Embedding(size.words, size.width), nn.Embedding(size.context, size.width)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.layers))
+        self.last = nn.LayerNorm(size.width)
+        random = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:  # GPT-2's: residual outputs shrink with depth
+                depth = (2 * size.layers) ** -0.5 if "mix" in name or "down" in name else 1.0
+                nn.init.normal_(weight, std=0.02 * depth, generator=random)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def forward(self, ids: Tensor, valid: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Hidden states ``(rows, tokens, width)``.
+
+        Args:
+            ids: ``(rows, tokens)``, those after what ``cache`` holds.
+            valid: bool ``(rows, cached + tokens)``: which tokens are no padding; all, where left out.
+            cache: keys and values of each layer, extended in place; an empty list at first.
+        """
+        tokens = ids.shape[1]
+        total = tokens + (cache[0][0].shape[2] if cache else 0)
+        require(total <= self.size.context, f"{total} tokens do not fit context = {self.size.context}")
+        causal = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
+        if valid is None:
+            valid = torch.ones(ids.shape[0], total, dtype=torch.bool)
+        itself = torch.eye(tokens, dtype=torch.bool)  # a padding token sees itself: a row without any would be NaN
+        visible = causal & valid[:, None, None, :]
+        visible[..., total - tokens :] |= itself
+        place = (valid.cumsum(1) - 1).clamp(min=0)[:, total - tokens :]
+        x = self.token(ids) + self.position(place)
+        for index, block in enumerate(self.blocks):
+            x, kept = block(x, visible, cache[index] if cache and index < len(cache) else None)
+            if cache is not None:
+                cache[index : index + 1] = [kept]
+        return self.last(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores ``(..., words)`` of the next token; padding, which no text holds, has probability 0."""
+        scores = functional.linear(hidden, self.token.weight)
+        never = torch.zeros(self.size.words)
+        never[PAD] = -1e4  # finite, so that divergences stay so
+        return scores + never
+
+    def response_logits(self, prompts: Tensor, responses: Tensor) -> Tensor:
+        """What predicts each response token: ``(rows, response tokens, words)``."""
+        ids = torch.cat([prompts, responses], 1)
+        hidden = self(ids, whole(prompts, responses))
+        return self.logits(hidden[:, prompts.shape[1] - 1 : -1])
+
+
+class ScalarHead(nn.Module):
+    """A reward model or value network: a GPT body with one output a token."""
+
+    def __init__(self, body: GPT, seed: int) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Linear(body.size.width, 1)
+        random = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.head.weight, std=(body.size.width + 1) ** -0.5, generator=random)
+        nn.init.zeros_(self.head.bias)
+
+    def values(self, prompts: Tensor, responses: Tensor) -> Tensor:
+        """Values ``(rows, response tokens)`` before each response token is chosen."""
+        hidden = self.body(torch.cat([prompts, responses], 1), whole(prompts, responses))
+        return self.head(hidden[:, prompts.shape[1] - 1 : -1]).squeeze(-1)
+
+    def score(self, prompts: Tensor, responses: Tensor) -> Tensor:
+        """Scores ``(rows,)``, read at the last real token; an empty response is scored at its prompt's end."""
+        valid = whole(prompts, responses)
+        hidden = self.body(torch.cat([prompts, responses], 1), valid)
+        last = prompts.shape[1] - 1 + (responses != PAD).sum(1)
+        return self.head(hidden[torch.arange(len(prompts)), last]).squeeze(-1)
+
+
+def whole(prompts: Tensor, responses: Tensor) -> Tensor:
+    """Which tokens of prompt and response together are no padding."""
+    return torch.cat([prompts, responses], 1) != PAD
+
+
+@torch.no_grad()
+def generate(
+    model: GPT, prompts: Tensor, tokens: int, random: np.random.Generator, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample a response to each prompt: ids, log-probabilities and mask, each ``(rows, tokens)``.
+
+    A response ends with EOS and is padded after it. The temperature divides the logits for the log-probabilities
+    too. Draws come from ``random`` alone.
+    """
+    rows = len(prompts)
+    ids = torch.full((rows, tokens), PAD)
+    logp, mask = torch.zeros(rows, tokens), torch.zeros(rows, tokens)
+    valid, cache = prompts != PAD, Cache()
+    going, hidden = torch.ones(rows, dtype=torch.bool), model(prompts, valid, cache)
+    for step in range(tokens):
+        choices = (model.logits(hidden[:, -1]) / temperature).log_softmax(-1)
+        chosen = inverse_cdf(choices, random)
+        logp[:, step] = choices.gather(1, chosen[:, None])[:, 0] * going
+        ids[:, step] = torch.where(going, chosen, PAD)
+        mask[:, step] = going.float()
+        going = going & (chosen != EOS)
+        if not bool(going.any()) or step == tokens - 1:
+            break
+        valid = torch.cat([valid, going[:, None]], 1)
+        hidden = model(ids[:, step : step + 1], valid, cache)
+    return ids, logp, mask
+
+
+def inverse_cdf(logp: Tensor, random: np.random.Generator) -> Tensor:
+    """One draw a row ``(rows,)`` from ``exp(logp) (rows, words)``."""
+    cdf = logp.exp().cumsum(1)
+    uniform = np.minimum(random.random((len(logp), 1)), 1 - 2**-24)  # below 1 in float32 too
+    at = torch.from_numpy(uniform.astype(np.float32)) * cdf[:, -1:]
+    return torch.searchsorted(cdf, at, right=True).clamp(max=logp.shape[1] - 1)[:, 0]
