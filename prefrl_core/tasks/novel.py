@@ -26,9 +26,11 @@ def _backflip(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -> 
 
 
 def _one_leg(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -> tuple[Floats, None]:
-    """HalfCheetah moves forward on its hind leg: velocity, less five for each metre that the front foot is too low."""
-    low = np.maximum(0.0, _LIFTED - after.extra[:, 0])
-    return forward(before, after, dt) - 5.0 * low / _LIFTED, None
+    """HalfCheetah moves forward on its hind leg: velocity, less up to five for a front foot on the ground, and as much
+    for being upside down, where both feet are in the air: an oracle that only looked at the foot was given that."""
+    low = np.maximum(0.0, _LIFTED - after.extra[:, 0]) / _LIFTED
+    overturned = np.maximum(0.0, -np.cos(after.qpos[:, 2]))
+    return forward(before, after, dt) - 5.0 * (low + overturned), None
 
 
 def _observe_cheetah(frame: Frame) -> Floats:
