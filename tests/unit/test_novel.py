@@ -32,13 +32,13 @@ def backflip(before: Frame, after: Frame) -> float:
 @pytest.mark.parametrize(
     ("angle", "foot", "reward"),
     [
-        (0.0, 0.3, 2.0),  # forward at two metres a second with the foot lifted
+        (0.0, 0.45, 2.0),  # forward at two metres a second with the foot lifted
         (0.0, 0.9, 2.0),  # higher is worth no more
         (0.0, 0.0, -3.0),  # on both feet
-        (0.0, 0.15, -0.5),
+        (0.0, 0.225, -0.5),
         (np.pi, 0.9, -3.0),  # on its back, feet in the air
         (-np.pi / 2, 0.9, 2.0),  # reared up
-        (2 * np.pi, 0.3, 2.0),  # after a whole turn
+        (2 * np.pi, 0.5, 2.0),  # after a whole turn
     ],
 )
 def test_one_leg(angle: float, foot: float, reward: float) -> None:
