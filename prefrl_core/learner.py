@@ -147,7 +147,8 @@ class Learner:
         """Put the environments at different points of their episodes. Where all have one length, those in lockstep
         show the policy beginnings for a while and then endings for a while, and it forgets the ones over the others."""
         if self.info.fixed_length and hasattr(self.env, "stagger"):
-            self.env.stagger()
+            self.observations = self.env.stagger()
+            self.running_returns[:], self.running_lengths[:] = 0, 0
 
     def _rollouts_left(self) -> int:
         """Rollouts of this turn; the last of a run may be shorter than the others."""

@@ -20,7 +20,7 @@ from prefrl_core.errors import UserError, require, unknown
 T = TypeVar("T")
 
 # Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 
 _DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
 

@@ -174,11 +174,14 @@ def fixed_length(subject: Subject) -> str:
 
 
 def stagger(subject: Subject) -> str:
-    """After ``stagger`` environments end their episodes at different times, once early, then after the whole length."""
+    """After ``stagger``, in the middle of an episode, environments end theirs at different times, once early, then
+    after the whole length; it hands out the observations that follow it."""
     info, made = tasks.describe(subject.name), _Stepped(subject)
     if not hasattr(made.env, "stagger") or not info.fixed_length:
         raise NotApplicable("it has no stagger" if info.fixed_length else "episodes differ in length")
-    made.env.stagger()
+    made.walk(min(info.episode_steps // 2 + 1, _MOST_STEPS))
+    shape = np.shape(made.env.stagger())
+    hold(shape == made.first.shape, f"stagger returned observations of shape {shape}, reset of {made.first.shape}")
     done = np.array([truncated | terminated for _, _, terminated, truncated, _ in made.walk(_steps(subject))])
     first = done.argmax(0)
     hold(len(set(first.tolist())) == made.env.num_envs, f"first episodes ended after {(first + 1).tolist()} steps")

@@ -29,9 +29,16 @@ def table() -> tuple[Floats, Floats, Floats]:
 
 def answers(differences: Floats, random: np.random.Generator) -> Floats:
     """A person's answers ``(pairs,)`` to pairs whose first is better by ``differences`` rating points: 1, 0 or 0.5."""
-    low, right, tie = table()
-    place = np.searchsorted(low, np.abs(differences), side="right") - 1
-    tied, correct = random.random((2, len(differences)))
-    # Equal items have no right answer: either side is as likely.
-    better = np.where(differences == 0, correct < 0.5, (differences > 0) == (correct < right[place]))
-    return np.where(tied < tie[place], 0.5, better.astype(np.float64))
+    tied, decided = random.random((2, len(differences)))
+    first = decided < first_preferred(differences)
+    return np.where(tied < _row(differences, table()[2]), 0.5, first.astype(np.float64))
+
+
+def first_preferred(differences: Floats) -> Floats:
+    """The chance ``(pairs,)`` that the first is preferred, given that one is; of equal items either is as likely."""
+    right = _row(differences, table()[1])
+    return np.where(differences == 0, 0.5, np.where(differences > 0, right, 1 - right))
+
+
+def _row(differences: Floats, column: Floats) -> Floats:
+    return column[np.searchsorted(table()[0], np.abs(differences), side="right") - 1]

@@ -187,6 +187,14 @@ class HumanCurve:
 
     def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
         """An answer ``(questions,)`` to each."""
+        return human_curve.answers(self._rated(questions), random)
+
+    def probabilities(self, questions: Questions) -> NDArray[np.float64]:
+        """The probability ``(questions,)`` that the left is preferred, given that one of the two is."""
+        return human_curve.first_preferred(self._rated(questions))
+
+    def _rated(self, questions: Questions) -> NDArray[np.float64]:
+        """By how many rating points the left is better ``(questions,)``."""
         left, right = questions.left.sum(1), questions.right.sum(1)
         spread = float(np.concatenate([left, right]).std()) or 1.0
-        return human_curve.answers((left - right) / spread * human_curve.RATING_SD * self.scale, random)
+        return (left - right) / spread * human_curve.RATING_SD * self.scale

@@ -112,12 +112,16 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         infos = self._restart(ended, observations) if np.count_nonzero(ended) else {}
         return observations, rewards, terminated, truncated, infos
 
-    def stagger(self) -> None:
-        """End the episode under way ``i / num_envs`` of an episode's length early in environment ``i``, so that from
-        then on episodes end at different times."""
-        length = self._definition.episode_steps
-        early = np.arange(self.num_envs) * length // self.num_envs
-        self._elapsed = np.minimum(self._elapsed + early, length - 1)
+    def stagger(self) -> Floats:
+        """Start an episode in every environment, in environment ``i`` one that is ``i / num_envs`` of the length
+        shorter, so that from then on episodes end at different times.
+
+        Returns:
+            Observations ``(num_envs, obs)``.
+        """
+        self._begin(list(range(self.num_envs)))
+        self._elapsed = np.arange(self.num_envs) * self._definition.episode_steps // self.num_envs
+        return self._definition.observe(self._frame)
 
     def _restart(self, ended: Bools, observations: Floats) -> dict[str, Any]:
         """Begin new episodes where one has ended, writing over ``observations``; infos with what the old ended with."""
