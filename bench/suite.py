@@ -16,6 +16,8 @@
     [[arm]]                             # one line in the figures
     name = "200 labels"
     labels = 200
+    seed = 5                            # optional: seeds of this arm's own; the control, by which the others are
+                                        # divided, deserves more than they do
     [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
 A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
@@ -41,7 +43,11 @@ from prefrl_core.spec import RunSpec
 
 T = TypeVar("T")
 _Key = Callable[[int], str]  # of the run with that seed
-_PLACED = {"task": "[sweep]", "seed": "[sweep]", "plugins": "the top of the file"}  # not to be set for single runs
+_PLACED = {
+    "task": "[sweep]",
+    "seed": "[sweep] or [[arm]]",
+    "plugins": "the top of the file",
+}  # not to be set for single runs
 _SETTINGS = [entry.name for entry in dataclasses.fields(RunSpec) if entry.name not in _PLACED]
 
 
@@ -51,6 +57,7 @@ class Arm:
 
     name: str
     settings: Mapping[str, Any]
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,13 @@ class Suite:
     plugins: tuple[str, ...]
     run: Mapping[str, Any]
     tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
     task_settings: Mapping[str, Mapping[str, Any]]
     arms: tuple[Arm, ...]
     baseline: str = ""  # the arm that the others are compared with
     resources: Resources = field(default_factory=Resources)
 
     def __len__(self) -> int:
-        return len(self.tasks) * len(self.arms) * len(self.seeds)
+        return len(self.tasks) * sum(len(arm.seeds) for arm in self.arms)
 
     def runs(self, seeds: int | None = None, steps: int | None = None, only: Sequence[str] = ()) -> list[Planned]:
         """Every run, balanced: each cell (task and arm) has its first seed before any has its second.
@@ -98,7 +104,17 @@ class Suite:
 
         with_file(self.source, registry.load_plugins, self.plugins)
         ids = {name: with_file(self.source, tasks.describe, name).id for name in self.tasks}
-        cells = [(seed, task, arm) for seed in self._seeds(seeds) for task in self.tasks for arm in self.arms]
+        wanted_of = {arm.name: self._seeds(arm, seeds) for arm in self.arms}
+        every = dict.fromkeys(
+            seed for arm in sorted(self.arms, key=lambda arm: -len(arm.seeds)) for seed in wanted_of[arm.name]
+        )
+        cells = [
+            (seed, task, arm)
+            for seed in every
+            for task in self.tasks
+            for arm in self.arms
+            if seed in wanted_of[arm.name]
+        ]
         wanted = select([{"task": ids[task], "arm": arm.name, "seed": str(seed)} for seed, task, arm in cells], only)
         cell = cache(lambda task, arm: self._cell(task, self.arms[arm], steps))
         places = {arm.name: place for place, arm in enumerate(self.arms)}
@@ -108,21 +124,21 @@ class Suite:
         _refuse_twins(self.source, planned)
         return planned
 
-    def _seeds(self, number: int | None) -> tuple[int, ...]:
+    def _seeds(self, arm: Arm, number: int | None) -> tuple[int, ...]:
         if number is None:
-            return self.seeds
-        if self.seeds == tuple(range(len(self.seeds))):
+            return arm.seeds
+        if arm.seeds == tuple(range(len(arm.seeds))):
             return tuple(range(number))
-        if number > len(self.seeds):
-            raise UserError(f"--seeds {number}: {self.source} lists {len(self.seeds)} seeds, ask for at most those")
-        return self.seeds[:number]
+        if number > len(arm.seeds):
+            raise UserError(f"--seeds {number}: {self.source} lists {len(arm.seeds)} seeds, ask for at most those")
+        return arm.seeds[:number]
 
     def _cell(self, task: str, arm: Arm, steps: int | None) -> tuple[RunSpec, _Key, Needs]:
         """What the runs of one arm on one task have in common but for the seed."""
         values = {**self.run, **self.task_settings.get(task, {}), **arm.settings}
         if steps is not None:
             values["total_steps"] = steps
-        values |= {"task": task, "seed": self.seeds[0], "plugins": self.plugins}
+        values |= {"task": task, "seed": arm.seeds[0], "plugins": self.plugins}
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, RunSpec.of, values)
         canonical, versions = made.canonical(), versions_of(made.task)
@@ -218,7 +234,8 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
     sweep = _value("[sweep]", values, dict, "a table", key="sweep")
-    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"))
+    seeds = _seed_list("[sweep]", sweep.get("seed", 1))
+    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"), seeds)
     baseline = _value("baseline", values, str, "a text", default="")
     if baseline and baseline not in [arm.name for arm in arms]:
         raise unknown("arm in baseline:", baseline, [arm.name for arm in arms])
@@ -232,7 +249,6 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
         plugins=_texts("plugins", values.get("plugins", []), empty=True),
         run=_settings("[run]", _value("[run]", values, dict, "a table", default={}, key="run")),
         tasks=tasks,
-        seeds=_seed_list(sweep.get("seed", 1)),
         task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks),
         arms=arms,
         baseline=baseline,
@@ -240,7 +256,7 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
     )
 
 
-def _arms(tables: list[Any]) -> tuple[Arm, ...]:
+def _arms(tables: list[Any], seeds: tuple[int, ...]) -> tuple[Arm, ...]:
     arms: dict[str, Arm] = {}
     for number, table in enumerate(tables, start=1):
         if not isinstance(table, dict):
@@ -248,8 +264,9 @@ def _arms(tables: list[Any]) -> tuple[Arm, ...]:
         name = _value(f"name of [[arm]] {number}", table, str, "a text", key="name").strip()
         if not name or name in arms:
             raise UserError(f"[[arm]] {number}: its name {name!r} is {'taken' if name else 'empty'}: give it another")
-        rest = {key: value for key, value in table.items() if key != "name"}
-        arms[name] = Arm(name, _settings(f"[[arm]] {name!r}", rest))
+        rest = {key: value for key, value in table.items() if key not in ("name", "seed")}
+        own = _seed_list(f"[[arm]] {name!r}", table["seed"]) if "seed" in table else seeds
+        arms[name] = Arm(name, _settings(f"[[arm]] {name!r}", rest), own)
     if not arms:
         raise UserError("no [[arm]]: a suite needs at least one, with a name")
     return tuple(arms.values())
@@ -272,13 +289,13 @@ def _settings(where: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
     return table
 
 
-def _seed_list(value: Any) -> tuple[int, ...]:
+def _seed_list(where: str, value: Any) -> tuple[int, ...]:
     if type(value) is int and value > 0:
         return tuple(range(value))
     listed = isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value)
     if listed and len(set(value)) == len(value):
         return tuple(value)
-    raise UserError(f"[sweep] seed = {value!r}: give the number of seeds, or a list of different ones from 0 on")
+    raise UserError(f"{where} seed = {value!r}: give the number of seeds, or a list of different ones from 0 on")
 
 
 def _texts(what: str, value: Any, empty: bool = False) -> tuple[str, ...]:

@@ -208,3 +208,16 @@ def test_another_simulator_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> 
     before = {run.key for run in suite.load("quick").runs()}
     monkeypatch.setattr(tasks, "versions", lambda task: {"mujoco": "3.3.0", "gymnasium": "1.4.0"})
     assert not before & {run.key for run in suite.load("quick").runs()}
+
+
+def test_an_arm_may_have_seeds_of_its_own(tmp_path: Path) -> None:
+    changed = SMALL.replace('reward = "true"\n', 'reward = "true"\nseed = [0, 1, 7]\n')
+    loaded = suite.load(write(tmp_path, changed))
+    runs = loaded.runs()
+    assert len(runs) == len(loaded) == 2 * (3 + 2 + 2)
+    assert [run.seed for run in runs if run.arm == "true reward"] == [0, 0, 1, 1, 7, 7]
+    assert [run.seed for run in runs if run.arm == "20 labels"] == [0, 0, 1, 1]
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)  # balanced
+    assert {run.key for run in suite.load(write(tmp_path, SMALL)).runs()} < {run.key for run in runs}
+    assert {run.seed for run in loaded.runs(seeds=1)} == {0}
+    assert "seed = []: give the number of seeds" in refused(tmp_path, changed.replace("[0, 1, 7]", "[]"))
