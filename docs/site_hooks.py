@@ -128,6 +128,15 @@ def _comment(part: type, name: str) -> str:
     return ""
 
 
+def _seeds(loaded: suite.Suite) -> str:
+    """``5``, or ``5, true reward 10`` where an arm has a number of its own."""
+    counts = [len(arm.seeds) for arm in loaded.arms]
+    usual = max(sorted(set(counts)), key=counts.count)
+    return ", ".join(
+        [str(usual), *(f"{arm.name} {len(arm.seeds)}" for arm in loaded.arms if len(arm.seeds) != usual)]
+    )
+
+
 def suites() -> str:
     """Every suite that comes with the project: what its file says of itself, its tasks and arms, and the file."""
     parts = [
@@ -142,7 +151,7 @@ def suites() -> str:
         comment = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines() if line.startswith("#"))
         steps = tomllib.loads(text).get("run", {}).get("total_steps")
         parts += [f"## {name}", f"**{loaded.title}.** {comment}"]
-        facts = [("Tasks", ", ".join(f"`{task}`" for task in loaded.tasks)), ("Seeds", str(len(loaded.seeds)))]
+        facts = [("Tasks", ", ".join(f"`{task}`" for task in loaded.tasks)), ("Seeds", _seeds(loaded))]
         facts += [("Steps", f"{steps:,}")] if steps else []
         facts += [("Arms", ", ".join(arm.name for arm in loaded.arms))]
         facts += [("Compared with", loaded.baseline)] if loaded.baseline else []
