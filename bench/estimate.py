@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench import worker
+from bench import tracks, worker
 from bench.probe import Costs
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -37,12 +37,11 @@ class Kind:
     task: str
     reward: str
     policy: str
-    rest: str  # every other setting, as JSON
+    rest: str  # every other setting that matters, as JSON
 
     @classmethod
     def of(cls, planned: Planned) -> Kind:
-        settings = {**planned.spec.canonical(), "seed": 0, "labels": min(planned.spec.labels, 1), "total_steps": 0}
-        return cls(planned.task, planned.spec.reward, planned.spec.policy["name"], json.dumps(settings))
+        return cls(planned.task, *tracks.of(planned.task).kind(planned.spec))
 
     def __str__(self) -> str:
         return f"{self.policy} on {self.task}, {self.reward} reward"

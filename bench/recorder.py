@@ -73,9 +73,9 @@ class Kept:
 class FolderRecorder:
     """Keeps what a run measures in its folder (the ``Recorder`` of ``prefrl_core.learner``)."""
 
-    def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None]) -> None:
-        """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row."""
-        self._folder, self._kept, self._tell = folder, kept, tell
+    def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None], outcome: str = "true_return") -> None:
+        """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row, and of its column ``outcome``."""
+        self._folder, self._kept, self._tell, self._outcome = folder, kept, tell, outcome
         self._start, self._cpu_start, self._queued_start = time.monotonic(), time.process_time(), queued_seconds()
         self._metrics = Lines(folder / "metrics.jsonl", kept.metrics_bytes)
         self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
@@ -93,7 +93,7 @@ class FolderRecorder:
         self._hash.update(line)
         self._timing.append(encode({"step": row.get("step"), "seconds": round(self._seconds(), 6)}))
         self.last = row
-        self._tell("row", **{name: row.get(name) for name in ("step", "labels", "true_return", "episodes")})
+        self._tell("row", step=row.get("step"), labels=row.get("labels"), outcome=row.get(self._outcome))
 
     def comparisons(self, arrays: dict[str, np.ndarray]) -> None:
         """Write everything compared so far."""

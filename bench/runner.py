@@ -21,7 +21,7 @@ from typing import Any
 from bench import store, worker
 from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
-from bench.suite import Planned
+from bench.suite import Planned, versions_of
 from prefrl_core.errors import UserError
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
@@ -57,7 +57,7 @@ class Runner:
     def _take(self, job: Job) -> None:
         """Start the job, unless another process has it or has done it."""
         planned = job.planned
-        run = store.create(self.out, planned.key, planned.spec.canonical(), _versions(planned))
+        run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.task))
         if run.status == "done":
             self._end(job, "done")
         elif who := worker.holder(job.folder):
@@ -159,12 +159,6 @@ def _job(planned: Planned, out: Path) -> Job:
     if run.status == "done":
         job.state, job.before, job.step = "done", True, job.total
     return job
-
-
-def _versions(planned: Planned) -> dict[str, Any]:
-    from bench.suite import versions_of
-
-    return versions_of(planned.task)
 
 
 def _tally(jobs: list[Job]) -> str:

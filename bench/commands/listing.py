@@ -15,13 +15,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """What a suite file can name."""
-    from bench import suite
-    from prefrl_core import registry, tasks
+    from bench import suite, tracks
+    from prefrl_core import registry
 
     suites = [suite.load(name) for name in suite.names()]
     parts = {
         "suites": [[one.name, f"{len(one)} runs", one.title] for one in suites],
-        "tasks": [[name] for name in tasks.names()],
+        "tasks": [[name] for track in tracks.every() for name in track.tasks()],
         "policies": [[name] for name in registry.names("policy")],
         "labelers": [[name] for name in registry.names("labeler")],
         "query strategies": [[name] for name in registry.names("query")],

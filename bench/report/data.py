@@ -19,23 +19,12 @@ import numpy as np
 from bench import stats, store
 from bench.report import names
 from bench.report.parallel import side_by_side
+from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
 _TOGETHER = 32  # runs read by one call
 SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
-
-
-class Spec(Protocol):
-    """What a report reads of a RunSpec."""
-
-    @property
-    def reward(self) -> str: ...
-    @property
-    def labels(self) -> int: ...
-    @property
-    def total_steps(self) -> int: ...
-    def canonical(self) -> dict[str, Any]: ...
 
 
 class PlannedRun(Protocol):
