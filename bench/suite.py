@@ -140,7 +140,7 @@ class Suite:
         """What the runs of one arm on one task have in common but for the seed."""
         values = {**self.run, **self.task_settings.get(task, {}), **arm.settings}
         if steps is not None:
-            values[self.track.steps] = steps
+            values = self.track.shortened(values, steps)
         values |= {"task": task, "seed": arm.seeds[0]} | ({"plugins": self.plugins} if self.plugins else {})
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, self.track.spec, values)

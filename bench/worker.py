@@ -51,7 +51,7 @@ def execute(folder: Path, spec: Spec, people: bool = False) -> None:
     state, kept = resume(folder)
     record_provenance(folder, track.packages, resumed=state is not None)
     before = track.bare_speed(spec)
-    recorder = FolderRecorder(folder, kept, tell, track.outcome)
+    recorder = FolderRecorder(folder, kept, tell, track.outcome, track.labels)
     track.learn(spec, recorder, state, folder, people)
     # a processor's clock drifts: the mean of both ends stands for the run
     recorder.finish(spec.total_steps, lambda: before and (before + (track.bare_speed(spec) or before)) / 2)

@@ -87,6 +87,11 @@ def remarks(study: Study) -> list[Remark]:
     return [*_unfinished(study), *_provenance(study), *_scale(study), *_spread(study)]
 
 
+def remarks_of_any(study: Study) -> list[Remark]:
+    """Those that do not depend on what was learned."""
+    return [*_unfinished(study), *_provenance(study), *_spread(study)]
+
+
 def _unfinished(study: Study) -> Iterable[Remark]:
     for status in ("failed", "partial", "missing"):
         runs = [run for run in study.runs if run.status == status]

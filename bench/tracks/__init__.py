@@ -57,8 +57,8 @@ class Track(Protocol):
     def packages(self) -> Sequence[str]:
         """Those whose versions stand in a run's provenance."""
 
-    steps: str  # the setting that ``--steps`` replaces
     outcome: str  # the column that tells how well a run does: progress and ``show`` follow it
+    labels: str  # the column that counts what was asked so far
 
     def spec(self, values: Mapping[str, Any]) -> Spec:
         """The validated description of a run.
@@ -66,6 +66,9 @@ class Track(Protocol):
         Raises:
             UserError: something in it is wrong.
         """
+
+    def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
+        """The settings of a run with so many steps of training (``--steps``)."""
 
     def task(self, name: str) -> str:
         """The task's id, with its version.

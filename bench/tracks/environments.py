@@ -23,12 +23,15 @@ class Environments:
     """See ``bench.tracks.Track``."""
 
     settings = tuple(entry.name for entry in dataclasses.fields(RunSpec))
-    steps = "total_steps"
     outcome = "true_return"
+    labels = "labels"
     packages = ("mujoco", "gymnasium")
 
     def spec(self, values: Mapping[str, Any]) -> RunSpec:
         return RunSpec.of(values)
+
+    def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
+        return {**values, "total_steps": steps}
 
     def task(self, name: str) -> str:
         from prefrl_core import tasks

@@ -84,6 +84,19 @@ class LanguageSpec:
         """Whether rankings are asked for and a reward model is trained."""
         return self.method in ("best_of_n", "ppo") and self.reward == "learned"
 
+    @property
+    def labels(self) -> int:
+        """What the run may ask for, in rankings."""
+        return self.rankings
+
+    @property
+    def total_steps(self) -> int:
+        """What the column ``step`` ends with where every stage is done in this run."""
+        sft = self.sft.epochs * -(-self.sft.demos // self.sft.batch) if self.method != "base" else 0
+        model = self.reward_model.epochs * -(-self.rankings // self.reward_model.batch) if self.learns_reward else 0
+        ppo = self.ppo.episodes // self.ppo.batch if self.method == "ppo" else 0
+        return self.pretrain.steps + sft + self.rankings + model + ppo
+
     def _completed(self) -> LanguageSpec:
         """With the values that stand for others put in, so that one run has one canonical form."""
         rankings = presets.rankings(self.preset) if self.rankings == -1 else self.rankings
