@@ -17,7 +17,7 @@ Row = dict[str, int | float | str | None]
 
 STAGES = ("pretrain", "sft", "collect", "reward_model", "ppo", "final")
 
-# Parts of gold, each a column "gold.<part>" in the part's own units before weighting; None where a task has no such part.
+# Parts of gold, each a column "gold.<part>": its weighted mean before standardising; None where a task has none.
 PARTS = (
     *("topic", "tone", "count", "answer", "grammar", "diversity", "taboo", "end"),  # tinyinstruct
     *("rating", "lexicon", "fluency", "keyword"),  # reviews
@@ -37,7 +37,8 @@ COLUMNS = (
     "labels.agreement_close",  # the same of pairs less than one standard deviation of gold apart
     "loss",  # the stage's training loss since the last row, nats a token or a pair
     "validation_loss",  # on held-out demonstrations (sft) or pairs (reward_model)
-    "gold_mean",  # standard deviations of gold over SFT samples, SFT at 0
+    "gold_mean",  # in SD of gold over demonstrations, whose mean is 0: one scale for all runs of a task
+    "gold_gain",  # the same minus that of the run's SFT on the same prompts (for "gold rises, then falls", Gao's R)
     "gold_held_out_families",  # the same over families that the demonstrations leave out
     *(f"gold.{part}" for part in PARTS),
     "proxy_mean",  # the reward model's score, normalised
@@ -73,8 +74,8 @@ COLUMNS = (
 SAMPLES = {
     "family": "int64 (prompts,): index into the task's families",
     "held_out": "bool (prompts,): whether the demonstrations leave the family out",
-    "gold_sft": "float64 (prompts,): gold of SFT's response, in SD",
-    "gold": "float64 (prompts,): gold of this run's response, in SD",
+    "gold_sft": "float64 (prompts,): gold of SFT's response, on the scale of gold_mean",
+    "gold": "float64 (prompts,): gold of this run's response, on the scale of gold_mean",
     "proxy": "float64 (prompts,): score of the reward model; NaN without one",
     "length": "float64 (prompts,): tokens",
     "kl": "float64 (prompts,): exact KL to SFT of this response's prefixes; log n - (n-1)/n for best of n",

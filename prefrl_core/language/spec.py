@@ -46,13 +46,13 @@ class LanguageSpec:
     k: int = 4  # completions in one ranking
     candidates: int = 0  # completions sampled for each, of which k are shown, distinct ones first; 0 takes k
     labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": "oracle"})  # who ranks, and its settings
-    model: settings.ModelSettings = settings.ModelSettings()
-    pretrain: settings.PretrainSettings = settings.PretrainSettings()
-    sft: settings.SftSettings = settings.SftSettings()
-    reward_model: settings.RewardModelSettings = settings.RewardModelSettings()
-    ppo: settings.PpoSettings = settings.PpoSettings()
-    best_of_n: settings.BestOfNSettings = settings.BestOfNSettings()
-    evaluation: settings.EvaluationSettings = settings.EvaluationSettings()
+    model: settings.ModelSettings = field(default_factory=settings.ModelSettings)
+    pretrain: settings.PretrainSettings = field(default_factory=settings.PretrainSettings)
+    sft: settings.SftSettings = field(default_factory=settings.SftSettings)
+    reward_model: settings.RewardModelSettings = field(default_factory=settings.RewardModelSettings)
+    ppo: settings.PpoSettings = field(default_factory=settings.PpoSettings)
+    best_of_n: settings.BestOfNSettings = field(default_factory=settings.BestOfNSettings)
+    evaluation: settings.EvaluationSettings = field(default_factory=settings.EvaluationSettings)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> LanguageSpec:
