@@ -44,6 +44,21 @@ def inspect(out: Path) -> Iterator[Finding]:
             yield Finding(out / name, "leftover", "a run's folder that was never finished making: delete it")
         elif (out / name / "spec.json").exists():
             yield Finding(out / name, "damaged", "a run's folder under a name that is not its key: rename it")
+    yield from _of_stages(out / tracks.STAGES)
+
+
+def _of_stages(folder: Path) -> Iterator[Finding]:
+    """What several runs began with, where it is not whole."""
+    from prefrl_core import checkpoint
+
+    for path in sorted(folder.glob("*")):
+        if path.suffix == ".tmp":
+            yield Finding(path, "leftover", "a stage that was never finished making: delete it")
+        elif path.suffix == ".safetensors":
+            try:
+                checkpoint.load(path)
+            except UserError:
+                yield Finding(path, "damaged", "a stage that cannot be read: delete it, the next run makes it anew")
 
 
 def _of_run(run: store.Run) -> Finding:

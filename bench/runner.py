@@ -50,9 +50,18 @@ class Runner:
             self.executor.stop()
 
     def _fill(self) -> None:
-        for job in self.jobs:
-            if job.state == "waiting" and time.monotonic() >= job.not_before and self.executor.room(job):
-                self._take(job)
+        """In the suite's order; runs that would wait for a stage which another is making are put off while there are
+        others to do."""
+        for put_off in (True, False):
+            for job in self.jobs:
+                ready = job.state == "waiting" and time.monotonic() >= job.not_before
+                if ready and not (put_off and self._shares(job)) and self.executor.room(job):
+                    self._take(job)
+
+    def _shares(self, job: Job) -> bool:
+        """Whether a run that is under way begins with the same stages."""
+        stages = job.planned.shares
+        return bool(stages) and any(one.state == "running" and one.planned.shares == stages for one in self.jobs)
 
     def _take(self, job: Job) -> None:
         """Start the job, unless another process has it or has done it."""

@@ -96,12 +96,12 @@ def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) ->
 
 
 def nested_draws(values: Sequence[ArrayLike], rng: Generator, replicates: int = 4_000) -> Array:
-    """Bootstrap of a mean over seeds of means over prompts ``(replicates, ...)``: each replicate draws seeds, and in each
-    drawn seed prompts anew.
+    """Bootstrap of a mean over seeds of means over prompts ``(replicates, ...)``: each replicate draws seeds, and in
+    each drawn seed prompts anew.
 
     Args:
-        values: per seed ``(..., prompts)``, all of one shape. One draw of prompts serves all that stands before the last
-            axis, so the difference of two of its rows is paired by seed and prompt.
+        values: per seed ``(..., prompts)``, all of one shape. One draw of prompts serves all that stands before the
+            last axis, so the difference of two of its rows is paired by seed and prompt.
 
     As in ``resample``, a single seed gives NaN.
     """

@@ -172,7 +172,7 @@ class Run:
         return self._arrays("segments.safetensors")
 
     def samples(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-        """The final responses of a language run: arrays and texts by name, a row a prompt; empty before it has finished.
+        """The final responses of a language run: arrays and texts by name, a row a prompt; empty before its end.
 
         Raises:
             UserError: a file is damaged.

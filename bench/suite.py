@@ -70,6 +70,7 @@ class Planned:
     spec: Spec
     key: str
     needs: Needs = field(default_factory=Needs)
+    shares: str = ""  # what it shares its first stages with, where a run's track has such
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def _check_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> N
 
 def _of_seed(seed: int, arm: str, first: Spec, key: _Key, needs: Needs) -> Planned:
     made = dataclasses.replace(first, seed=seed)  # the one setting of a cell that differs, and is checked already
-    return Planned(arm, made.task, seed, made, key(seed), needs)
+    return Planned(arm, made.task, seed, made, key(seed), needs, tracks.of(made.task).shares(made))
 
 
 def _refuse_twins(source: str, planned: Sequence[Planned]) -> None:

@@ -61,9 +61,10 @@ def draw(run: Run, to: Path) -> None:
     Raises:
         UserError: the run has no predictions to draw, or the file's name is not that of a picture.
     """
-    from bench import store
+    from bench import store, tracks
     from bench.report import agreement
 
+    tracks.require_environment(run.spec["task"], "bench show --picture")
     if to.suffix not in (".png", ".svg"):
         raise UserError(f"--picture {to}: give a name that ends in .png or .svg")
     made = agreement.of_run(run.segments(), run.spec["total_steps"])

@@ -6,18 +6,21 @@ Whatever in the laboratory depends on the kind asks its track; the rest works wi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 
 if TYPE_CHECKING:
     from bench.probe import Costs
     from bench.recorder import FolderRecorder
     from bench.report.data import Study
+
+STAGES = "stages"  # in a results folder: what several runs begin with, of tracks that have such
 
 
 class Spec(Protocol):
@@ -83,6 +86,9 @@ class Track(Protocol):
     def versions(self, task: str) -> dict[str, Any]:
         """The versions that stand in the key of a run: numbers of two of them are never averaged."""
 
+    def shares(self, spec: Any) -> str:
+        """A name in common to runs that begin with the same stages; empty where each begins with nothing."""
+
     def kind(self, spec: Any) -> tuple[str, str, str]:
         """What a run's cost depends on besides its task: reward, optimiser, and every other setting as JSON."""
 
@@ -103,7 +109,11 @@ class Track(Protocol):
 
 def of(task: str) -> Track:
     """The track of a task, by its name alone."""
-    return _track(str(task).startswith("language/"))
+    return _track(_is_language(task))
+
+
+def _is_language(task: str) -> bool:
+    return str(task).startswith("language/")
 
 
 @cache
@@ -117,9 +127,22 @@ def _track(language: bool) -> Track:
     return Environments()
 
 
+def require_environment(task: str, what: str) -> None:
+    """Refuse what only a run in an environment has.
+
+    Raises:
+        UserError: the task is of another kind.
+    """
+    require(not _is_language(task), f"{what} knows runs in environments alone, and {task} is a language task")
+
+
 def every() -> list[Track]:
-    """All tracks that can run here."""
-    return [_track(language) for language in (False, True)]
+    """All tracks that can run here; one whose packages are not installed cannot."""
+    found = []
+    for language in (False, True):
+        with contextlib.suppress(UserError):
+            found.append(_track(language))
+    return found
 
 
 def common(tasks: Iterable[str]) -> Track:

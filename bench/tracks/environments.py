@@ -48,6 +48,9 @@ class Environments:
 
         return {"method": core.METHOD_VERSION, **tasks.versions(task)}
 
+    def shares(self, spec: RunSpec) -> str:
+        return ""
+
     def kind(self, spec: RunSpec) -> tuple[str, str, str]:
         settings = {**spec.canonical(), "seed": 0, "labels": min(spec.labels, 1), "total_steps": 0}
         return spec.reward, spec.policy["name"], json.dumps(settings)

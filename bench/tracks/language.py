@@ -1,4 +1,4 @@
-"""The language track: a run of the InstructGPT pipeline (``prefrl_core.language``), whose upstream stages lie beside the
+"""The language track: a run of the InstructGPT pipeline (``prefrl_core.language``), whose first stages lie beside the
 runs in ``<out>/stages`` and are shared by them."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.tracks import STAGES
 from prefrl_core.errors import UserError
 from prefrl_core.language import spec as core
 from prefrl_core.language import tasks
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
     from bench.recorder import FolderRecorder
     from bench.report.data import Study
 
-STAGES = "stages"  # folder of what several runs begin with, beside theirs
-
 
 class Language:
     """See ``bench.tracks.Track``."""
 
     settings = tuple(entry.name for entry in dataclasses.fields(LanguageSpec))
-    outcome = "gold_mean"
+    outcome = "gold_gain"
     labels = "labels.rankings"
     packages = ("torch",)
 
@@ -46,6 +45,9 @@ class Language:
     def versions(self, task: str) -> dict[str, Any]:
         # without what says how it was built ("+cpu"), which stands in the provenance
         return {"language": core.METHOD_VERSION, "torch": metadata.version("torch").partition("+")[0]}
+
+    def shares(self, spec: LanguageSpec) -> str:
+        return f"{spec.task} seed {spec.seed}"
 
     def kind(self, spec: LanguageSpec) -> tuple[str, str, str]:
         return spec.reward, spec.method, json.dumps({**spec.canonical(), "seed": 0})

@@ -74,9 +74,9 @@ def rows_of(run: Planned, until: float = 1.0) -> Iterator[dict[str, Any]]:
     text = 1.5 + 0.01 * run.seed
     yield row("pretrain", step=1000, stage_step=1000, episodes=0, loss=text, ptx_nll=text)
     if spec.method == "base":
-        yield row("final", step=1000, stage_step=0, gold_mean=-1.5, kl_exact=9.0, ptx_nll=text, qa_acc=0.2)
+        yield row("final", step=1000, stage_step=0, gold_gain=-1.5, kl_exact=9.0, ptx_nll=text, qa_acc=0.2)
         return
-    sft = {"gold_mean": 0.0, "kl_exact": 0.0, "ptx_nll": text, "qa_acc": 0.95}
+    sft = {"gold_gain": 0.0, "kl_exact": 0.0, "ptx_nll": text, "qa_acc": 0.95}
     yield row("sft", step=1126, stage_step=126, episodes=0, **sft)
     if spec.learns_reward:
         asked = {"labels.rankings": spec.rankings, "labels.pairs": 6 * spec.rankings, "labels.agreement": 0.8}
@@ -91,7 +91,7 @@ def rows_of(run: Planned, until: float = 1.0) -> Iterator[dict[str, Any]]:
         for n in spec.best_of_n.n:
             kl = np.log(n) - (n - 1) / n
             gold = np.sqrt(kl) * (A_BON - b_of(spec.rankings, True) * np.sqrt(kl)) + 0.02 * random.normal()
-            yield row("final", **end, n=n, kl_exact=kl, gold_mean=gold, proxy_mean=1.1 * np.sqrt(kl))
+            yield row("final", **end, n=n, kl_exact=kl, gold_gain=gold, proxy_mean=1.1 * np.sqrt(kl))
     else:
         yield from _ppo(spec, random, text, until)
 
@@ -99,14 +99,14 @@ def rows_of(run: Planned, until: float = 1.0) -> Iterator[dict[str, Any]]:
 def _ppo(spec: LanguageSpec, random: np.random.Generator, text: float, until: float) -> Iterator[dict[str, Any]]:
     ptx, points = spec.ppo.gamma > 0, 8
     reach = (3.0 if ptx else 6.0) * (1 + 0.1 * random.normal())
-    for point in range(1, int(points * until) + 1):
+    for point in range(int(points * until) + 1):
         kl = reach * point / points
-        d = np.sqrt(kl)
+        d = np.sqrt(max(kl, 1e-12))
         b = 0.3 if spec.reward == "gold" else b_of(spec.rankings, False)
         values = {
             "kl_exact": kl,
             "kl_k1": kl,
-            "gold_mean": d * (A_RL - b * np.log(d)) + 0.02 * random.normal(),
+            "gold_gain": d * (A_RL - b * np.log(d)) + 0.02 * random.normal(),
             "proxy_mean": d * 1.2,
             "ptx_nll": text + (0.005 if ptx else SLOPE) * kl,
             "qa_acc": 0.95 - (0.0 if ptx else 0.05) * kl,
@@ -121,7 +121,7 @@ def _ppo(spec: LanguageSpec, random: np.random.Generator, text: float, until: fl
 def samples_of(run: Planned, rows: list[dict[str, Any]]) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     """Final responses whose means are those of the final rows."""
     random = np.random.default_rng([run.seed, zlib.crc32(run.arm.encode()), 1])
-    gold = np.array([row["gold_mean"] for row in rows if row["stage"] == "final"])
+    gold = np.array([row["gold_gain"] for row in rows if row["stage"] == "final"])
     sft = np.random.default_rng(run.seed).normal(size=PROMPTS)
     noise = random.normal(size=(PROMPTS, len(gold)))
     gold = gold + noise - noise.mean(0) if run.arm != "SFT" else (sft - sft.mean())[:, None]

@@ -1,8 +1,8 @@
 """The finished runs of a language suite with their rows and final samples, sorted into what can be compared.
 
-The unit is a ``Result``: what one arm came to on one task over its seeds. A run of best of n gives one for each n. Every
-value is in the units of ``prefrl_core.language.rows``: gold and proxy in standard deviations over what SFT samples, KL
-in nats a response.
+The unit is a ``Result``: what one arm came to on one task over its seeds. A run of best of n gives one for each n.
+Every value is in the units of ``prefrl_core.language.rows``: gold in standard deviations over demonstrations, the proxy
+over what SFT answers, KL in nats a response.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from bench import stats, store
 from bench.report import data, names
 from bench.report.data import Study
+from bench.tracks import Spec
 
 SHOWN_N = (4, 16, 64)  # of best of n, in tables; figures show all
-SHARED = ("gold_sft",)  # arrays of samples that do not depend on n, besides the whole numbers
 _NOT_OF_A_REWARD_MODEL = ("method", "ppo", "best_of_n", "evaluation", "seed")
 Row = Mapping[str, Any]
 
@@ -43,21 +43,28 @@ class Told:
         """Of the final row; NaN where there is nothing to tell."""
         return _number(self.final.get(column))
 
+    def before(self, column: str) -> float:
+        """Of SFT, where PPO began; NaN without PPO."""
+        return next((_number(row.get(column)) for row in self.rows if row["stage"] == "ppo"), float("nan"))
+
     def last(self, column: str, stage: str) -> float:
         """The last value of a column within a stage; NaN if it has none."""
         found = [row[column] for row in self.rows if row["stage"] == stage and row.get(column) is not None]
         return _number(found[-1] if found else None)
 
     def curve(self, *columns: str) -> stats.Array:
-        """These columns ``(points, columns)`` over PPO and at its end, rows in which all of them were measured."""
-        rows = [row for row in self.rows if row["stage"] in ("ppo", "final")]
+        """These columns ``(points, columns)`` over PPO, on prompts of the validation split, from SFT on; only rows in
+        which all of them were measured."""
+        rows = [row for row in self.rows if row["stage"] == "ppo"]
         values = np.array([[_number(row.get(name)) for name in columns] for row in rows], float).reshape(
             -1, len(columns)
         )
         return np.asarray(values[np.isfinite(values).all(axis=1)], float)
 
     def sample(self, name: str) -> stats.Array:
-        """One of the arrays of samples ``(prompts,)``; of best of n that of its n."""
+        """One of the arrays of samples ``(prompts,)``, of best of n that of its n; "gain" is gold less SFT's."""
+        if name == "gain":
+            return self.sample("gold") - self.sample("gold_sft")
         values = np.asarray(self.samples[name], float)
         return (
             values if values.ndim == 1 else values[:, list(self.run.spec.canonical()["best_of_n"]["n"]).index(self.n)]
@@ -71,7 +78,7 @@ class Result:
     task: str
     arm: str
     n: int | None
-    spec: data.Spec
+    spec: Spec
     runs: tuple[Told, ...]  # the finished ones, by seed
     planned: int  # seeds
 
@@ -108,7 +115,7 @@ class Result:
 
     def over_prompts(self, name: str) -> stats.Estimate:
         """Mean over seeds and prompts of a sampled array, both drawn in its interval."""
-        values = [one.sample(name) for one in self.runs if name in one.samples]
+        values = [one.sample(name) for one in self.runs if one.samples]
         if not values:
             return stats.Estimate(np.nan, -np.inf, np.inf)
         draws = stats.nested_draws(values, data.generator("language prompts", name, self.name, self.task))
@@ -149,10 +156,6 @@ class Language:
     def baseline(self, task: str) -> Result | None:
         """That of the suite's baseline, if it has a finished run."""
         return next((one for one in self.of_task(task) if one.arm == self.study.baseline), None)
-
-    def sft(self, task: str) -> dict[int, Told]:
-        """The runs of the first arm that is SFT alone, by seed."""
-        return {one.run.seed: one for result in self.of_task(task, "sft")[:1] for one in result.runs}
 
 
 def shown_n(result: Result) -> list[int]:

@@ -1,5 +1,5 @@
-"""Labels to reach a share of what PPO gains on gold itself: the main track's definition (``bench.efficiency``), with SFT
-in the place of the untrained policy and gold in that of the true return."""
+"""Labels to reach a share of what PPO gains on gold itself: the main track's definition (``bench.efficiency``), with
+gold in the place of the true return and SFT, whose gain is 0 by definition, in that of the untrained policy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from bench import efficiency, stats
 from bench.report.data import generator
 from bench.report.language.data import Language, Result, shown_n
 
-COLUMN = "gold_mean"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What is 0 and what is 1 on one task."""
-
-    sft: float
-    control: stats.Array  # (seeds,): final gold of PPO on gold
+COLUMN = "gold_gain"
 
 
 @dataclass(frozen=True)
@@ -44,13 +36,10 @@ class Efficiency:
     pairs_a_ranking: int
 
 
-def scale(language: Language, task: str) -> Scale | None:
-    """None where PPO on gold is not finished, or no better than SFT."""
-    control = next((one.values(COLUMN) for one in language.of_task(task, "gold")), np.zeros(0))
-    before = [one.sample("gold_sft").mean() for result in language.of_task(task) for one in result.runs if one.samples]
-    if not len(control) or not before or control.mean() <= np.mean(before):
-        return None
-    return Scale(float(np.mean(before)), control)
+def control(language: Language, task: str) -> stats.Array | None:
+    """What is 1: gains of the runs of PPO on gold ``(seeds,)``; None where none is finished, or they gain nothing."""
+    gains = next((one.values(COLUMN) for one in language.of_task(task, "gold")), np.zeros(0))
+    return gains if len(gains) and gains.mean() > 0 else None
 
 
 def lines(language: Language, task: str) -> list[Line]:
@@ -69,18 +58,18 @@ def lines(language: Language, task: str) -> list[Line]:
     return made
 
 
-def scores(language: Language, task: str, line: Sequence[Result], known: Scale) -> stats.Scores:
+def scores(language: Language, task: str, line: Sequence[Result], known: stats.Array) -> stats.Scores:
     """Share of the gain of PPO on gold, one a result."""
     name = "/".join(one.name for one in line)
     cells = [[one.values(COLUMN) for one in line]]
     random = generator("language scores", name, task)
-    return stats.normalised_scores(cells, [known.control], [known.sft], random, stats.mean_over_tasks)
+    return stats.normalised_scores(cells, [known], [0.0], random, stats.mean_over_tasks)
 
 
 def feedback_efficiency(language: Language, task: str) -> list[Efficiency]:
     """Of each line with several planned budgets."""
-    known, made = scale(language, task), []
-    for line in lines(language, task) if known else ():
+    known, made = control(language, task), []
+    for line in lines(language, task):
         if known is None or len(line.results) + len(line.missing) < 2:
             continue
         found = scores(language, task, line.results, known)

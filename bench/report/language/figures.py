@@ -1,9 +1,10 @@
-"""The figures of a language suite. An arm has one look in all of them; gold is drawn full, the proxy dashed and hollow."""
+"""The figures of a language suite. An arm has one look in all of them; gold is full, the proxy dashed and hollow."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,15 +15,17 @@ from bench import stats
 from bench.report import figures
 from bench.report.data import generator
 from bench.report.feedback import label_axis, points_line
-from bench.report.figures import BLACK, COLUMN, Draw, Image, Legend, Look, images, level
-from bench.report.language import frontier, tables
+from bench.report.figures import BLACK, COLOURS, COLUMN, Draw, Image, Legend, Look, images, level
+from bench.report.formats import count
+from bench.report.language import frontier, models, tables
 from bench.report.language.data import Language, Result
 from bench.report.language.efficiency import COLUMN as GOLD
-from bench.report.language.efficiency import lines, scale
+from bench.report.language.efficiency import control, lines
+from bench.report.names import slug
 
 GREY = "#666666"
 _BUDGET = re.compile(r"^[\d,]+ rankings$")
-_MEASURES = {"gold_mean": ("gold", "-"), "proxy_mean": ("proxy", (0, (4, 2)))}
+_MEASURES: dict[str, tuple[str, Any]] = {"gold_gain": ("gold", "-"), "proxy_mean": ("proxy", (0, (4, 2)))}
 Panels = dict[str, list[Result]]
 
 
@@ -74,7 +77,7 @@ def _frontier(language: Language, results: Sequence[Result]) -> Draw:
                     line = _distance(axis, language, one, measure, look, dashes)
                     legend |= {label(one): (line, one.note)} if measure == GOLD and line else {}
         axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        axis.set(xlabel="√KL to SFT (KL in nats)", ylabel="Score (SD over SFT's)")
+        axis.set(xlabel="√KL to SFT (KL in nats)", ylabel="Gain over SFT (SD)")
         axis.set_xlim(0, None)
         return legend | _measures_legend()
 
@@ -133,8 +136,8 @@ def _episodes(language: Language, results: Sequence[Result]) -> Draw:
                     x[-1:], mean[-1:], color=look.color, marker=look.marker, markerfacecolor=face, linestyle="none"
                 )
         axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        axis.set(xlabel="PPO episodes", ylabel="Score (SD over SFT's)")
-        axis.xaxis.set_major_formatter(lambda value, _: figures.count(value))
+        axis.set(xlabel="PPO episodes", ylabel="Gain over SFT (SD)")
+        axis.xaxis.set_major_formatter(lambda value, _: count(value))
         return legend | _measures_legend()
 
     return draw
@@ -178,7 +181,7 @@ def _against_kl(language: Language, results: Sequence[Result], column: str, name
                     Line2D([], [], color=look.color, linestyle=look.linestyle, marker=look.marker),
                     one.note,
                 )
-        before = [told.value(column) for told in language.sft(results[0].task).values()]
+        before = [told.before(column) for one in results for told in one.runs]
         if np.isfinite(before).any():
             legend["SFT"] = (level(axis, float(np.nanmean(before))), "")
         axis.set(xlabel="KL to SFT (nats)", ylabel=name)
@@ -206,13 +209,13 @@ def _by_labels(language: Language, task: str) -> Draw:
             points = {one.spec.labels: one.estimate(GOLD) for one in line.results}
             shift = 1.05 ** (index - (len(found) - 1) / 2)
             legend[line.label] = (points_line(axis, points, look, shift), "")
-        if known := scale(language, task):
-            top = float(known.control.mean())
+        if (known := control(language, task)) is not None:
+            top = float(known.mean())
             legend["PPO on gold"] = (axis.axhline(top, color=BLACK, linewidth=1.2, zorder=1.5), "")
-            legend["half of its gain"] = (level(axis, (top + known.sft) / 2), "")
+            legend["half of its gain"] = (level(axis, top / 2), "")
         axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
         label_axis(axis, sorted({one.spec.labels for line in found for one in line.results}))
-        axis.set(xlabel="Rankings (log scale)", ylabel="Gold (SD over SFT's)")
+        axis.set(xlabel="Rankings (log scale)", ylabel="Gold gain over SFT (SD)")
         return legend
 
     return draw
@@ -223,12 +226,12 @@ def reward_models(language: Language) -> list[Image]:
     drawn: dict[str, Draw] = {}
     for task in language.study.tasks:
         groups: dict[str, list[Result]] = {}
-        for one in tables.models(language, task):
+        for one in models.models(language, task):
             groups.setdefault(one.reward_model.replace(f"'rankings': '{one.spec.labels}'", ""), []).append(one)
         swept = [sorted(ones, key=lambda one: one.spec.labels) for ones in groups.values() if len(ones) > 1]
         name = f"{language.study.task_names[task]}, " if len(language.study.tasks) > 1 else ""
         if swept:
-            columns = {c: n for c, n in tables._MODEL.items() if c != "rm_ece"}
+            columns = {c: n for c, n in models.COLUMNS.items() if c != "rm_ece"}
             drawn[f"{name}accuracy"] = _models(swept, columns, "Accuracy on held-out pairs", 0.5)
             drawn[f"{name}calibration"] = _models(
                 swept, {"rm_ece": "Calibration error"}, "Expected calibration error", 0.0
@@ -243,7 +246,7 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
         for group in groups:
             told = "" if len(groups) == 1 else f"{label(group[0])}: "
             for column, short in columns.items():
-                points = {one.spec.labels: tables.model_estimate(one, column) for one in group}
+                points = {one.spec.labels: models.estimate(one, column) for one in group}
                 points = {labels: found for labels, found in points.items() if np.isfinite(found.value)}
                 if points:
                     line = points_line(axis, points, figures.look(len(legend)), 1.03 ** len(legend))
@@ -258,52 +261,42 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
 
 def win_rates(language: Language) -> list[Image]:
     """How often each arm is preferred to SFT, by the held-out labeler and by gold."""
-    made = [_forest(language, task) for task in language.study.tasks if language.shown(task)]
-    return made
+    found = {task: [one for one in language.shown(task) if _judged(one)] for task in language.study.tasks}
+    return [_forest(language, task, results) for task, results in found.items() if results]
 
 
-def _forest(language: Language, task: str) -> Image:
-    results = [one for one in language.shown(task) if any("win_judge" in told.samples for told in one.runs)]
+def _judged(result: Result) -> bool:
+    return any(told.samples for told in result.runs)
+
+
+def _forest(language: Language, task: str, results: Sequence[Result]) -> Image:
     name = language.study.task_names[task]
     with figures.styled():
-        figure = Figure(figsize=(COLUMN * 1.7, 0.9 + 0.22 * len(results)), layout="constrained")
+        figure = Figure(figsize=(COLUMN * 1.6, 1.0 + 0.2 * len(results)), layout="constrained")
         axis = figure.subplots()
         axis.set_title(name, loc="left", fontweight="bold")
-        for shift, array, face, told in (
-            (-0.13, "win_judge", "#0072B2", "held-out labeler"),
-            (0.13, "win_gold", "white", "gold"),
-        ):
-            found = [one.over_prompts(array) for one in results]
-            y = np.arange(len(results)) + shift
-            x = np.array([one.value for one in found])
-            ends = np.array([[one.low, one.high] for one in found]).reshape(-1, 2).T
-            spread = np.where(np.isfinite(ends), np.abs(ends - x), 0)
-            axis.errorbar(
-                x,
-                y,
-                xerr=spread,
-                fmt="o",
-                color="#0072B2",
-                markerfacecolor=face,
-                markersize=4,
-                elinewidth=1,
-                capsize=2,
-                label=told,
-            )
+        _estimates(axis, results, "win_judge", -0.14, COLOURS[0], "by a held-out labeler")
+        _estimates(axis, results, "win_gold", 0.14, "white", "by gold")
         axis.axvline(0.5, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
         axis.set_yticks(range(len(results)), [f"{one.name}{f' ({one.note})' if one.note else ''}" for one in results])
-        axis.invert_yaxis()
-        axis.set(xlabel="Win rate against SFT")
-        axis.legend(
-            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2, bbox_transform=axis.transAxes
-        )
-        axis.set_title(name, loc="right", fontweight="bold")
+        axis.set(xlabel="Win rate against SFT", ylim=(len(results) - 0.4, -0.6))
+        figure.legend(loc="outside lower center", ncols=2)
         png, svg = figures.render(figure)
     alt = (
         f"{name}: win rate against SFT of {len(results)} arms, by a held-out labeler and by gold, with 95 % intervals."
     )
-    slug = "win-rates" if len(language.study.tasks) == 1 else f"win-rates-{figures.slug(name)}"
-    return Image(slug, "Win rate against SFT", alt, png, svg)
+    file = "win-rates" if len(language.study.tasks) == 1 else f"win-rates-{slug(name)}"
+    return Image(file, "Win rate against SFT", alt, png, svg)
+
+
+def _estimates(axis: Axes, results: Sequence[Result], array: str, shift: float, face: str, told: str) -> None:
+    """A point with its interval on each arm's line."""
+    found = [one.over_prompts(array) for one in results]
+    x = np.array([one.value for one in found])
+    ends = np.array([[one.low for one in found], [one.high for one in found]])
+    spread = np.where(np.isfinite(ends), np.abs(ends - x), 0)
+    look: Any = {"color": COLOURS[0], "markerfacecolor": face, "markersize": 3.5, "elinewidth": 1, "capsize": 2}
+    axis.errorbar(x, np.arange(len(results)) + shift, xerr=spread, fmt="o", label=told, **look)
 
 
 def _every(language: Language, *methods: str) -> Panels:

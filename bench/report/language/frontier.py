@@ -5,7 +5,8 @@ The distance is d = sqrt(KL). Their forms, equal to 0 where the policy is SFT:
     best of n:  R(d) = d (a - b d),      highest at d = a / (2 b)
     RL:         R(d) = d (a - b log d),  highest at d = exp(a / b - 1)
 
-Both are linear in a and b, so a fit is least squares over the points of all seeds, and its interval a bootstrap over seeds.
+Gold and proxy are counted from SFT's. Both forms are linear in a and b, so a fit is least squares over the points of
+all seeds, and its interval a bootstrap over seeds.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from bench import stats
 from bench.report.data import generator
 from bench.report.language.data import Language, Result
 
-MEASURES = ("gold_mean", "proxy_mean")
+MEASURES = {"gold_gain": "gold", "proxy_mean": "proxy"}
 _REPLICATES = 4_000
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One curve: its coefficients, where it is highest and how high it is there (infinite where it keeps rising within
-    all reason: b is not above 0), and how well it fits."""
+    """One curve: its coefficients, where it is highest and how high it is there (infinite where it has no peak: b is
+    not above 0), how well it fits, and how far the points go."""
 
     best_of_n: bool
     a: stats.Estimate
@@ -35,6 +36,7 @@ class Fit:
     height: stats.Estimate  # R there
     r_squared: float
     points: int
+    reach: float  # the largest d
 
     def at(self, d: stats.Array) -> stats.Array:
         """R at these distances, above 0."""
@@ -42,7 +44,7 @@ class Fit:
 
 
 def points(language: Language, result: Result, measure: str) -> list[stats.Array]:
-    """Per seed ``(points, 2)``: d and the measure. Of best of n over all its n, of PPO over training."""
+    """Per seed ``(points, 2)``: d and the measure less SFT's. Of best of n over all its n, of PPO over training."""
     if result.method == "best_of_n":
         same = [one for one in language.results if (one.task, one.arm) == (result.task, result.arm)]
         by_seed: dict[int, list[list[float]]] = {}
@@ -54,7 +56,12 @@ def points(language: Language, result: Result, measure: str) -> list[stats.Array
         found = [pairs[np.isfinite(pairs).all(axis=1)] for pairs in found]
     else:
         found = [told.curve("kl_exact", measure) for told in result.runs]
-    return [np.column_stack([np.sqrt(np.maximum(pairs[:, 0], 0)), pairs[:, 1]]) for pairs in found if len(pairs)]
+    zero = 0 if measure == "gold_gain" else 1  # a gain is counted from SFT's already
+    return [
+        np.column_stack([np.sqrt(np.maximum(pairs[:, 0], 0)), pairs[:, 1] - zero * pairs[0, 1]])
+        for pairs in found
+        if len(pairs)
+    ]
 
 
 def fit(seeds: Sequence[stats.Array], best_of_n: bool, name: str) -> Fit | None:
@@ -78,6 +85,7 @@ def fit(seeds: Sequence[stats.Array], best_of_n: bool, name: str) -> Fit | None:
         stats.estimate(_height(a, b, best_of_n), _height(draws_a, draws_b, best_of_n)),
         float(1 - ((every[:, 1] - predicted) ** 2).sum() / spread) if spread > 0 else float("nan"),
         len(every),
+        float(every[:, 0].max()),
     )
 
 

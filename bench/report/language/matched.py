@@ -1,7 +1,8 @@
 """Two policies at one distance from SFT: what PPO takes or gives, compared where both have moved equally far.
 
-Of each seed, the distance is the greatest KL that both runs came to; each run is read where it first came there, straight
-between the two points of its curve around it. So a policy that has merely moved less does not look the better one.
+Of each seed, the distance is the greatest KL that both runs came to; each run is read where it first came there, on the
+straight line between the two points of its curve around it. So a policy that has merely moved less does not look the
+better one.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def at_kl(curve: stats.Array, kl: float) -> float:
 
 
 def reference(language: Language, result: Result) -> Result | None:
-    """What a PPO arm is compared with: the arm that differs from it in having no pretraining mix, else the baseline; None
-    where there is neither."""
+    """What a PPO arm is compared with: the arm that differs from it in having no pretraining mix, else the baseline;
+    None where there is neither."""
     ppo = language.of_task(result.task, "ppo")
     plain = {**result.flat, "ppo.gamma": "0.0"}
     for one in ppo:

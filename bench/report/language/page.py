@@ -7,7 +7,8 @@ from functools import partial
 from bench.report import formats, ran
 from bench.report import tables as common
 from bench.report.data import Study
-from bench.report.language import data, figures, samples, tables
+from bench.report.figures import Image
+from bench.report.language import data, figures, models, samples, tables
 from bench.report.page import Shown, image_files, render, table_files
 from bench.report.parallel import side_by_side
 
@@ -19,7 +20,18 @@ _DATA = {
     "tax": "curves.csv",
     "reward-model": "reward-model.csv",
 }
-_CURVES = ("episodes", "kl_exact", "kl_k1", "gold_mean", "proxy_mean", "entropy", "length", "ptx_nll", "qa_acc")
+_CURVES = (
+    "episodes",
+    "kl_exact",
+    "kl_k1",
+    "gold_mean",
+    "gold_gain",
+    "proxy_mean",
+    "entropy",
+    "length",
+    "ptx_nll",
+    "qa_acc",
+)
 
 
 def build(study: Study) -> dict[str, bytes]:
@@ -33,11 +45,12 @@ def build(study: Study) -> dict[str, bytes]:
         table.name: table
         for table in (
             tables.outcomes(language),
+            tables.answers(language),
             tables.comparison(language),
             tables.labels_to_reach(language),
             tables.fits(language),
             tables.tax(language),
-            tables.reward_model(language),
+            models.reward_model(language),
             common.cost(study),
             ran.progress(study),
             ran.settings(study),
@@ -56,7 +69,7 @@ def build(study: Study) -> dict[str, bytes]:
     }
 
 
-def _shown(name: str, images: list[figures.Image]) -> Shown:
+def _shown(name: str, images: list[Image]) -> Shown:
     """As on the other page: panels, and all of them in one (the last); the forests of win rates are whole already."""
     if name == "win-rates":
         return Shown(images, None, _DATA[name])
@@ -90,11 +103,5 @@ def _remarks(language: data.Language) -> list[ran.Remark]:
         if not language.of_task(task, "gold"):
             found.append(
                 ran.Remark(f"{name} has no finished run of PPO on gold: no labels to reach a share of its gain.")
-            )
-        if not language.sft(task):
-            found.append(
-                ran.Remark(
-                    f"{name} has no finished run of SFT alone: the tax is counted from each run's own SFT stage.", False
-                )
             )
     return found

@@ -54,9 +54,16 @@ def records(sheets: Sequence[Sheet]) -> list[dict[str, object]]:
     """One fact for each answer."""
     return [
         {
-            **{"task": sheet.task, "seed": sheet.seed, "prompt_number": prompt.number, "family": prompt.family},
-            **{"held_out": prompt.held_out, "prompt": prompt.text, "who": one.who, "answer": one.text},
-            **{"gold": one.gold, "proxy": one.proxy},
+            "task": sheet.task,
+            "seed": sheet.seed,
+            "prompt_number": prompt.number,
+            "family": prompt.family,
+            "held_out": prompt.held_out,
+            "prompt": prompt.text,
+            "who": one.who,
+            "answer": one.text,
+            "gold": one.gold,
+            "proxy": one.proxy,
         }
         for sheet in sheets
         for prompt in sheet.prompts
@@ -87,7 +94,8 @@ def _sheet(language: Language, task: str) -> Sheet | None:
         return None
     seed = min(shared)
     told = {one.name: next(run for run in one.runs if run.run.seed == seed) for one in results}
-    who = {**told} if any(one.method == "sft" for one in results) else {"SFT": None, **told}
+    who: dict[str, Told | None] = {} if any(one.method == "sft" for one in results) else {"SFT": None}
+    who |= told
     first = next(iter(told.values()))
     prompts = [_prompt(number, who, first, task) for number in _spread(first)]
     return Sheet(language.study.task_names[task], seed, tuple(who), tuple(prompts))

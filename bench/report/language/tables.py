@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,30 +11,28 @@ from bench.report import data
 from bench.report.efficiency_tables import percent
 from bench.report.formats import NONE, Entry, Table, entry, labels_entry, number
 from bench.report.language import frontier, matched
-from bench.report.language.data import Language, Result, Told, paired
+from bench.report.language.data import Language, Result, paired
 from bench.report.language.efficiency import feedback_efficiency
 from bench.report.tables import fields
 
-_INTERVALS = "with 95 % bootstrap intervals"
-_PLAIN = {  # column -> what it is called, and the largest value that its decimals are chosen for
+INTERVALS = "with 95 % bootstrap intervals"
+_SAMPLED = {"win_judge": "Win rate", "win_gold": "by gold", "gain": "Gold gain (SD)"}
+_SCORES = {  # column -> what it is called, and the largest value that its decimals are chosen for
+    "gold_held_out_families": ("Gold, families not shown", 1.0),
     "proxy_mean": ("Proxy (SD)", 1.0),
     "kl_exact": ("KL (nats)", 1.0),
+}
+_TEXTS = {
     "length": ("Length (tokens)", 10.0),
     "eos_rate": ("Ends", 1.0),
     "distinct2": ("Distinct pairs", 1.0),
     "taboo_rate": ("Taboo", 1.0),
+    "summary_hallucination": ("Made up", 1.0),
     "qa_acc": ("Facts right", 1.0),
     "qa_false_confidence": ("False confidence", 1.0),
     "ptx_nll": ("Text NLL", 1.0),
 }
-_TAX = {"ptx_nll": "text NLL", "qa_acc": "facts right", "gold_mean": "gold"}
-_MODEL = {
-    "rm_accuracy": "Accuracy (gold)",
-    "rm_accuracy_train_labelers": "Accuracy (teachers)",
-    "rm_accuracy_heldout_labelers": "Accuracy (held out)",
-    "rm_ece": "Calibration error",
-}
-_LABELS = {"labels.agreement": "Agreement", "labels.agreement_close": "of close pairs"}
+_TAX = {"ptx_nll": "text NLL", "qa_acc": "facts right", "gold_gain": "gold"}
 
 
 def names_of(language: Language, task: str, result: Result) -> list[Entry]:
@@ -57,29 +55,44 @@ def about(language: Language, result: Result) -> dict[str, object]:
 
 def outcomes(language: Language) -> Table:
     """What each arm came to: the win rates against SFT first."""
+    caption = (
+        "At the end of training, on prompts of the test split: how often the answer is preferred to SFT's by a "
+        "held-out noisy labeler and by gold (ties count half), gold less SFT's in standard deviations, the proxy, and "
+        f"the distance from SFT, {INTERVALS} over seeds, of the first three over seeds and prompts."
+    )
+    return _by_arm(language, "outcomes", caption, _SAMPLED, _SCORES)
+
+
+def answers(language: Language) -> Table:
+    """What the answers are like, and what is left of pretraining."""
+    caption = (
+        "The answers on test prompts, and what the policy still knows: facts answered right, answers given to "
+        f"questions nobody can answer, and the loss on held-out pretraining text (nats a token), {INTERVALS} over "
+        "seeds."
+    )
+    return _by_arm(language, "answers", caption, {}, _TEXTS)
+
+
+def _by_arm(
+    language: Language, name: str, caption: str, sampled: Mapping[str, str], columns: Mapping[str, tuple[str, float]]
+) -> Table:
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
     for task in language.study.tasks:
         for one in language.shown(task):
-            sampled = {name: one.over_prompts(name) for name in ("win_judge", "win_gold", "gold")}
-            plain = {column: one.estimate(column) for column in _PLAIN}
-            shown = [entry(sampled[name], 1.0) for name in sampled]
-            shown += [entry(plain[column], scale) for column, (_, scale) in _PLAIN.items()]
-            rows.append(
-                [*names_of(language, task, one), Entry(str(one.spec.labels) if one.spec.labels else NONE), *shown]
-            )
-            told = {**about(language, one)}
-            for name, found in {**sampled, **plain}.items():
-                told |= fields(name, found)
+            found = {column: one.over_prompts(column) for column in sampled}
+            found |= {column: one.estimate(column) for column in columns}
+            scales = {column: scale for column, (_, scale) in columns.items()}
+            shown = [entry(estimate, scales.get(column, 1.0)) for column, estimate in found.items()]
+            rankings = Entry(str(one.spec.labels) if one.spec.labels else NONE)
+            rows.append([*names_of(language, task, one), rankings, *shown])
+            told = about(language, one)
+            for column, estimate in found.items():
+                told |= fields(column, estimate)
             records.append(told)
-    caption = (
-        "At the end of training, on prompts of the test split: how often the answer is preferred to SFT's by a held-out "
-        "noisy labeler and by gold (ties count half), gold and proxy in standard deviations over SFT's answers, "
-        f"{_INTERVALS} over seeds, of the first three over seeds and prompts."
-    )
-    names = ["Rankings", "Win rate", "by gold", "Gold (SD)", *(name for name, _ in _PLAIN.values())]
+    names = ["Rankings", *sampled.values(), *(told for told, _ in columns.values())]
     heads = header(language, *names)
-    return Table("outcomes", caption, heads, rows, records, labels=len(heads) - len(names))
+    return Table(name, caption, heads, rows, records, labels=len(heads) - len(names))
 
 
 def comparison(language: Language) -> Table | None:
@@ -92,7 +105,7 @@ def comparison(language: Language) -> Table | None:
         for one in language.shown(task) if base else ():
             if base is None or one is base:
                 continue
-            sampled = {name: over_prompts(one, base, name) for name in ("win_judge", "gold")}
+            sampled = {name: over_prompts(one, base, name) for name in ("win_judge", "gain")}
             plain = {column: over_seeds(one, base, column) for column in columns}
             shown = [signed(found) for found in (*sampled.values(), *plain.values())]
             rows.append([*names_of(language, task, one), *shown])
@@ -103,10 +116,10 @@ def comparison(language: Language) -> Table | None:
     if not rows:
         return None
     caption = (
-        f"Each arm less {language.study.baseline!r} in the seeds that both have, {_INTERVALS} over seeds, of the first two "
-        "over seeds and prompts, both paired."
+        f"Each arm less {language.study.baseline!r} in the seeds that both have, {INTERVALS} over seeds, of the "
+        "first two over seeds and prompts, both paired."
     )
-    heads = header(language, "Win rate", "Gold (SD)", *columns.values())
+    heads = header(language, "Win rate", "Gold gain (SD)", *columns.values())
     return Table("comparison", caption, heads, rows, records, labels=len(heads) - 2 - len(columns))
 
 
@@ -116,7 +129,7 @@ def tax(language: Language) -> Table | None:
     records: list[dict[str, object]] = []
     for task in language.study.tasks:
         for one in language.of_task(task, "ppo", "gold"):
-            plain = {column: tax_of(language, one, column) for column in ("ptx_nll", "qa_acc")}
+            plain = {column: tax_of(one, column) for column in ("ptx_nll", "qa_acc")}
             row = [*names_of(language, task, one), entry(one.estimate("kl_exact"), 1.0)]
             row += [signed(found) for found in plain.values()]
             told = about(language, one)
@@ -136,9 +149,9 @@ def tax(language: Language) -> Table | None:
     if not rows:
         return None
     caption = (
-        "What PPO takes: negative log-likelihood of held-out pretraining text (nats a token) and facts answered right, less "
-        "those of SFT with the same seed; and the same beside a reference where both are equally far from SFT, "
-        f"{_INTERVALS} over seeds."
+        "What PPO takes: negative log-likelihood of held-out pretraining text (nats a token) and facts answered right, "
+        "less those of the SFT that it began with; and the same beside a reference where both are equally far from "
+        f"SFT, {INTERVALS} over seeds."
     )
     names = ["KL (nats)", "Tax: text NLL", "Tax: facts right", "Beside", "at KL", *_TAX.values()]
     heads = header(language, *names)
@@ -151,24 +164,24 @@ def fits(language: Language) -> Table | None:
     records: list[dict[str, object]] = []
     for task in language.study.tasks:
         for one in once(language.of_task(task, "best_of_n", "ppo", "gold")):
-            for measure in frontier.MEASURES:
+            for measure, called in frontier.MEASURES.items():
                 found = frontier.fit(
                     frontier.points(language, one, measure), one.method == "best_of_n", f"{measure}/{one.arm}/{task}"
                 )
                 if found is None:
                     continue
                 name = [*names_of(language, task, one)[:-1], Entry(one.arm, note=one.note)]
-                told = [entry(found.a), entry(found.b), _reach(found.peak), _reach(found.height)]
-                rows.append([*name, Entry(measure.removesuffix("_mean")), *told, Entry(number(found.r_squared, 1.0))])
-                made = about(language, one) | {"n": None, "measure": measure, "points": found.points}
+                told = [entry(found.a), entry(found.b), *_peak(found)]
+                rows.append([*name, Entry(called), *told, Entry(number(found.r_squared, 1.0))])
+                made = about(language, one) | {"n": None, "measure": called, "points": found.points}
                 for key, value in (("a", found.a), ("b", found.b), ("peak_d", found.peak), ("peak", found.height)):
                     made |= fields(key, value)
                 records.append({**made, "r_squared": found.r_squared})
     if not rows:
         return None
     caption = (
-        "Gao et al. (2022): d (a - b d) for best of n and d (a - b log d) for PPO, d the square root of KL, fitted to all "
-        f"points of all seeds, {_INTERVALS} over seeds. The peak is where the curve is highest; beyond it, more "
+        "Gao et al. (2022): d (a - b d) for best of n and d (a - b log d) for PPO, d the square root of KL, fitted to "
+        f"all points of all seeds, {INTERVALS} over seeds. The peak is where the curve is highest; beyond it, more "
         "optimisation does harm."
     )
     heads = header(language, "Measure", "a", "b", "Peak at d", "Height there", "R²")
@@ -193,57 +206,11 @@ def labels_to_reach(language: Language) -> Table | None:
     if not rows:
         return None
     caption = (
-        "Rankings to reach shares of the gain in gold that PPO makes on gold itself (0 is SFT, 1 that run), interpolated "
-        f"linearly in log(rankings) between the budgets that were run, {_INTERVALS} over seeds."
+        "Rankings to reach shares of the gain in gold that PPO makes on gold itself (0 is SFT, 1 that run), "
+        f"interpolated linearly in log(rankings) between the budgets that were run, {INTERVALS} over seeds."
     )
     heads = header(language, *(percent(share) for share in efficiency.SHARES), "Area under the curve")
     return Table("labels-to-reach", caption, heads, rows, records, labels=len(heads) - len(efficiency.SHARES) - 1)
-
-
-def reward_model(language: Language) -> Table | None:
-    """Each reward model once, however many arms use it."""
-    rows: list[list[Entry]] = []
-    records: list[dict[str, object]] = []
-    for task in language.study.tasks:
-        for one in models(language, task):
-            found = {column: model_estimate(one, column) for column in (*_MODEL, *_LABELS)}
-            counts = [Entry(str(one.spec.labels)), Entry(str(one.pairs))]
-            rows.append([*names_of(language, task, one), *counts, *(entry(found[column], 1.0) for column in found)])
-            told = about(language, one)
-            for name, estimate in found.items():
-                told |= fields(name, estimate)
-            records.append(told)
-    if not rows:
-        return None
-    caption = (
-        "The reward model (named by the first arm that learns from it): share of held-out pairs whose better side it "
-        "predicts, by gold, by the labelers who taught it and by those who did not; expected calibration error of its "
-        f"probabilities; and how often the labels agree with gold, {_INTERVALS} over seeds."
-    )
-    names = ["Rankings", "Pairs", *_MODEL.values(), *_LABELS.values()]
-    heads = header(language, *names)
-    return Table("reward-model", caption, heads, rows, records, labels=len(heads) - len(names))
-
-
-def models(language: Language, task: str) -> list[Result]:
-    """One result for each reward model of a task."""
-    found: dict[str, Result] = {}
-    for one in language.of_task(task):
-        if one.spec.labels:
-            found.setdefault(one.reward_model, one)
-    return list(found.values())
-
-
-def model_estimate(result: Result, column: str) -> stats.Estimate:
-    """A measure of the reward model at the end of its training."""
-    stage = "collect" if column.startswith("labels.") else "reward_model"
-    values = list(result.by_seed(lambda told: _model_value(told, column, stage)).values())
-    return stats.mean_estimate(values, data.generator("reward model", column, result.name, result.task))
-
-
-def _model_value(told: Told, column: str, stage: str) -> float:
-    found = told.last(column, stage)
-    return found if np.isfinite(found) else told.value(column)
 
 
 def once(results: Sequence[Result]) -> list[Result]:
@@ -251,12 +218,10 @@ def once(results: Sequence[Result]) -> list[Result]:
     return list({one.arm: one for one in reversed(results)}.values())[::-1]
 
 
-def tax_of(language: Language, result: Result, column: str) -> stats.Estimate:
-    """A final value less SFT's of the same seed: of the SFT arm, or of the run's own SFT stage where there is none."""
-    sft = language.sft(result.task)
-    before = result.by_seed(lambda told: sft[told.run.seed].value(column) if told.run.seed in sft else np.nan)
-    before = {**result.by_seed(lambda told: told.last(column, "sft")), **before}
-    gaps = paired(result.by_seed(lambda told: told.value(column)), before)
+def tax_of(result: Result, column: str) -> stats.Estimate:
+    """A final value less that of the SFT which the same run began PPO with."""
+    gaps = [one.value(column) - one.before(column) for one in result.runs]
+    gaps = [gap for gap in gaps if np.isfinite(gap)]
     return stats.mean_estimate(gaps, data.generator("tax", column, result.name, result.task))
 
 
@@ -283,8 +248,8 @@ def signed(estimate: stats.Estimate) -> Entry:
     return Entry("+" + made.text if estimate.value > 0 else made.text, made.interval, made.note)
 
 
-def _reach(estimate: stats.Estimate) -> Entry:
-    """A peak, which may lie beyond all bounds."""
-    if np.isinf(estimate.value):
-        return Entry("none")
-    return entry(estimate)
+def _peak(found: frontier.Fit) -> list[Entry]:
+    """Where the curve is highest and how high; what lies beyond all that was measured is not told as a number."""
+    if found.peak.value > found.reach:
+        return [Entry(f"> {number(found.reach)}"), Entry(NONE)]
+    return [entry(found.peak), entry(found.height)]
