@@ -109,7 +109,7 @@ def _best_of_n(run: Run, reward: RewardModel | None) -> None:
     """Exact expectations over one sample of SFT's responses, for each n."""
     spec, settings = run.spec, run.spec.best_of_n
     evaluator = Evaluator(run.task, spec.seed, "test", spec.evaluation.prompts, run.reference(), reward)
-    base = evaluator.answers(run.reference(), "answers of sft")
+    base = evaluator.answers(run.reference())
     repeated = [prompt for prompt in evaluator.prompts for _ in range(settings.samples)]
     drawn = evaluator.judge(_drawn(run, repeated), repeated)
     shape = (len(evaluator.prompts), settings.samples)

@@ -52,9 +52,10 @@ class Evaluator:
         self.prompts = task.prompts(seeding.generator(seed, f"{split} evaluation"), split, count)
         self.base: Answers | None = None
 
-    def answers(self, policy: GPT, purpose: str = "answers") -> Answers:
-        """One response of ``policy`` to each prompt."""
-        random = seeding.generator(self.seed, f"{self.split} {purpose}")
+    def answers(self, policy: GPT) -> Answers:
+        """One response of ``policy`` to each prompt. All policies draw the same numbers, so SFT gains 0 on itself, and
+        the difference of two policies is not that of their luck."""
+        random = seeding.generator(self.seed, f"{self.split} answers")
         return self.judge(respond(self.task, policy, self.prompts, random))
 
     def judge(self, responses: Ints, prompts: list[Any] | None = None) -> Answers:
@@ -69,8 +70,8 @@ class Evaluator:
 
     def measure(self, policy: GPT) -> tuple[dict[str, Any], Answers, Floats]:
         """Columns of a row, the responses, and each one's exact KL to SFT ``(prompts,)``."""
-        if self.base is None:  # SFT's responses draw other random numbers, so that no pair is alike by construction
-            self.base = self.answers(self.reference, "answers of sft")
+        if self.base is None:
+            self.base = self.answers(self.reference)
         answers = self.answers(policy)
         divergences, kl = divergence(self.task, policy, self.reference, answers)
         row = {**summary(self.task, answers), **divergences, **facts(self.task, policy)}

@@ -144,6 +144,7 @@ class Run:
 
     def emit(self, row: Row, steps_before: int = 0) -> None:
         """Report a row of the stage that is under way, which began after ``steps_before`` steps."""
+        row = {name: row[name] for name in rows.COLUMNS}  # a checkpoint's header sorts them
         for name, value in self.labels.items():
             row[name] = row[name] if row[name] is not None else rows.plain(value)
         row["step"] = steps_before + int(row["stage_step"] or 0)
@@ -157,7 +158,7 @@ class Run:
             before = self.step
             for row in reported:
                 if not self.quiet:
-                    self.emit(dict(row), before)
+                    self.emit(row, before)
             self.step = before + int(reported[-1]["stage_step"] or 0)
         return arrays
 

@@ -1,8 +1,8 @@
 """The fourth stage: PPO on a reward with a KL penalty, and with gamma above 0 the pretraining mix (PPO-ptx).
 
-The objective of Ouyang et al. (2022), equation 2: the expectation of ``r - beta log(pi / pi_SFT)``, plus gamma times
-the log-likelihood of pretraining text, the gradients of both in one step. An iteration samples a batch of episodes, each
-of which is used once, in minibatches. All its draws come from generators named by the iteration, so a checkpoint
+The objective is equation 2 of Ouyang et al. (2022): the expectation of ``r - beta log(pi / pi_SFT)``, plus gamma times
+the log-likelihood of pretraining text, the gradients of both in one step. An iteration samples a batch of episodes,
+each of which is used once, in minibatches. All its draws come from generators named by the iteration, so a checkpoint
 needs no state of theirs.
 """
 
@@ -109,10 +109,9 @@ class Ppo:
     def scores(self, prompts: Sequence[Any], ids: Ints, responses: Ints) -> Tensor:
         """The reward of each response, less the penalty where it has no end."""
         scores = self.score(prompts, ids, responses) - self.settings.end_penalty * ~(responses == EOS).any(1)
-        require(
-            bool(np.isfinite(scores).all()),
-            f"ppo iteration {self.iteration}: a reward is no number: lower reward_model.learning_rate",
-        )
+        remedy = "lower reward_model.learning_rate"
+        finite = bool(np.isfinite(scores).all())
+        require(finite, f"ppo iteration {self.iteration}: a reward is no finite number; {remedy}")
         return torch.from_numpy(scores).float()
 
     def improve(self, rollout: Rollout) -> dict[str, float]:
@@ -159,8 +158,8 @@ class Ppo:
         """
         require(
             state["vocabulary"] == self.task.vocabulary.digest,
-            f"the checkpoint's vocabulary {state['vocabulary']} is not the task's {self.task.vocabulary.digest}: delete "
-            "the checkpoint, and the run starts over",
+            f"the checkpoint's vocabulary {state['vocabulary']} is not the task's {self.task.vocabulary.digest}: "
+            "delete the checkpoint, and the run starts over",
         )
         self.iteration, self.average = state["iteration"], dict(state["average"])
         load(self.policy, state["policy"])

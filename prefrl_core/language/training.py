@@ -95,7 +95,7 @@ class Optimiser:
         """Everything to go on from here, as arrays."""
         state: dict[str, Any] = {"count": self.count}
         for index, slot in self.adam.state_dict()["state"].items():
-            state[str(index)] = {name: np.array(value) for name, value in slot.items()}
+            state[str(index)] = {name: value.numpy().copy() for name, value in slot.items()}
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
