@@ -170,9 +170,15 @@ def _drawn(run: Run, prompts: list[Any]) -> Ints:
 
 def _repeat(answers: Answers, times: int) -> Answers:
     """Each row ``times`` times."""
-    made = [np.repeat(part, times, 0) for part in (answers.responses, answers.parts, answers.gold, answers.scaled)]
-    prompts = [prompt for prompt in answers.prompts for _ in range(times)]
-    return Answers(prompts, *made, answers.scores, np.repeat(answers.proxy, times))
+    return Answers(
+        [prompt for prompt in answers.prompts for _ in range(times)],
+        np.repeat(answers.responses, times, 0),
+        np.repeat(answers.parts, times, 0),
+        np.repeat(answers.gold, times, 0),
+        np.repeat(answers.scaled, times, 0),
+        answers.scores,
+        np.repeat(answers.proxy, times),
+    )
 
 
 def _prompt_arrays(run: Run, answers: Answers, base: Answers) -> Samples:

@@ -25,7 +25,7 @@ _TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"width": 256, "layers": 6, "heads": 8},
         "pretrain": {"steps": 10_000, "batch": 128, "learning_rate": 1e-3},
         "sft": {"demos": 13_000, "learning_rate": 3e-4},
-        "reward_model": {"learning_rate": 1e-4},
+        "reward_model": {"learning_rate": 1e-4, "batch": 64},
         "ppo": {"episodes": 256_000, "batch": 512, "learning_rate": 1e-4, "ptx_ratio": 8.0, "ema": 0.992},
         "evaluation": {"prompts": 1024, "curve_prompts": 256},
     },

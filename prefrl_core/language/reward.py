@@ -21,6 +21,7 @@ from prefrl_core.language.tasks import Floats, Ints
 from prefrl_core.language.training import Optimiser, Weights, cosine, scalar_model, shuffled, tensor, trim, weights_of
 
 _BINS = 10
+_POINTS = 5  # of the curve
 
 
 class RewardModel:
@@ -121,7 +122,7 @@ def _fit(
 ) -> list[Any]:
     optimiser = Optimiser(network, settings.learning_rate, "reward model")
     batches = list(_batches(settings, seed, member, taught))
-    curve = Curve("reward_model", len(batches))
+    curve = Curve("reward_model", len(batches), _POINTS)
     for step, (which, answers) in enumerate(batches):
         if not ((answers == 0) | (answers == 1)).any():
             loss = curve.losses[-1] if curve.losses else 0.0  # a batch of ties teaches nothing

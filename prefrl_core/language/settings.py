@@ -31,7 +31,7 @@ class ModelSettings:
 class PretrainSettings:
     """Language modelling of text that holds no instruction."""
 
-    steps: int = 1000
+    steps: int = 800
     batch: int = 64  # rows of text in one gradient step
     learning_rate: float = 3e-3  # Adam; linear warm-up over the first twentieth, then cosine to 10 %
 
@@ -45,7 +45,7 @@ class SftSettings:
     """Supervised fine-tuning on demonstrations (Ouyang et al. 2022, sections 3.5 and E.8)."""
 
     demos: int = 2000
-    epochs: int = 2
+    epochs: int = 4
     batch: int = 32  # demonstrations in one gradient step
     learning_rate: float = 1e-3  # Adam, cosine to 10 %
     mix: float = 0.1  # rows of pretraining text in a batch, as a share of its demonstrations
@@ -61,8 +61,8 @@ class RewardModelSettings:
     """The reward model, from rankings (Ouyang et al. 2022, equation 1)."""
 
     epochs: int = 1
-    batch: int = 64  # rankings in one gradient step; with "shuffled" as many pairs as those hold
-    learning_rate: float = 4e-4  # Adam, cosine to 10 %
+    batch: int = 16  # rankings in one gradient step; with "shuffled" as many pairs as those hold
+    learning_rate: float = 1e-3  # Adam, cosine to 10 %
     batching: Literal["grouped", "shuffled"] = "grouped"  # all pairs of a prompt together, or each pair by itself
     denominator: Literal["untied", "nominal"] = "untied"  # what a prompt's loss is divided by: see kway_loss
     normalisation: Literal["mean_sd", "demo_bias"] = "mean_sd"  # SFT samples at mean 0 and SD 1; demonstrations at 0
@@ -85,7 +85,7 @@ class RewardModelSettings:
 class PpoSettings:
     """PPO with a KL penalty and a pretraining mix (Ouyang et al. 2022, equation 2 and C.4)."""
 
-    episodes: int = 16_384
+    episodes: int = 8192
     batch: int = 128  # episodes in one iteration
     minibatches: int = 8  # gradient steps in one iteration; each episode is used once
     beta: float = 0.02  # of the KL penalty, in standard deviations of reward a nat
@@ -151,7 +151,7 @@ class EvaluationSettings:
 
     prompts: int = 256  # of the test split, at the end
     curve_prompts: int = 128  # of the validation split, during PPO
-    every: int = 16  # PPO iterations between two points of the curve
+    every: int = 8  # PPO iterations between two points of the curve
     persons: int = 10  # of the panel that judges, of which the second half is held out of all training
     spread: float = 0.3  # standard deviation of the persons' weights, relative to gold's
     rationality: float = 2.0  # of the judging persons: right with probability sigmoid(rationality * gap in SD)

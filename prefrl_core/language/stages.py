@@ -78,10 +78,10 @@ def sft(task: LMTask, size: Size, settings: SftSettings, seed: int, start: Weigh
 
 
 class Curve:
-    """A stage's rows: ten over its steps, each with the mean loss since the one before."""
+    """A stage's rows: some points over its steps, each with the mean loss since the one before."""
 
-    def __init__(self, stage: str, steps: int) -> None:
-        self.stage, self.every, self.steps = stage, max(1, steps // _ROWS), steps
+    def __init__(self, stage: str, steps: int, points: int = _ROWS) -> None:
+        self.stage, self.every, self.steps = stage, max(1, -(-steps // points)), steps
         self.rows: list[Row] = []
         self.losses: list[float] = []
         self.done = 0

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.errors import UserError, require, unknown
+from prefrl_core.errors import require, unknown
 from prefrl_core.language.vocab import BOS, EOS, PAD, SEP, Vocabulary
 
 Ints = NDArray[np.int64]
@@ -90,7 +90,7 @@ TASKS = {
             ("story", "question", "list", "rewrite", "summarise", "classify", "respectful"),
             ("list", "rewrite"),
         ),
-        TaskInfo("language/reviews@1", 6, 34, ("positive", "negative"), ()),
+        TaskInfo("language/reviews@1", 8, 40, ("positive", "negative"), ()),
     )
 }
 
@@ -117,7 +117,9 @@ def make(name: str) -> LMTask:
         from prefrl_core.language.tinyinstruct import TinyInstruct
 
         return TinyInstruct()
-    raise UserError(f"task {name!r} is not there yet")
+    from prefrl_core.language.reviews import Reviews
+
+    return Reviews()
 
 
 def encode_prompts(vocabulary: Vocabulary, prompts: Sequence[Prompt]) -> Ints:

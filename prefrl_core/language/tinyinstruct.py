@@ -16,8 +16,8 @@ class TinyInstruct:
     """See ``LMTask``. The world is the same in every run; text, prompts and demonstrations are drawn by the seed."""
 
     # of 100,000 demonstrations to prompts of all families at quality 0.75, those held out included
-    scale = (3.215, 1.903)
-    parts = gold.PARTS
+    scale: tuple[float, float] = (3.215, 1.903)
+    parts: tuple[str, ...] = gold.PARTS
 
     def __init__(self) -> None:
         self.info = tasks.describe("language/tinyinstruct")

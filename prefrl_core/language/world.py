@@ -134,7 +134,7 @@ def _classify(random: Random) -> Instruction:
     )
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[Random], Instruction]] = {
     "story": _story,
     "question": _question,
     "list": _list,
