@@ -10,7 +10,8 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ class Costs:
     checkpoint_bytes: int  # with a full pool of segments and no comparisons
     comparison_bytes: int  # each
     memory_bytes: int  # most that the process had
+    units: Mapping[str, float] = field(default_factory=dict)  # seconds of each unit of work, of tracks that count such
 
 
 def of_learner(spec: RunSpec, seconds: float) -> Costs:

@@ -76,15 +76,15 @@ class Display(Protocol):
 
 
 def remaining(jobs: Sequence[Job], workers: int) -> float | None:
-    """Seconds until all jobs are done, from the rates measured so far (a task without one takes the mean of the
-    others); None before there is any. Never less than what the longest running job alone needs."""
-    measured: dict[str, list[float]] = defaultdict(list)
+    """Seconds until all jobs are done, from the steps and seconds measured so far (a task without any takes the mean of
+    the others); None before there is any. Never less than what the longest running job alone needs."""
+    measured: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job in jobs:
-        if job.rate:
-            measured[job.planned.task].append(job.rate)
+        if job.rate and job.began:
+            measured[job.planned.task].append((job.step - job.began[1], job.latest - job.began[0]))
     if not measured:
         return None
-    means = {task: sum(rates) / len(rates) for task, rates in measured.items()}
+    means = {task: sum(s for s, _ in pairs) / sum(t for _, t in pairs) for task, pairs in measured.items()}
     anywhere = sum(means.values()) / len(means)
     left = [(job.total - job.step) / (job.rate or means.get(job.planned.task, anywhere)) for job in unfinished(jobs)]
     return max([sum(left) / workers, *left], default=0.0)

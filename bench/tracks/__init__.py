@@ -100,6 +100,9 @@ class Track(Protocol):
     def measure(self, spec: Any, seconds: float) -> Costs:
         """What a run costs on this machine, by some turns of it."""
 
+    def seconds(self, spec: Any, costs: Costs) -> tuple[float, dict[str, float]]:
+        """Wall time of a run by these costs: of its own work, and of each stage that runs of equal ``shares`` share."""
+
     def bare_speed(self, spec: Any) -> float | None:
         """Steps a second of the run's yardstick in this process; None where it has none."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bench.report.data import Study
     from prefrl_core.feedback.desk import Desk
 
+SAVED_EVERY = 16  # turns
+
 
 class Environments:
     """See ``bench.tracks.Track``."""
@@ -66,6 +68,12 @@ class Environments:
         from bench.probe import of_learner
 
         return of_learner(spec, seconds)
+
+    def seconds(self, spec: RunSpec, costs: Costs) -> tuple[float, dict[str, float]]:
+        turns = spec.total_steps / costs.round_steps
+        acting = min(turns, costs.untrained_steps / costs.round_steps)
+        rest = max(0.0, acting - 1) * costs.untrained + (turns - acting) * costs.learning
+        return costs.first + rest + turns / SAVED_EVERY * costs.saving, {}
 
     def bare_speed(self, spec: RunSpec) -> float | None:
         from bench.physics import bare_speed

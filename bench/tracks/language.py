@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.tracks import STAGES
-from prefrl_core.errors import UserError
 from prefrl_core.language import spec as core
 from prefrl_core.language import tasks
 from prefrl_core.language.spec import LanguageSpec
@@ -50,7 +49,7 @@ class Language:
         return f"{spec.task} seed {spec.seed}"
 
     def kind(self, spec: LanguageSpec) -> tuple[str, str, str]:
-        return spec.reward, spec.method, json.dumps({**spec.canonical(), "seed": 0})
+        return "any", "the pipeline", json.dumps(spec.canonical()["model"])  # all of its work is timed at once
 
     def learn(
         self, spec: LanguageSpec, recorder: FolderRecorder, state: dict[str, Any] | None, folder: Path, people: bool
@@ -60,7 +59,15 @@ class Language:
         learn(spec, recorder, folder.parent / STAGES, state)
 
     def measure(self, spec: LanguageSpec, seconds: float) -> Costs:
-        raise UserError("the stages of a language run are not probed")
+        from bench.tracks.language_costs import measure
+
+        return measure(spec, seconds)
+
+    def seconds(self, spec: LanguageSpec, costs: Costs) -> tuple[float, dict[str, float]]:
+        from bench.tracks.language_costs import own, seconds, shared
+
+        stages = {name: seconds(work, costs.units) for name, work in shared(spec).items()}
+        return seconds(own(spec), costs.units), stages
 
     def bare_speed(self, spec: LanguageSpec) -> None:
         return None
