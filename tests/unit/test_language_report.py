@@ -270,6 +270,14 @@ def test_ablations_stand_beside_their_baseline(tmp_path: Path) -> None:
     assert beside is result(language, "PPO")
 
 
+def test_code_outside_of_its_tree_has_no_revision(tmp_path: Path) -> None:
+    planned = made.plan(1, {"SFT": {"method": "sft"}})
+    folder = made.write_run(tmp_path, planned[0])
+    store.write_json(folder / "provenance.json", {**store.Run(folder).provenance, "git": None})
+    html = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    assert "<dt>git revision</dt><dd>unknown</dd>" in html
+
+
 def test_a_damaged_sample_is_an_error(tmp_path: Path) -> None:
     planned = made.plan(1, {"SFT": {"method": "sft"}})
     folder = made.write_run(tmp_path, planned[0])
