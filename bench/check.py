@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import store, worker
+from bench import store, tracks, worker
 from prefrl_core.errors import UserError
 
 Kind = Literal["ok", "other software", "running", "incomplete", "failed", "leftover", "damaged"]
@@ -44,6 +44,21 @@ def inspect(out: Path) -> Iterator[Finding]:
             yield Finding(out / name, "leftover", "a run's folder that was never finished making: delete it")
         elif (out / name / "spec.json").exists():
             yield Finding(out / name, "damaged", "a run's folder under a name that is not its key: rename it")
+    yield from _of_stages(out / tracks.STAGES)
+
+
+def _of_stages(folder: Path) -> Iterator[Finding]:
+    """What several runs began with, where it is not whole."""
+    from prefrl_core import checkpoint
+
+    for path in sorted(folder.glob("*")):
+        if path.suffix == ".tmp":
+            yield Finding(path, "leftover", "a stage that was never finished making: delete it")
+        elif path.suffix == ".safetensors":
+            try:
+                checkpoint.load(path)
+            except UserError:
+                yield Finding(path, "damaged", "a stage that cannot be read: delete it, the next run makes it anew")
 
 
 def _of_run(run: store.Run) -> Finding:
@@ -58,15 +73,17 @@ def _of_run(run: store.Run) -> Finding:
         return Finding(run.folder, "running", f"{who} works on it")
     if run.status == "failed":
         return Finding(run.folder, "failed", run.error or "")
-    return Finding(run.folder, "incomplete", f"{_steps(run)} of {run.spec['total_steps']} steps: run its suite again")
+    total = run.spec.get("total_steps")
+    came = f"{_steps(run)} of {total} steps" if total else f"stopped at step {_steps(run)}"
+    return Finding(run.folder, "incomplete", f"{came}: run its suite again")
 
 
 def _require_whole(run: store.Run) -> None:
     """Raise UserError for the first thing about a finished run that is not as it was when it ended."""
     rows, done = run.rows, run.done  # `rows` compares the checksum of the metrics
     last = rows[-1] if rows else {}
-    for name in ("steps", "labels"):
-        recorded = last.get(name.removesuffix("s") if name == "steps" else name) or 0
+    for name, column in (("steps", "step"), ("labels", tracks.of(run.spec["task"]).labels)):
+        recorded = last.get(column) or 0
         if done.get(name) != recorded:
             raise UserError(f"{run.folder / 'done.json'} tells {done.get(name)} {name}, its metrics {recorded}")
     known: Mapping[str, Any] = done.get("sha256") or {}

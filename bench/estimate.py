@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench import worker
+from bench import tracks, worker
 from bench.probe import Costs
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -27,7 +27,6 @@ from prefrl_core.errors import UserError
 _EACH, _ALL = 2.0, 20.0  # seconds: of one kind of work, and of all together
 _LEAST = 0.5  # seconds of a probe that says something
 _START = 1.0  # seconds that a process needs before its first turn, until one has been timed
-_SAVED_EVERY = 16  # turns
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,11 @@ class Kind:
     task: str
     reward: str
     policy: str
-    rest: str  # every other setting, as JSON
+    rest: str  # every other setting that matters, as JSON
 
     @classmethod
     def of(cls, planned: Planned) -> Kind:
-        settings = {**planned.spec.canonical(), "seed": 0, "labels": min(planned.spec.labels, 1), "total_steps": 0}
-        return cls(planned.task, planned.spec.reward, planned.spec.policy["name"], json.dumps(settings))
+        return cls(planned.task, *tracks.of(planned.task).kind(planned.spec))
 
     def __str__(self) -> str:
         return f"{self.policy} on {self.task}, {self.reward} reward"
@@ -125,10 +123,13 @@ def estimate(planned: Sequence[Planned], probed: Probed, workers: int) -> Estima
     kinds = {cell: Kind.of(one) for cell, one in {(one.arm, one.task): one for one in planned}.items()}
     free = [0.0] * workers
     work = disk = 0.0
+    made: set[tuple[str, str]] = set()  # stages that runs share are made once
     sizes = []
     for one in planned:
         costs, start = probed.costs[kinds[one.arm, one.task]]
-        seconds = start + run_seconds(costs, one)
+        seconds, stages = tracks.of(one.task).seconds(one.spec, costs)
+        seconds += start + sum(took for name, took in stages.items() if (one.shares, name) not in made)
+        made.update((one.shares, name) for name in stages)
         heapq.heapreplace(free, free[0] + seconds)
         work += seconds
         compared = one.spec.labels * costs.comparison_bytes
@@ -140,10 +141,8 @@ def estimate(planned: Sequence[Planned], probed: Probed, workers: int) -> Estima
 
 def run_seconds(costs: Costs, planned: Planned) -> float:
     """Wall time of one run after its start, on a core of its own."""
-    turns = _turns(costs, planned)
-    acting = min(turns, costs.untrained_steps / costs.round_steps)
-    rest = max(0.0, acting - 1) * costs.untrained + (turns - acting) * costs.learning
-    return costs.first + rest + turns / _SAVED_EVERY * costs.saving
+    own, stages = tracks.of(planned.task).seconds(planned.spec, costs)
+    return own + sum(stages.values())
 
 
 def _turns(costs: Costs, planned: Planned) -> float:

@@ -21,7 +21,7 @@ from bench.progress import Display, Job
 from prefrl_core.errors import UserError
 
 _EVERY = 1.0  # seconds between two looks at the running runs
-_NOT_SCALARS = ("step", "iteration", "phase")
+_NOT_SCALARS = ("step", "iteration", "stage_step")
 _FRAME = 16  # bytes of a record besides its data: length, its checksum, the data's checksum
 
 
@@ -166,7 +166,9 @@ def _summary(row: dict[str, Any]) -> Any:
     """The row's numbers as scalars, in TensorBoard's sections by the first word of their names."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    scalars = {name: value for name, value in row.items() if name not in _NOT_SCALARS and value is not None}
+    scalars = {
+        name: value for name, value in row.items() if name not in _NOT_SCALARS and isinstance(value, (int, float))
+    }
     return Summary(
         value=[Summary.Value(tag=f"{_section(name)}/{name}", simple_value=value) for name, value in scalars.items()]
     )
@@ -175,9 +177,11 @@ def _summary(row: dict[str, Any]) -> Any:
 def _section(name: str) -> str:
     if name.endswith("_return") or name == "episodes":
         return "return"
-    if name in ("labels", "answered", "ties", "skipped"):
+    if name in ("answered", "ties", "skipped") or name.startswith("labels"):
         return "labels"
-    return "reward model" if name.startswith("reward_") else "policy"
+    if name.startswith(("gold", "proxy", "win_rate")):
+        return "gold"
+    return "reward model" if name.startswith(("reward_", "rm_")) else "policy"
 
 
 def _began(run: store.Run) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import store
+from bench import store, tracks
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
@@ -36,6 +36,7 @@ def recorded(run: store.Run) -> Recorded:
     """
     if run.status != "done":
         raise UserError(f"run {run.key} is {run.status}: only finished runs are exported; run its suite to the end")
+    tracks.require_environment(run.spec["task"], "bench export")
     arrays, spec = run.comparisons(), run.spec
     if not len(arrays.get("mu", ())):
         raise UserError(f"run {run.key} asked no questions: there is nothing to export")

@@ -10,10 +10,16 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench import tracks
 from bench.recorder import encode, peak_memory
+
+if TYPE_CHECKING:
+    from prefrl_core.spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,10 @@ class Costs:
     checkpoint_bytes: int  # with a full pool of segments and no comparisons
     comparison_bytes: int  # each
     memory_bytes: int  # most that the process had
+    units: Mapping[str, float] = field(default_factory=dict)  # seconds of each unit of work, of tracks that count such
 
 
-def measure(values: dict[str, object], seconds: float) -> Costs:
+def of_learner(spec: RunSpec, seconds: float) -> Costs:
     """Costs of the run with this spec, by turns of it that take about so many seconds, never fewer than four.
 
     Raises:
@@ -42,9 +49,7 @@ def measure(values: dict[str, object], seconds: float) -> Costs:
 
     from prefrl_core import checkpoint
     from prefrl_core.learner import Learner
-    from prefrl_core.spec import RunSpec
 
-    spec = RunSpec.of(values)
     learner, until = Learner(spec), time.monotonic() + seconds
     # The first turn warms up, the second only acts, the third ends with the first fit, the others learn.
     untrained_steps, learner.untrained_steps = learner.untrained_steps, 3 * learner.round_steps
@@ -82,7 +87,9 @@ def measure(values: dict[str, object], seconds: float) -> Costs:
 
 def main() -> None:
     began = time.monotonic()
-    costs = measure(json.load(sys.stdin), float(sys.argv[1]))
+    values = json.load(sys.stdin)
+    track = tracks.of(values["task"])
+    costs = track.measure(track.spec(values), float(sys.argv[1]))
     print(json.dumps({"costs": asdict(costs), "seconds": time.monotonic() - began}))
 
 

@@ -28,7 +28,7 @@ class Job:
     state: State = "waiting"
     step: int = 0
     labels: int = 0
-    true_return: float | None = None  # mean of the latest episodes that ended
+    outcome: float | None = None  # the latest value of the column that its track is judged by
     error: str | None = None
     before: bool = False  # it was done when the command began
     began: tuple[float, int] | None = None  # time and step of the first row that this worker sent
@@ -56,8 +56,8 @@ class Job:
         self.latest = time.monotonic()
         self.step, self.labels = row["step"], row.get("labels") or 0
         self.began = self.began or (self.latest, self.step)
-        if row.get("true_return") is not None:
-            self.true_return = row["true_return"]
+        if row.get("outcome") is not None:
+            self.outcome = row["outcome"]
 
 
 class Display(Protocol):
@@ -76,15 +76,15 @@ class Display(Protocol):
 
 
 def remaining(jobs: Sequence[Job], workers: int) -> float | None:
-    """Seconds until all jobs are done, from the rates measured so far (a task without one takes the mean of the
-    others); None before there is any. Never less than what the longest running job alone needs."""
-    measured: dict[str, list[float]] = defaultdict(list)
+    """Seconds until all jobs are done, from the steps and seconds measured so far (a task without any takes the mean of
+    the others); None before there is any. Never less than what the longest running job alone needs."""
+    measured: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job in jobs:
-        if job.rate:
-            measured[job.planned.task].append(job.rate)
+        if job.rate and job.began:
+            measured[job.planned.task].append((job.step - job.began[1], job.latest - job.began[0]))
     if not measured:
         return None
-    means = {task: sum(rates) / len(rates) for task, rates in measured.items()}
+    means = {task: sum(s for s, _ in pairs) / sum(t for _, t in pairs) for task, pairs in measured.items()}
     anywhere = sum(means.values()) / len(means)
     left = [(job.total - job.step) / (job.rate or means.get(job.planned.task, anywhere)) for job in unfinished(jobs)]
     return max([sum(left) / workers, *left], default=0.0)
@@ -177,12 +177,17 @@ class Live:
         table = Table(box=None, padding=(0, 1, 0, 0))
         for name in ("task", "arm"):  # these give way in a narrow terminal; the numbers do not
             table.add_column(name, no_wrap=True, overflow="ellipsis")
-        for name, width in (("seed", 4), ("", _BAR), ("steps", 9), ("return", 8), ("labels", 9), ("steps/s", 7)):
+        for name, width in (("seed", 4), ("", _BAR), ("steps", 9), ("outcome", 8), ("labels", 9), ("steps/s", 7)):
             table.add_column(name, min_width=width, justify="right", no_wrap=True)
         for job in self._jobs:
             if job.state == "running":
                 table.add_row(*_cells(job))
         return Group(*([table] if table.row_count else []), Text(summary(self._jobs, self._workers)))
+
+
+def number(value: float) -> str:
+    """Returns go into the hundreds, gold scores hardly beyond 1."""
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _cells(job: Job) -> list[RenderableType]:
@@ -195,7 +200,7 @@ def _cells(job: Job) -> list[RenderableType]:
         str(job.planned.seed),
         ProgressBar(total=job.total, completed=job.step, width=_BAR),
         f"{job.step:,}",
-        "-" if job.true_return is None else f"{job.true_return:.1f}",
+        "-" if job.outcome is None else number(job.outcome),
         f"{job.labels}/{job.planned.spec.labels}",
         "-" if job.rate is None else f"{job.rate:,.0f}",
     ]

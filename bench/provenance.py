@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,14 +16,14 @@ import numpy as np
 
 _SOURCE = Path(__file__).resolve().parent.parent
 _CPUINFO = Path("/proc/cpuinfo")
-_PACKAGES = ("numpy", "mujoco", "gymnasium", "prefrl-bench")
+_PACKAGES = ("numpy", "prefrl-bench")  # of every run; a track has others
 
 
-def collect() -> dict[str, Any]:
-    """``provenance.json`` of a run that begins now. Nothing here takes part in a run's key or numbers."""
+def collect(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """``provenance.json`` of a run that begins now and depends on ``packages``; takes no part in its key or numbers."""
     return {
         "git": _git(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in (*packages, *_PACKAGES)}},
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "platform": platform.platform(),

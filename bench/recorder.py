@@ -73,9 +73,17 @@ class Kept:
 class FolderRecorder:
     """Keeps what a run measures in its folder (the ``Recorder`` of ``prefrl_core.learner``)."""
 
-    def __init__(self, folder: Path, kept: Kept, tell: Callable[..., None]) -> None:
-        """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row."""
+    def __init__(
+        self,
+        folder: Path,
+        kept: Kept,
+        tell: Callable[..., None],
+        outcome: str = "true_return",
+        labels: str = "labels",
+    ) -> None:
+        """Go on behind what was ``kept``; ``tell("row", ...)`` hears of each row, and of what is in these columns."""
         self._folder, self._kept, self._tell = folder, kept, tell
+        self._outcome, self._labels = outcome, labels
         self._start, self._cpu_start, self._queued_start = time.monotonic(), time.process_time(), queued_seconds()
         self._metrics = Lines(folder / "metrics.jsonl", kept.metrics_bytes)
         self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
@@ -93,7 +101,7 @@ class FolderRecorder:
         self._hash.update(line)
         self._timing.append(encode({"step": row.get("step"), "seconds": round(self._seconds(), 6)}))
         self.last = row
-        self._tell("row", **{name: row.get(name) for name in ("step", "labels", "true_return", "episodes")})
+        self._tell("row", step=row.get("step"), labels=row.get(self._labels), outcome=row.get(self._outcome))
 
     def comparisons(self, arrays: dict[str, np.ndarray]) -> None:
         """Write everything compared so far."""
@@ -102,6 +110,11 @@ class FolderRecorder:
     def segments(self, arrays: dict[str, np.ndarray]) -> None:
         """Write the sample of predicted and true segment returns."""
         self._write("segments.safetensors", arrays)
+
+    def samples(self, arrays: dict[str, np.ndarray], texts: dict[str, list[str]]) -> None:
+        """Write what a language model answers in the end: numbers and texts, a row a prompt."""
+        self._write("samples.safetensors", arrays)
+        store.write_json(self._folder / "samples.json", texts)
 
     def _write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         import numpy as np
@@ -140,14 +153,14 @@ class FolderRecorder:
         values = {
             "schema": store.SCHEMA,
             "steps": self.last["step"],
-            "labels": self.last.get("labels") or 0,
+            "labels": self.last.get(self._labels) or 0,
             "wall_seconds": round(now.seconds, 3),
             "cpu_seconds": round(now.cpu_seconds, 3),
             "idle_seconds": round(now.idle_seconds, 3),
             "bare_steps_per_second": (bare := bare_speed()) and round(bare),
             "peak_memory_bytes": now.peak_memory_bytes,
             "metrics_sha256": now.metrics_sha256,
-            "sha256": {name: store.checksum(self._folder / name) for name in store.CHECKED},
+            "sha256": store.checksums(self._folder),
         }
         store.write_json(self._folder / "done.json", values)
 

@@ -21,7 +21,7 @@ from typing import Any
 from bench import store, worker
 from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
-from bench.suite import Planned
+from bench.suite import Planned, versions_of
 from prefrl_core.errors import UserError
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
@@ -50,14 +50,23 @@ class Runner:
             self.executor.stop()
 
     def _fill(self) -> None:
-        for job in self.jobs:
-            if job.state == "waiting" and time.monotonic() >= job.not_before and self.executor.room(job):
-                self._take(job)
+        """In the suite's order; runs that would wait for a stage which another is making are put off while there are
+        others to do."""
+        for put_off in (True, False):
+            for job in self.jobs:
+                ready = job.state == "waiting" and time.monotonic() >= job.not_before
+                if ready and not (put_off and self._shares(job)) and self.executor.room(job):
+                    self._take(job)
+
+    def _shares(self, job: Job) -> bool:
+        """Whether a run that is under way begins with the same stages."""
+        stages = job.planned.shares
+        return bool(stages) and any(one.state == "running" and one.planned.shares == stages for one in self.jobs)
 
     def _take(self, job: Job) -> None:
         """Start the job, unless another process has it or has done it."""
         planned = job.planned
-        run = store.create(self.out, planned.key, planned.spec.canonical(), _versions(planned))
+        run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.task))
         if run.status == "done":
             self._end(job, "done")
         elif who := worker.holder(job.folder):
@@ -159,12 +168,6 @@ def _job(planned: Planned, out: Path) -> Job:
     if run.status == "done":
         job.state, job.before, job.step = "done", True, job.total
     return job
-
-
-def _versions(planned: Planned) -> dict[str, Any]:
-    from bench.suite import versions_of
-
-    return versions_of(planned.task)
 
 
 def _tally(jobs: list[Job]) -> str:

@@ -95,6 +95,28 @@ def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) ->
     return values[rng.integers(len(values), size=(replicates, len(values)))]
 
 
+def nested_draws(values: Sequence[ArrayLike], rng: Generator, replicates: int = 4_000) -> Array:
+    """Bootstrap of a mean over seeds of means over prompts ``(replicates, ...)``: each replicate draws seeds, and in
+    each drawn seed prompts anew.
+
+    Args:
+        values: per seed ``(..., prompts)``, all of one shape. One draw of prompts serves all that stands before the
+            last axis, so the difference of two of its rows is paired by seed and prompt.
+
+    As in ``resample``, a single seed gives NaN.
+    """
+    stacked = np.asarray(np.stack([np.asarray(one, float) for one in values]), float)
+    seeds, prompts = len(stacked), stacked.shape[-1]
+    rows = stacked.reshape(seeds, -1, prompts)
+    total = np.full((replicates, rows.shape[1]), np.nan if seeds < 2 else 0.0)
+    for _ in range(seeds if seeds > 1 else 0):
+        seed = rng.integers(seeds, size=(replicates, 1))
+        prompt = rng.integers(prompts, size=(replicates, prompts))
+        for row in range(rows.shape[1]):
+            total[:, row] += rows[seed, row, prompt].mean(axis=1) / seeds
+    return total.reshape(replicates, *stacked.shape[1:-1])
+
+
 def interval(draws: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     """Percentile interval over the first axis of ``draws``: (low, high), each of the remaining shape.
 

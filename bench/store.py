@@ -34,6 +34,7 @@ CHECKED = (
     "comparisons.safetensors",
     "segments.safetensors",
 )  # of a finished run
+SAMPLES = ("samples.safetensors", "samples.json")  # and of one of the language track
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -53,6 +54,12 @@ def key_of(spec: Mapping[str, Any], versions: Mapping[str, Any]) -> str:
 def checksum(path: Path) -> str | None:
     """SHA-256 of a file in hexadecimal; None where there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def checksums(folder: Path) -> dict[str, str | None]:
+    """Of all files of a finished run that have one."""
+    names = (*CHECKED, *(name for name in SAMPLES if (folder / name).exists()))
+    return {name: checksum(folder / name) for name in names}
 
 
 class Run:
@@ -78,7 +85,7 @@ class Run:
             UserError: it is missing, damaged, of another schema, or was changed after the run was named.
         """
         path = self.folder / "spec.json"
-        values = _read_json(path)
+        values = read_json(path)
         if values.get("schema") != SCHEMA:
             raise UserError(
                 f"{path} has schema {values.get('schema')!r}, this version reads {SCHEMA}: "
@@ -132,20 +139,20 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """Where, when and with which software the run was made; empty before it began."""
         path = self.folder / "provenance.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     @property
     def done(self) -> dict[str, Any]:
         """``done.json``: steps, labels, wall seconds, peak memory, checksum; empty of an unfinished run."""
         path = self.folder / "done.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     @property
     def error(self) -> str | None:
         """The line that a failed run left."""
         if self.status != "failed":
             return None
-        return str(_read_json(self.folder / "failed.json").get("error", "no reason given"))
+        return str(read_json(self.folder / "failed.json").get("error", "no reason given"))
 
     def comparisons(self) -> dict[str, np.ndarray]:
         """Everything compared, arrays by name; empty before the run has finished.
@@ -163,6 +170,15 @@ class Run:
             UserError: the file is damaged.
         """
         return self._arrays("segments.safetensors")
+
+    def samples(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+        """The final responses of a language run: arrays and texts by name, a row a prompt; empty before its end.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        path = self.folder / "samples.json"
+        return self._arrays("samples.safetensors"), read_json(path) if path.exists() else {}
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
@@ -261,7 +277,7 @@ def _read_bytes(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or delete its folder") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(_read_bytes(path))
     except ValueError as error:

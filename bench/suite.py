@@ -6,7 +6,8 @@
     baseline = "200 labels"             # optional: the arm that the report compares the others with
     plugins = ["my_package.labelers"]   # modules that register parts of your own
 
-    [run]                               # settings of every run: the fields of prefrl_core.spec.RunSpec
+    [run]                               # settings of every run: the fields of prefrl_core.spec.RunSpec, or, where the
+                                        # tasks are of the room language/, of prefrl_core.language.spec.LanguageSpec
     total_steps = 200_000
     [sweep]
     task = ["mujoco/hopper@1"]
@@ -35,11 +36,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import store
+from bench import store, tracks
 from bench.resources import Needs, Resources
-from prefrl_core import registry, spec
+from bench.tracks import Spec, Track
+from prefrl_core import registry
 from prefrl_core.errors import UserError, unknown
-from prefrl_core.spec import RunSpec
 
 T = TypeVar("T")
 _Key = Callable[[int], str]  # of the run with that seed
@@ -48,7 +49,6 @@ _PLACED = {
     "seed": "[sweep] or [[arm]]",
     "plugins": "the top of the file",
 }  # not to be set for single runs
-_SETTINGS = [entry.name for entry in dataclasses.fields(RunSpec) if entry.name not in _PLACED]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ class Planned:
     arm: str
     task: str  # with its version
     seed: int
-    spec: RunSpec
+    spec: Spec
     key: str
     needs: Needs = field(default_factory=Needs)
+    shares: str = ""  # what it shares its first stages with, where a run's track has such
 
 
 @dataclass(frozen=True)
@@ -88,22 +89,25 @@ class Suite:
     baseline: str = ""  # the arm that the others are compared with
     resources: Resources = field(default_factory=Resources)
 
+    @property
+    def track(self) -> Track:
+        """The kind of its runs."""
+        return tracks.common(self.tasks)
+
     def __len__(self) -> int:
         return len(self.tasks) * sum(len(arm.seeds) for arm in self.arms)
 
     def runs(self, seeds: int | None = None, steps: int | None = None, only: Sequence[str] = ()) -> list[Planned]:
         """Every run, balanced: each cell (task and arm) has its first seed before any has its second.
 
-        ``seeds`` is another number of seeds, ``steps`` replaces every ``total_steps``, ``only`` keeps the runs that
+        ``seeds`` is another number of seeds, ``steps`` replaces the steps of every run, ``only`` keeps the runs that
         match (``"task=hopper"``, ``"arm=60 labels"``, ``"seed=0"``; a part of the name will do).
 
         Raises:
             UserError: a setting that no run can have (the line names file, arm and task), or nothing matches.
         """
-        from prefrl_core import tasks
-
         with_file(self.source, registry.load_plugins, self.plugins)
-        ids = {name: with_file(self.source, tasks.describe, name).id for name in self.tasks}
+        ids = {name: with_file(self.source, self.track.task, name) for name in self.tasks}
         wanted_of = {arm.name: self._seeds(arm, seeds) for arm in self.arms}
         every = dict.fromkeys(
             seed for arm in sorted(self.arms, key=lambda arm: -len(arm.seeds)) for seed in wanted_of[arm.name]
@@ -133,14 +137,14 @@ class Suite:
             raise UserError(f"--seeds {number}: {self.source} lists {len(arm.seeds)} seeds, ask for at most those")
         return arm.seeds[:number]
 
-    def _cell(self, task: str, arm: Arm, steps: int | None) -> tuple[RunSpec, _Key, Needs]:
+    def _cell(self, task: str, arm: Arm, steps: int | None) -> tuple[Spec, _Key, Needs]:
         """What the runs of one arm on one task have in common but for the seed."""
         values = {**self.run, **self.task_settings.get(task, {}), **arm.settings}
         if steps is not None:
-            values["total_steps"] = steps
-        values |= {"task": task, "seed": arm.seeds[0], "plugins": self.plugins}
+            values = self.track.shortened(values, steps)
+        values |= {"task": task, "seed": arm.seeds[0]} | ({"plugins": self.plugins} if self.plugins else {})
         where = f"{self.source}: arm {arm.name!r} on {task}"
-        made = with_file(where, RunSpec.of, values)
+        made = with_file(where, self.track.spec, values)
         canonical, versions = made.canonical(), versions_of(made.task)
         with_file(where, store.key_of, canonical, versions)
         return (
@@ -175,9 +179,7 @@ def names() -> list[str]:
 
 def versions_of(task: str) -> dict[str, Any]:
     """The versions that stand in the key of a run on ``task``: numbers of two of them are never averaged."""
-    from prefrl_core import tasks
-
-    return {"method": spec.METHOD_VERSION, **tasks.versions(task)}
+    return tracks.of(task).versions(task)
 
 
 def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]:
@@ -228,35 +230,36 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    known = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources"]
-    _check_keys("the suite", values, known)
+    top = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources"]
+    _check_keys("the suite", values, top)
     name = _value("name", values, str, "a text")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
     sweep = _value("[sweep]", values, dict, "a table", key="sweep")
     seeds = _seed_list("[sweep]", sweep.get("seed", 1))
-    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"), seeds)
+    tasks = _texts("[sweep] task", sweep.get("task"))
+    known = tracks.common(tasks).settings
+    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"), seeds, known)
     baseline = _value("baseline", values, str, "a text", default="")
     if baseline and baseline not in [arm.name for arm in arms]:
         raise unknown("arm in baseline:", baseline, [arm.name for arm in arms])
     _check_keys("[sweep]", sweep, ["task", "seed"])
-    tasks = _texts("[sweep] task", sweep.get("task"))
     return Suite(
         source=source,
         name=name,
         title=_value("title", values, str, "a text", default=name),
         description=_value("description", values, str, "a text", default=""),
         plugins=_texts("plugins", values.get("plugins", []), empty=True),
-        run=_settings("[run]", _value("[run]", values, dict, "a table", default={}, key="run")),
+        run=_settings("[run]", _value("[run]", values, dict, "a table", default={}, key="run"), known),
         tasks=tasks,
-        task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks),
+        task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks, known),
         arms=arms,
         baseline=baseline,
         resources=Resources.of(values.get("resources", {}), tasks, [arm.name for arm in arms]),
     )
 
 
-def _arms(tables: list[Any], seeds: tuple[int, ...]) -> tuple[Arm, ...]:
+def _arms(tables: list[Any], seeds: tuple[int, ...], known: Sequence[str]) -> tuple[Arm, ...]:
     arms: dict[str, Arm] = {}
     for number, table in enumerate(tables, start=1):
         if not isinstance(table, dict):
@@ -266,26 +269,28 @@ def _arms(tables: list[Any], seeds: tuple[int, ...]) -> tuple[Arm, ...]:
             raise UserError(f"[[arm]] {number}: its name {name!r} is {'taken' if name else 'empty'}: give it another")
         rest = {key: value for key, value in table.items() if key not in ("name", "seed")}
         own = _seed_list(f"[[arm]] {name!r}", table["seed"]) if "seed" in table else seeds
-        arms[name] = Arm(name, _settings(f"[[arm]] {name!r}", rest), own)
+        arms[name] = Arm(name, _settings(f"[[arm]] {name!r}", rest, known), own)
     if not arms:
         raise UserError("no [[arm]]: a suite needs at least one, with a name")
     return tuple(arms.values())
 
 
-def _task_settings(tables: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _task_settings(
+    tables: Mapping[str, Any], tasks: Sequence[str], known: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
     for task, table in tables.items():
         if task not in tasks:
             raise unknown("task in [tasks]", task, tasks)
         if not isinstance(table, dict):
             raise UserError(f"tasks.{task} = {table!r}: write it as a table, [tasks.{task!r}]")
-    return {task: _settings(f"[tasks.{task!r}]", table) for task, table in tables.items()}
+    return {task: _settings(f"[tasks.{task!r}]", table, known) for task, table in tables.items()}
 
 
-def _settings(where: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
+def _settings(where: str, table: Mapping[str, Any], known: Sequence[str]) -> Mapping[str, Any]:
     for key in table:
         if key in _PLACED:
             raise UserError(f"{key!r} in {where}: it belongs to {_PLACED[key]}")
-    _check_keys(where, table, _SETTINGS)
+    _check_keys(where, table, [name for name in known if name not in _PLACED])
     return table
 
 
@@ -320,9 +325,9 @@ def _check_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> N
             raise unknown(f"key in {where}:", key, known)
 
 
-def _of_seed(seed: int, arm: str, first: RunSpec, key: _Key, needs: Needs) -> Planned:
+def _of_seed(seed: int, arm: str, first: Spec, key: _Key, needs: Needs) -> Planned:
     made = dataclasses.replace(first, seed=seed)  # the one setting of a cell that differs, and is checked already
-    return Planned(arm, made.task, seed, made, key(seed), needs)
+    return Planned(arm, made.task, seed, made, key(seed), needs, tracks.of(made.task).shares(made))
 
 
 def _refuse_twins(source: str, planned: Sequence[Planned]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance, runner, store, worker
+from bench import provenance, runner, store, tracks, worker
 from bench.executors.local import LocalExecutor
 from bench.labeling.ledger import NAME as _ANSWERS
 from bench.progress import Display, Job
@@ -88,7 +88,7 @@ def _compare(old: store.Run, new: store.Run) -> Verdict:
         return Verdict(old, False, f"the new run did not finish: {new.error or 'it was stopped'}")
     if old.done["metrics_sha256"] == new.done["metrics_sha256"]:
         return Verdict(old, True)
-    return Verdict(old, False, f"{parting(old.rows, new.rows)}; {_differences(old.provenance)}")
+    return Verdict(old, False, f"{parting(old.rows, new.rows)}; {_differences(old)}")
 
 
 def parting(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> str:
@@ -104,9 +104,9 @@ def parting(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> str
     return "their values agree, their bytes do not (written by another version of JSON?)"
 
 
-def _differences(then: dict[str, Any]) -> str:
+def _differences(old: store.Run) -> str:
     """What differs between the machine that made the run and this one."""
-    now = provenance.collect()
+    then, now = old.provenance, provenance.collect(tracks.of(old.spec["task"]).packages)
     changed = [
         f"{name} {_short(then.get(name))} -> {_short(now[name])}" for name in _MACHINE if then.get(name) != now[name]
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import store
+from bench import store, tracks
 from prefrl_core.errors import UserError
 
 Frames = NDArray[np.uint8]  # (frames, height, width, 3)
@@ -66,6 +66,7 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
     from prefrl_core.policy.rollout import collect
     from prefrl_core.spec import RunSpec
 
+    tracks.require_environment(run.spec["task"], "bench show --video")
     path = run.folder / "checkpoint.safetensors"
     if not path.exists():
         raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")

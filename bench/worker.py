@@ -18,16 +18,16 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import provenance, store
+from bench import provenance, store, tracks
 from bench.recorder import FolderRecorder, Kept, encode
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
-    from prefrl_core.feedback.desk import Desk
-    from prefrl_core.spec import RunSpec
+    from bench.tracks import Spec
 
 # More threads would change the order of sums, and with it the numbers; a run uses one core.
 _LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
@@ -41,34 +41,20 @@ class OtherSoftware(UserError):
     """The run is sound, but its numbers are those of other versions."""
 
 
-def execute(folder: Path, spec: RunSpec, people: bool = False) -> None:
+def execute(folder: Path, spec: Spec, people: bool = False) -> None:
     """Do the run, or what is left of it; ``people`` answer its questions now, where it is they who teach it.
 
     Raises:
         UserError: as the learner or a part of the run does.
     """
-    from bench.physics import bare_speed
-    from prefrl_core.learner import learn
-
+    track = tracks.of(spec.task)
     state, kept = resume(folder)
-    record_provenance(folder, resumed=state is not None)
-    before = bare_speed(spec.task)
-    recorder = FolderRecorder(folder, kept, tell)
-    learn(spec, recorder, state, _desk(folder, spec, people))
+    record_provenance(folder, track.packages, resumed=state is not None)
+    before = track.bare_speed(spec)
+    recorder = FolderRecorder(folder, kept, tell, track.outcome, track.labels)
+    track.learn(spec, recorder, state, folder, people)
     # a processor's clock drifts: the mean of both ends stands for the run
-    recorder.finish(spec.total_steps, lambda: before and (before + (bare_speed(spec.task) or before)) / 2)
-
-
-def _desk(folder: Path, spec: RunSpec, people: bool) -> Desk | None:
-    """Where people answer: the ledger in the run's folder. Without them, answers that were heard are heard again."""
-    if spec.labeler["name"] != "human":
-        return None
-    from bench.labeling.desk import LedgerDesk
-    from bench.labeling.ledger import NAME, Ledger
-
-    if not people and not (folder / NAME).exists():
-        raise UserError(f"run {folder.name} is taught by people: python -m bench label {folder.name}")
-    return LedgerDesk(Ledger(folder / NAME), live=people)
+    recorder.finish(spec.total_steps, lambda: before and (before + (track.bare_speed(spec) or before)) / 2)
 
 
 def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
@@ -87,27 +73,25 @@ def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
         return None, Kept()
 
 
-def record_provenance(folder: Path, resumed: bool) -> None:
+def record_provenance(folder: Path, packages: Sequence[str], resumed: bool) -> None:
     """Write where the run begins, or add where it went on."""
-    path, now = folder / "provenance.json", provenance.collect()
+    path, now = folder / "provenance.json", provenance.collect(packages)
     if resumed and path.exists():
         first = store.Run(folder).provenance
         now = {**first, "resumed": [*first.get("resumed", []), now]}
     store.write_json(path, now)
 
 
-def own_spec(run: store.Run) -> RunSpec:
+def own_spec(run: store.Run) -> Spec:
     """The folder's spec, if this version of the software gives it the same key.
 
     Raises:
         OtherSoftware: it does not.
         UserError: the spec cannot be run.
     """
-    from bench.suite import versions_of
-    from prefrl_core.spec import RunSpec
-
-    spec = RunSpec.of(run.spec)
-    here = versions_of(spec.task)
+    track = tracks.of(run.spec["task"])
+    spec = track.spec(run.spec)
+    here = track.versions(spec.task)
     if store.key_of(spec.canonical(), here) != run.key:
         theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
         raise OtherSoftware(

@@ -94,7 +94,24 @@ def settings() -> str:
         for name in registry.names(kind):
             part = registry.find(kind, name)
             parts += [f"### {name}", _sentence(part.__doc__), _fields(part)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_language_settings()]) + "\n"
+
+
+def _language_settings() -> list[str]:
+    """Those of a run whose task is of the room ``language/``."""
+    from prefrl_core.language import labelers, spec
+
+    parts = [
+        "## A language run",
+        "Of a task whose name begins with `language/`. A table here adds to the preset's, key by key; defaults are those "
+        "of the preset `cpu`.",
+        _fields(spec.LanguageSpec),
+    ]
+    for name, table in spec.TABLES.items():
+        parts += [f"### language: {name}", _sentence(table.__doc__), _fields(table)]
+    for name, labeler in labelers.NAMES.items():
+        parts += [f"### language labeler: {name}", _sentence(labeler.__doc__), _fields(labeler)]
+    return parts
 
 
 def _fields(part: Any) -> str:
@@ -132,9 +149,7 @@ def _seeds(loaded: suite.Suite) -> str:
     """``5``, or ``5, true reward 10`` where an arm has a number of its own."""
     counts = [len(arm.seeds) for arm in loaded.arms]
     usual = max(sorted(set(counts)), key=counts.count)
-    return ", ".join(
-        [str(usual), *(f"{arm.name} {len(arm.seeds)}" for arm in loaded.arms if len(arm.seeds) != usual)]
-    )
+    return ", ".join([str(usual), *(f"{arm.name} {len(arm.seeds)}" for arm in loaded.arms if len(arm.seeds) != usual)])
 
 
 def suites() -> str:

@@ -61,9 +61,10 @@ def draw(run: Run, to: Path) -> None:
     Raises:
         UserError: the run has no predictions to draw, or the file's name is not that of a picture.
     """
-    from bench import store
+    from bench import store, tracks
     from bench.report import agreement
 
+    tracks.require_environment(run.spec["task"], "bench show --picture")
     if to.suffix not in (".png", ".svg"):
         raise UserError(f"--picture {to}: give a name that ends in .png or .svg")
     made = agreement.of_run(run.segments(), run.spec["total_steps"])
@@ -77,6 +78,8 @@ def draw(run: Run, to: Path) -> None:
 
 def describe(run: Run) -> str:
     """A run as text: its spec, state, provenance, curve and last row."""
+    from bench import tracks
+
     sections = [
         ("run", [["key", run.key], ["status", run.status], *([["error", run.error]] if run.error else [])]),
         ("spec", pairs(run.spec)),
@@ -92,8 +95,9 @@ def describe(run: Run) -> str:
         ("last row", pairs(rows[-1] if rows else {})),
     ]
     text = "\n".join(f"{title}\n{table(lines)}" for title, lines in sections if lines)
-    points = [(row["step"], row["true_return"]) for row in rows if row.get("true_return") is not None]
-    return f"{text}\n{curve(points)}" if points else text
+    outcome = tracks.of(run.spec["task"]).outcome
+    points = [(row["step"], row[outcome]) for row in rows if row.get(outcome) is not None]
+    return f"{text}\n{curve(points, outcome.replace('_', ' '))}" if points else text
 
 
 def _people(run: Run) -> list[list[Any]]:
@@ -122,8 +126,8 @@ def _agreement(run: Run) -> list[list[Any]]:
     return [[when, f"{value:.2f}"] for when, value in agreement.correlations(arrays, run.spec["total_steps"]).items()]
 
 
-def curve(points: Sequence[tuple[float, float]]) -> str:
-    """True return against steps: the mean of the points that fall into each column."""
+def curve(points: Sequence[tuple[float, float]], title: str = "true return") -> str:
+    """A value against steps: the mean of the points that fall into each column."""
     columns, lines = _CURVE
     last = max(step for step, _ in points)
     bins: dict[int, list[float]] = {}
@@ -133,7 +137,7 @@ def curve(points: Sequence[tuple[float, float]]) -> str:
     low, high = min(means.values()), max(means.values())
     heights = {x: round((y - low) / (high - low) * (lines - 1)) if high > low else 0 for x, y in means.items()}
     labels = {lines - 1: f"{high:.1f}", 0: f"{low:.1f}"}
-    drawn = ["true return"]
+    drawn = [title]
     for height in reversed(range(lines)):
         dots = "".join("*" if heights.get(x) == height else " " for x in range(columns))
         drawn.append(f"{labels.get(height, ''):>10} |{dots}".rstrip())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import shutil
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 from bench import store
 from bench.executors.process import WorkerProcess
+from bench.tracks import STAGES
 
 FAILURE = ("failed.json", "traceback.txt")  # what a failed run leaves, and a new attempt takes away
 _LAST = ("checkpoint.safetensors", "done.json")  # what builds on the other files, in this order
@@ -47,6 +49,7 @@ class NodeWorker:
             self._scratch = tempfile.mkdtemp(prefix="prefrl-")
             self._folder = Path(self._scratch) / self._folder.name
             self._folder.mkdir()
+            (self._folder.parent / STAGES).symlink_to(node_stages())
             for name, data in files.items():
                 (self._folder / name).write_bytes(data)
         self._process = WorkerProcess(self._folder)
@@ -83,6 +86,13 @@ class NodeWorker:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch, self._process, self._end = "", None, None
         return files
+
+
+def node_stages() -> Path:
+    """Where runs on this node's own disk keep what several of them begin with; it stays until somebody removes it."""
+    folder = Path(tempfile.gettempdir()) / f"prefrl-{STAGES}-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def changed(folder: Path, known: Stamps) -> Files:

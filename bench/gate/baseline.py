@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import stats, store
+from bench import stats, store, tracks
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -64,6 +64,8 @@ def measured(suite: str, planned: Sequence[Planned], out: Path) -> Sample:
     Raises:
         UserError: a run of the plan is not finished, is damaged, or no episode of it ended late.
     """
+    for task in dict.fromkeys(one.task for one in planned):
+        tracks.require_environment(task, "bench gate")
     runs = [(one, store.Run(out / one.key)) for one in planned]
     left = [run for _, run in runs if run.status != "done"]
     if left:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import store
+from bench import store, tracks
 from bench.executors.process import WorkerProcess
 from bench.labeling.ledger import NAME, Ledger
 from prefrl_core.errors import UserError
@@ -27,11 +27,10 @@ def begin(values: Mapping[str, Any], out: Path) -> store.Run:
     Raises:
         UserError: the settings are none of a run.
     """
-    from bench.suite import versions_of
     from prefrl_core.spec import RunSpec
 
     spec = RunSpec.of(values)
-    versions = versions_of(spec.task)
+    versions = tracks.of(spec.task).versions(spec.task)
     out.mkdir(parents=True, exist_ok=True)
     return store.create(out, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
 

@@ -24,9 +24,11 @@ def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path
     Raises:
         UserError: nothing was run yet, a run is damaged, versions of MuJoCo are mixed, or ``to`` cannot be written.
     """
-    from bench.report import data, page
+    from bench import tracks
+    from bench.report import data
 
-    files = page.build(data.load(suite, planned, out, command))
+    study = data.load(suite, planned, out, command)
+    files = tracks.of(study.tasks[0]).report(study)
     try:
         to.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

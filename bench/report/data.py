@@ -19,23 +19,13 @@ import numpy as np
 from bench import stats, store
 from bench.report import names
 from bench.report.parallel import side_by_side
+from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
+_NOT_OF_A_SERIES = ("task", "seed", "labels", "rankings")
 _TOGETHER = 32  # runs read by one call
 SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
-
-
-class Spec(Protocol):
-    """What a report reads of a RunSpec."""
-
-    @property
-    def reward(self) -> str: ...
-    @property
-    def labels(self) -> int: ...
-    @property
-    def total_steps(self) -> int: ...
-    def canonical(self) -> dict[str, Any]: ...
 
 
 class PlannedRun(Protocol):
@@ -277,7 +267,7 @@ def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple
     for arm in arms:
         spec = next(cell.spec for (name, _), cell in cells.items() if name == arm)
         if spec.reward == "learned" and spec.labels > 0:
-            own = {key: value for key, value in spec.canonical().items() if key not in ("task", "seed", "labels")}
+            own = {key: value for key, value in spec.canonical().items() if key not in _NOT_OF_A_SERIES}
             specs[kind := json.dumps(own)] = own
             groups.setdefault(kind, []).append((spec.labels, arm))
     swept = [kind for kind, arms_of in groups.items() if len(arms_of) > 1]

@@ -40,7 +40,7 @@ def _feedback(study: Study, task: str | None) -> Draw | None:
         legend: Legend = {}
         for index, (label, points) in enumerate(lines.items()):
             shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
-            legend[label] = (_points_line(axis, points, look(index), shift), "")
+            legend[label] = (points_line(axis, points, look(index), shift), "")
         if task is not None and known and published.known(task):
             legend[f"published ({published.SOURCE})"] = (_published(axis, published.normalised(task)), "")
         if known:
@@ -52,7 +52,7 @@ def _feedback(study: Study, task: str | None) -> Draw | None:
         shown = {labels for points in lines.values() for labels in points}
         if task is not None and known and published.known(task):
             shown |= set(published.BUDGETS)
-        _label_axis(axis, sorted(shown))
+        label_axis(axis, sorted(shown))
         axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
         return legend
 
@@ -97,7 +97,8 @@ def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estim
     return results.final_estimate(study, arm, task, "true_return", "episodes")
 
 
-def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+def points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+    """Estimates by number of labels, with their intervals; ``shift`` keeps lines beside one another apart."""
     x = np.array(list(points)) * shift
     value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
     spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
@@ -106,7 +107,8 @@ def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, s
     return line
 
 
-def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+def label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+    """A logarithmic axis with a mark at each budget."""
     axis.set_xscale("log")
     axis.set_xticks(list(budgets), [str(budget) for budget in budgets])
     axis.xaxis.set_minor_locator(NullLocator())

@@ -72,22 +72,25 @@ def build(study: Study) -> dict[str, bytes]:
     files = {
         "curves.csv": _curve_csv(study, learning, "true_return"),
         "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
-        **_image_files(shown),
-        **_table_files(made),
+        **image_files(shown),
+        **table_files(made),
     }
-    return {**files, "index.html": _page(study, shown, made).encode()}
+    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study), published=published.NOTE)
+    return {**files, "index.html": page}
 
 
 def _shown(images: Sequence[figures.Image], data: str) -> Shown:
     return Shown(images[:-1], images[-1] if images else None, data)
 
 
-def _image_files(shown: Mapping[str, Shown]) -> dict[str, bytes]:
+def image_files(shown: Mapping[str, Shown]) -> dict[str, bytes]:
+    """Every figure as PNG and SVG."""
     images = [image for one in shown.values() for image in (*one.panels, one.whole) if image]
     return {f"{i.name}.{kind}": data for i in images for kind, data in (("png", i.png), ("svg", i.svg))}
 
 
-def _table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
+def table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
+    """Every table as Markdown, LaTeX and CSV."""
     kinds: dict[str, Callable[[formats.Table], str]] = {
         "md": formats.markdown,
         "tex": formats.latex,
@@ -101,7 +104,10 @@ def _curve_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], valu
     return formats.records_csv(tables.curve_records(study, pairs, value)).encode()
 
 
-def _page(study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.Table]) -> str:
+def render(
+    template: str, study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.Table], **more: object
+) -> bytes:
+    """A page of this folder's templates, with what every report has in it and ``more``."""
     loader = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -110,19 +116,19 @@ def _page(study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.T
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return loader.get_template("page.html.j2").render(
+    text = loader.get_template(template).render(
         study=study,
         shown=shown,
         tables=made,
         css=Markup((HERE / "page.css").read_text()),
         inline=_inline,
-        remarks=ran.remarks(study),
         shared=ran.shared_settings(study),
         software=ran.software(study),
         finished=sum(run.status == "done" for run in study.runs),
         seeds=sorted({run.seed for run in study.runs}),
-        published=published.NOTE,
+        **more,
     )
+    return text.encode()
 
 
 def _inline(image: figures.Image) -> str:

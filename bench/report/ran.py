@@ -87,6 +87,11 @@ def remarks(study: Study) -> list[Remark]:
     return [*_unfinished(study), *_provenance(study), *_scale(study), *_spread(study)]
 
 
+def remarks_of_any(study: Study) -> list[Remark]:
+    """Those that do not depend on what was learned."""
+    return [*_unfinished(study), *_provenance(study), *_spread(study)]
+
+
 def _unfinished(study: Study) -> Iterable[Remark]:
     for status in ("failed", "partial", "missing"):
         runs = [run for run in study.runs if run.status == status]
@@ -96,13 +101,13 @@ def _unfinished(study: Study) -> Iterable[Remark]:
 
 def _provenance(study: Study) -> Iterable[Remark]:
     runs = [run for run in study.runs if run.provenance]
-    dirty = [run for run in runs if run.provenance.get("git", {}).get("dirty")]
+    dirty = [run for run in runs if _git(run).get("dirty")]
     if dirty:
         yield Remark(
             f"{len(dirty)} of {len(runs)} runs were made from a working tree with uncommitted changes: the revision "
             "named below is not all of their code."
         )
-    if len({str(run.provenance.get("git", {}).get("revision")) for run in runs}) > 1:
+    if len({str(_git(run).get("revision")) for run in runs}) > 1:
         yield Remark("The runs were made from different git revisions; all of them are named below.")
     for package in sorted({name for run in runs for name in run.provenance.get("versions", {})}):
         found = sorted({str(run.provenance.get("versions", {}).get(package)) for run in runs})
@@ -144,6 +149,11 @@ def _spread(study: Study) -> Iterable[Remark]:
         )
     if 1 in seeds:
         yield Remark("Where one seed is finished there is no interval: nothing tells its spread.", warning=False)
+
+
+def _git(run: Run) -> Mapping[str, Any]:
+    """Empty where the code was not run from its tree."""
+    return run.provenance.get("git") or {}
 
 
 def _state(run: Run) -> str:

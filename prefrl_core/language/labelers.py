@@ -3,18 +3,24 @@
 A labeler answers every pair at once, ``(prompts, K (K - 1) / 2)`` in the order of ``itertools.combinations``: 1 (the
 first is better), 0 (the second) or 0.5 (equally good), as the main track's do. Pairs, not ranks, are kept, because a
 labeler that flips pairs need not be transitive. Gold is given in standard deviations of what SFT samples.
+
+The names are the main track's; what a setting means there for a pair of clips it means here for a pair of completions.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.errors import require
+from prefrl_core import seeding
+from prefrl_core.errors import UserError, require, unknown
 from prefrl_core.feedback import human_curve
+from prefrl_core.spec import build
 
 Floats = NDArray[np.float64]
 
@@ -22,8 +28,11 @@ Floats = NDArray[np.float64]
 class Ranker(Protocol):
     """Ranks the completions of each prompt."""
 
-    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator) -> Floats:
-        """Answers ``(prompts, pairs)`` to completions of ``gold`` and ``lengths`` (tokens), each ``(prompts, K)``."""
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)`` to completions of ``gold`` and ``lengths`` (tokens), each ``(prompts, K)``.
+
+        ``parts (prompts, K, parts)``: what each part adds to ``gold``, for labelers who weigh the parts themselves.
+        """
 
 
 def differences(scores: Floats) -> Floats:
@@ -61,7 +70,7 @@ class Ranked:
         require(0 <= self.flip <= 0.5, f"labeler setting flip = {self.flip}: in [0, 0.5]")
         require(self.tie >= 0, f"labeler setting tie = {self.tie}: at least 0")
 
-    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator) -> Floats:
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
         """Answers ``(prompts, pairs)``."""
         noise = random.gumbel(size=gold.shape)  # drawn whether needed or not, so that settings share their streams
         gap = differences(gold + self.length * lengths + self.tau * noise)
@@ -79,7 +88,139 @@ class HumanCurve:
     def __post_init__(self) -> None:
         require(self.scale > 0, f"labeler setting scale = {self.scale}: must be above 0")
 
-    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator) -> Floats:
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
         """Answers ``(prompts, pairs)``."""
         gap = differences(gold) * human_curve.RATING_SD * self.scale
         return human_curve.answers(gap.ravel(), random).reshape(gap.shape)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Persons who weigh the parts of gold in their own ways; each ranking is done by one of them, drawn at random.
+
+    The weights of a person are gold's times ``exp(spread * normal)``, drawn once from ``persona``; so two persons
+    differ, and nobody is gold. The first half of the panel teaches, the second is held out to judge.
+    """
+
+    persons: int = 10
+    spread: float = 0.3  # standard deviation of the logarithm of a person's weight of a part
+    rationality: float = 2.0  # a pair is right with probability sigmoid(rationality * gap); 0 stands for no noise
+    persona: int = 0  # which panel
+    held_out: bool = False  # whether the second half answers
+
+    def __post_init__(self) -> None:
+        require(self.persons >= 2, f"labeler setting persons = {self.persons}: at least 2, half of whom are held out")
+        require(self.spread >= 0, f"labeler setting spread = {self.spread}: at least 0")
+        require(self.rationality >= 0, f"labeler setting rationality = {self.rationality}: at least 0")
+
+    def weights(self, parts: int) -> Floats:
+        """What each person of the whole panel multiplies each part with: ``(persons, parts)``."""
+        return np.exp(self.spread * seeding.generator(self.persona, "panel").normal(size=(self.persons, parts)))
+
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)``.
+
+        Raises:
+            UserError: the parts of gold are not given.
+        """
+        if parts is None:
+            raise UserError("labeler 'panel' weighs the parts of gold, and this task has none: choose another labeler")
+        half = self.persons // 2
+        first, last = (half, self.persons) if self.held_out else (0, half)
+        who = random.integers(first, last, size=len(gold))
+        seen = (parts * self.weights(parts.shape[-1])[who][:, None]).sum(-1)
+        return Ranked(tau=1 / self.rationality if self.rationality else 0.0).rank(seen, lengths, random)
+
+
+@dataclass(frozen=True)
+class Oracle(Ranked):
+    """Always the better one."""
+
+
+@dataclass(frozen=True)
+class Stochastic:
+    """Plackett-Luce: a pair is right with probability ``sigmoid(rationality * gap)``, the gap in SD of gold."""
+
+    rationality: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.rationality > 0, f"labeler setting rationality = {self.rationality}: above 0")
+
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)``."""
+        return Ranked(tau=1 / self.rationality).rank(gold, lengths, random)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Each untied pair the wrong way round with probability ``mistake``."""
+
+    mistake: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.mistake <= 0.5, f"labeler setting mistake = {self.mistake}: in [0, 0.5]")
+
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)``."""
+        return Ranked(flip=self.mistake).rank(gold, lengths, random)
+
+
+@dataclass(frozen=True)
+class Equal:
+    """A tie where the gap is below ``equal`` standard deviations of gold."""
+
+    equal: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.equal >= 0, f"labeler setting equal = {self.equal}: at least 0")
+
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)``."""
+        return Ranked(tie=self.equal).rank(gold, lengths, random)
+
+
+@dataclass(frozen=True)
+class Biased:
+    """Takes each token more for ``length`` standard deviations of gold."""
+
+    length: float = 0.1
+
+    def rank(self, gold: Floats, lengths: Floats, random: np.random.Generator, parts: Floats | None = None) -> Floats:
+        """Answers ``(prompts, pairs)``."""
+        return Ranked(length=self.length).rank(gold, lengths, random)
+
+
+NAMES: dict[str, Any] = {
+    "oracle": Oracle,
+    "stochastic": Stochastic,
+    "mistake": Mistake,
+    "equal": Equal,
+    "biased": Biased,
+    "mixed": Ranked,
+    "panel": Panel,
+    "human_curve": HumanCurve,
+}
+
+
+def complete(value: Any) -> dict[str, Any]:
+    """A labeler's name and all its settings, from its name or a table with it.
+
+    Raises:
+        UserError: an unknown name or setting, or a value out of range.
+    """
+    made = make(table := {"name": value} if isinstance(value, str) else value)
+    return {"name": table["name"], **dataclasses.asdict(made)}
+
+
+def make(table: Any) -> Any:
+    """The labeler that ``table["name"]`` names, built from the other settings.
+
+    Raises:
+        UserError: an unknown name or setting, or a value out of range.
+    """
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise UserError(f"labeler = {table!r} needs a name: one of {', '.join(NAMES)}")
+    if table["name"] not in NAMES:
+        raise unknown("labeler", table["name"], NAMES)
+    rest = {key: value for key, value in table.items() if key != "name"}
+    return build(NAMES[table["name"]], rest, f"setting of labeler {table['name']!r}:")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -154,10 +155,11 @@ def generate(
     ids = torch.full((rows, tokens), PAD)
     logp, mask = torch.zeros(rows, tokens), torch.zeros(rows, tokens)
     valid, cache = prompts != PAD, Cache()
+    uniform = random.random((tokens, rows))  # all at once: two models that draw from one seed share them row by row
     going, hidden = torch.ones(rows, dtype=torch.bool), model(prompts, valid, cache)
     for step in range(tokens):
         choices = (model.logits(hidden[:, -1]) / temperature).log_softmax(-1)
-        chosen = inverse_cdf(choices, random)
+        chosen = inverse_cdf(choices, uniform[step])
         logp[:, step] = choices.gather(1, chosen[:, None])[:, 0] * going
         ids[:, step] = torch.where(going, chosen, PAD)
         mask[:, step] = going.float()
@@ -169,9 +171,9 @@ def generate(
     return ids, logp, mask
 
 
-def inverse_cdf(logp: Tensor, random: np.random.Generator) -> Tensor:
-    """One draw a row ``(rows,)`` from ``exp(logp) (rows, words)``."""
+def inverse_cdf(logp: Tensor, uniform: NDArray[np.float64]) -> Tensor:
+    """One draw a row ``(rows,)`` from ``exp(logp) (rows, words)``, made by ``uniform (rows,)``, each in [0, 1)."""
     cdf = logp.exp().cumsum(1)
-    uniform = np.minimum(random.random((len(logp), 1)), 1 - 2**-24)  # below 1 in float32 too
-    at = torch.from_numpy(uniform.astype(np.float32)) * cdf[:, -1:]
+    below = np.minimum(uniform[:, None], 1 - 2**-24)  # below 1 in float32 too
+    at = torch.from_numpy(below.astype(np.float32)) * cdf[:, -1:]
     return torch.searchsorted(cdf, at, right=True).clamp(max=logp.shape[1] - 1)[:, 0]

@@ -61,7 +61,7 @@ def test_sampling_is_causal_and_repeats_from_its_seed() -> None:
 
 def test_inverse_cdf_draws_the_distribution() -> None:
     weights = torch.tensor([0.0, 0.5, 0.25, 0.15, 0.1])
-    drawn = gpt.inverse_cdf(weights.log().expand(20_000, 5), np.random.default_rng(0)).numpy()
+    drawn = gpt.inverse_cdf(weights.log().expand(20_000, 5), np.random.default_rng(0).random(20_000)).numpy()
     counts = np.bincount(drawn, minlength=5)
     assert counts[0] == 0
     assert stats.chisquare(counts[1:], 20_000 * weights[1:].double().numpy()).pvalue > 1e-3

@@ -1,0 +1,295 @@
+"""The report of made-up language runs: it finds again what they were made from, and says what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import language_runs as made
+import numpy as np
+import pytest
+
+from bench import stats, store
+from bench.report import data as any_data
+from bench.report import write_report
+from bench.report.language import data, efficiency, figures, frontier, matched, models, samples, tables
+from bench.suite import Planned
+from prefrl_core.errors import UserError
+
+COMMAND = "python -m bench report language"
+SMALL = made.arms((64,))
+FEW = {name: made.arms()[name] for name in ("SFT", "PPO on gold", "PPO, 64 rankings", "PPO, 1024 rankings")}
+
+
+def study(out: Path, planned: list[Planned], baseline: str = "") -> data.Language:
+    return data.load(any_data.load(made.Suite(baseline=baseline), planned, out, COMMAND))
+
+
+def written(folder: Path, planned: list[Planned], **how: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    for run in planned:
+        made.write_run(folder, run, **how)
+    return folder
+
+
+def records(text: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text.decode())))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]]:
+    planned = made.plan()
+    return written(tmp_path_factory.mktemp("language"), planned), planned
+
+
+@pytest.fixture(scope="module")
+def language(whole: tuple[Path, list[Planned]]) -> data.Language:
+    return study(*whole)
+
+
+@pytest.fixture(scope="module")
+def report(whole: tuple[Path, list[Planned]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out, planned = whole
+    return write_report(made.Suite(), planned, out, tmp_path_factory.mktemp("report"), COMMAND).parent
+
+
+def result(language: data.Language, name: str) -> data.Result:
+    return next(one for one in language.results if one.name == name)
+
+
+def test_gaos_coefficients_are_found_again(language: data.Language) -> None:
+    for budget in made.BUDGETS:
+        for arm, best, a in (
+            (f"best of n, {budget} rankings", True, made.A_BON),
+            (f"PPO, {budget} rankings", False, 0.8),
+        ):
+            one = next(one for one in language.results if one.arm == arm)
+            fitted = frontier.fit(frontier.points(language, one, "gold_gain"), best, arm)
+            assert fitted is not None and fitted.r_squared > 0.8
+            b = made.b_of(budget, best)
+            assert fitted.a.value == pytest.approx(a, abs=0.06) and fitted.b.value == pytest.approx(b, abs=0.06)
+            peak = a / (2 * b) if best else np.exp(a / b - 1)
+            assert fitted.peak.value == pytest.approx(peak, rel=0.1)
+            assert fitted.height.value == pytest.approx(peak * (a / 2 if best else b), rel=0.1)
+
+
+def test_a_fit_is_the_least_squares_that_numpy_finds() -> None:
+    random = np.random.default_rng(0)
+    seeds = [np.column_stack([d := random.uniform(0.1, 3, 9), random.normal(size=9) + d]) for _ in range(3)]
+    every = np.concatenate(seeds)
+    for best, second in ((True, every[:, 0] ** 2), (False, every[:, 0] * np.log(every[:, 0]))):
+        fitted = frontier.fit(seeds, best, "any")
+        expected = np.linalg.lstsq(np.column_stack([every[:, 0], -second]), every[:, 1], rcond=None)[0]
+        assert fitted is not None
+        np.testing.assert_allclose([fitted.a.value, fitted.b.value], expected, rtol=1e-9)
+        np.testing.assert_allclose(fitted.at(every[:1, 0]), every[0, 0] * expected[0] - second[0] * expected[1])
+
+
+def test_a_curve_that_only_rises_has_no_peak_and_two_points_no_curve() -> None:
+    line = np.column_stack([np.arange(1.0, 6), 2 * np.arange(1.0, 6)])
+    bent = frontier.fit([line, line * 1.1], True, "rising")
+    assert bent is not None and bent.reach == 5.5 and bent.peak.value > bent.reach
+    assert frontier.fit([line[:2]], True, "two") is None and frontier.fit([], True, "none") is None
+
+
+def test_one_seed_tells_no_interval_of_a_fit() -> None:
+    d = np.linspace(0.5, 3, 6)
+    fitted = frontier.fit([np.column_stack([d, d * (1 - 0.3 * d)])], True, "one")
+    assert fitted is not None and fitted.b.value == pytest.approx(0.3)
+    assert (fitted.b.low, fitted.b.high) == (-np.inf, np.inf)
+
+
+def test_two_policies_are_compared_where_both_have_come_to(language: data.Language) -> None:
+    ptx, ppo = result(language, "PPO-ptx, 1024 rankings"), result(language, "PPO, 1024 rankings")
+    assert matched.reference(language, ptx) is ppo and matched.reference(language, ppo) is None
+    found = matched.matched(language, ptx, ["ptx_nll", "qa_acc"])
+    assert found is not None and found.kl == pytest.approx(np.mean([told.curve("kl_exact")[-1] for told in ptx.runs]))
+    # both lines are straight in KL, so the difference is that of their slopes times the KL of the nearer one
+    assert found.differences["ptx_nll"].value == pytest.approx((0.005 - made.SLOPE) * found.kl)
+    assert found.differences["qa_acc"].value == pytest.approx(0.05 * found.kl)
+
+
+@pytest.mark.parametrize(("kl", "value"), [(0.0, 1.0), (1.0, 2.0), (1.5, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, np.nan)])
+def test_a_curve_is_read_where_it_first_comes_to_a_distance(kl: float, value: float) -> None:
+    wandering = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 4.0], [1.5, 9.0], [3.0, 5.0]])
+    assert matched.at_kl(wandering, kl) == pytest.approx(value, nan_ok=True)
+
+
+def test_the_tax_is_counted_from_the_runs_own_sft(language: data.Language) -> None:
+    ppo, ptx = (tables.tax_of(result(language, f"{name}, 64 rankings"), "ptx_nll") for name in ("PPO", "PPO-ptx"))
+    kl = result(language, "PPO, 64 rankings").estimate("kl_exact").value
+    assert ppo.value == pytest.approx(made.SLOPE * kl) and ptx.high < ppo.low
+
+
+def test_win_rates_are_those_of_the_samples(whole: tuple[Path, list[Planned]], language: data.Language) -> None:
+    out, planned = whole
+    wins = []
+    for run in planned:
+        if run.arm == "PPO, 4096 rankings":
+            wins.append(store.Run(out / run.key).samples()[0]["win_judge"].mean())
+    found = result(language, "PPO, 4096 rankings").over_prompts("win_judge")
+    assert found.value == pytest.approx(np.mean(wins)) and found.low < found.value < found.high
+    best = result(language, "best of n, 64 rankings, n = 16")
+    arrays = store.Run(best.runs[0].run.folder).samples()[0]
+    np.testing.assert_array_equal(best.runs[0].sample("gold"), arrays["gold"][:, list(made.N).index(16)])
+
+
+def test_nested_draws_spread_as_seeds_and_prompts_do() -> None:
+    random = np.random.default_rng(0)
+    level = random.normal(size=8)[:, None]
+    values = level + random.normal(size=(8, 50))
+    draws = stats.nested_draws(list(values), np.random.default_rng(1), 20_000)
+    assert draws.mean() == pytest.approx(values.mean(), abs=0.02)
+    between, within = values.mean(1).var(), values.var(1).mean() / 50
+    assert draws.var() == pytest.approx((between + within) / 8, rel=0.05)
+
+
+def test_the_difference_of_two_rows_of_nested_draws_is_paired() -> None:
+    random = np.random.default_rng(0)
+    first = 10 * random.normal(size=(4, 30))
+    pairs = [np.stack([row, row - 1]) for row in first]
+    draws = stats.nested_draws(pairs, np.random.default_rng(1), 500)
+    assert draws.shape == (500, 2) and draws[:, 0].std() > 0.5
+    np.testing.assert_allclose(draws[:, 0] - draws[:, 1], 1)
+    assert np.isnan(stats.nested_draws(pairs[:1], random, 10)).all()
+
+
+def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.Language) -> None:
+    found = {one.label: one for one in efficiency.feedback_efficiency(language, made.TASK)}
+    assert set(found) == {"PPO", "PPO-ptx", *(f"best of n, n = {n}" for n in (4, 16, 64))}
+    gains = [result(language, f"PPO, {budget} rankings").estimate("gold_gain").value for budget in made.BUDGETS]
+    share = np.array(gains) / result(language, "PPO on gold").estimate("gold_gain").value
+    after = int((share >= 0.5).argmax())
+    weight = (0.5 - share[after - 1]) / (share[after] - share[after - 1])
+    expected = made.BUDGETS[after - 1] * 4**weight
+    assert after > 0 and found["PPO"].reach[0.5].value == pytest.approx(expected)
+    assert found["PPO"].reach[1.0].value == np.inf and found["PPO"].pairs_a_ranking == 6
+
+
+def test_each_reward_model_is_told_once(language: data.Language) -> None:
+    found = models.models(language, made.TASK)
+    assert [one.spec.labels for one in found] == list(made.BUDGETS)
+    accuracy = [models.estimate(one, "rm_accuracy").value for one in found]
+    assert accuracy == sorted(accuracy) and accuracy[0] == pytest.approx(0.55, abs=0.02)
+
+
+def test_the_page_and_every_part_are_there(report: Path) -> None:
+    html = (report / "index.html").read_text()
+    for name in ("outcomes", "answers", "labels-to-reach", "fits", "tax", "reward-model", "cost", "runs", "settings"):
+        assert f'<table id="{name}"' in html
+        for kind in ("md", "tex", "csv"):
+            assert (report / f"{name}.{kind}").stat().st_size
+    for name in ("win-rates", "labels", "frontier", "overoptimisation", "tax", "reward-model"):
+        for kind in ("png", "svg"):
+            assert (report / f"{name}.{kind}").stat().st_size > 1000
+    assert "http://" not in html.replace("http://www.w3.org", "") and "Before you trust" not in html
+    points = [row for row in records((report / "curves.csv").read_bytes()) if row["stage"] == "ppo"]
+    assert len(points) == 9 * 9 * 3
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    planned = made.plan(2, FEW)
+    out = written(tmp_path / "runs", planned)
+    pages = [write_report(made.Suite(), planned, out, tmp_path / name, COMMAND).parent for name in ("one", "two")]
+    files = [{path.name: path.read_bytes() for path in page.iterdir()} for page in pages]
+    assert files[0] == files[1] and len(files[0]) > 40
+
+
+def test_samples_can_be_judged_without_knowing_who_answered(language: data.Language, report: Path) -> None:
+    (sheet,) = samples.sheets(language)
+    assert sheet.who == ("base", "SFT", "PPO, 4096 rankings", "PPO-ptx, 4096 rankings", "PPO on gold")
+    orders = {tuple(one.who for one in prompt.answers) for prompt in sheet.prompts}
+    assert len(orders) > 10 and all(set(order) == set(sheet.who) for order in orders)
+    families = [prompt.family for prompt in sheet.prompts]
+    assert {family: families.count(family) for family in families} == dict.fromkeys(made.FAMILIES, 16)
+    assert all(one.text.startswith(one.who) for prompt in sheet.prompts for one in prompt.answers)
+    page = (report / "samples.html").read_text()
+    assert "write a story about &lt;b&gt;cats&lt;/b&gt; 0" in page and "<b>cats" not in page and "&amp; more" in page
+    assert len(records((report / "samples.csv").read_bytes())) == 48 * 5
+
+
+def test_without_an_sft_arm_its_answers_are_those_that_the_runs_were_compared_with(tmp_path: Path) -> None:
+    planned = made.plan(2, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
+    (sheet,) = samples.sheets(study(written(tmp_path, planned), planned))
+    assert sheet.who == ("SFT", "PPO, 64 rankings")
+    assert {one.text for one in sheet.prompts[0].answers if one.who == "SFT"} == {"SFT says 2"}
+
+
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    planned = made.plan(2, SMALL)
+    left = {"PPO, 64 rankings": {"until": 0.5}, "PPO-ptx, 64 rankings": {"error": "loss is no number"}}
+    for run in planned:
+        if run.arm != "PPO on gold" and not (run.arm == "SFT" and run.seed):
+            made.write_run(tmp_path, run, **(left.get(run.arm, {}) if run.seed else {}))
+    html = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    assert "1 of 12 runs failed: tinyinstruct, PPO-ptx, 64 rankings, seed 1 (loss is no number)." in html
+    assert "1 of 12 runs unfinished" in html and "3 of 12 runs not started" in html
+    assert "tinyinstruct has no finished run of PPO on gold" in html and 'id="labels-to-reach"' not in html
+    assert '<small class="why">1 of 2 seeds</small>' in html
+    outcomes = records((tmp_path / "report" / "outcomes.csv").read_bytes())
+    assert {row["seeds"] for row in outcomes if row["arm"] == "PPO, 64 rankings"} == {"1"}
+
+
+def test_unfinished_runs_alone_make_a_report_and_none_at_all_an_error(tmp_path: Path) -> None:
+    planned = made.plan(1, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
+    with pytest.raises(UserError, match="no run of suite 'language'"):
+        write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND)
+    made.write_run(tmp_path, planned[0], until=0.5)
+    assert (
+        "1 of 1 runs unfinished"
+        in write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    )
+    assert "No run with samples is finished yet" in (tmp_path / "report" / "samples.html").read_text()
+
+
+def test_ablations_stand_beside_their_baseline(tmp_path: Path) -> None:
+    arms = {"PPO": {"rankings": 1024}, "beta 0.5": {"rankings": 1024, "ppo": {"beta": 0.5}}}
+    arms |= {
+        "gamma 0.3": {"rankings": 1024, "ppo": {"gamma": 0.3}},
+        "oracle of length": {"rankings": 1024, "labeler": "biased"},
+    }
+    planned = made.plan(3, arms)
+    out = written(tmp_path / "runs", planned)
+    language = study(out, planned, "PPO")
+    panels = figures.panels(language, made.TASK, "ppo")
+    assert {name: [one.arm for one in ones] for name, ones in panels.items()} == {
+        "ppo.beta": ["PPO", "beta 0.5"], "ppo.gamma": ["PPO", "gamma 0.3"], "labeler": ["PPO", "oracle of length"],
+    }  # fmt: skip
+    made_table = tables.comparison(language)
+    assert made_table is not None and [row[0].text for row in made_table.rows] == list(arms)[1:]
+    gamma = next(row for row in made_table.records if row["arm"] == "gamma 0.3")
+    runs = {run.arm: [] for run in planned}
+    for run in planned:
+        runs[run.arm].append(store.Run(out / run.key).samples()[0])
+    gaps = [(b["gold"] - a["gold"]).mean() for a, b in zip(runs["PPO"], runs["gamma 0.3"], strict=True)]
+    assert gamma["gain"] == pytest.approx(np.mean(gaps)) and gamma["gain_low"] < gamma["gain"] < gamma["gain_high"]
+    beside = matched.reference(language, result(language, "beta 0.5"))
+    assert beside is result(language, "PPO")
+
+
+def test_code_outside_of_its_tree_has_no_revision(tmp_path: Path) -> None:
+    planned = made.plan(1, {"SFT": {"method": "sft"}})
+    folder = made.write_run(tmp_path, planned[0])
+    store.write_json(folder / "provenance.json", {**store.Run(folder).provenance, "git": None})
+    html = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    assert "<dt>git revision</dt><dd>unknown</dd>" in html
+
+
+def test_a_damaged_sample_is_an_error(tmp_path: Path) -> None:
+    planned = made.plan(1, {"SFT": {"method": "sft"}})
+    folder = made.write_run(tmp_path, planned[0])
+    (folder / "samples.safetensors").write_bytes(b"cut off")
+    with pytest.raises(UserError, match="is damaged"):
+        study(tmp_path, planned)
+
+
+def test_text_of_a_run_cannot_break_the_page(tmp_path: Path) -> None:
+    planned = made.plan(1, {"<script>": {"method": "sft"}})
+    folder = made.write_run(tmp_path, planned[0])
+    texts = json.loads((folder / "samples.json").read_text())
+    store.write_json(folder / "samples.json", {**texts, "response": ["<script>alert(1)</script>"] * made.PROMPTS})
+    page = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND)
+    assert "<script" not in page.read_text() + (page.parent / "samples.html").read_text()
