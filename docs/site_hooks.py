@@ -103,8 +103,8 @@ def _language_settings() -> list[str]:
 
     parts = [
         "## A language run",
-        "Of a task whose name begins with `language/`. A table here adds to the preset's, key by key; defaults are those "
-        "of the preset `cpu`.",
+        "Of a task whose name begins with `language/`. A table here adds to the preset's, key by key; the defaults are "
+        "those of the preset `cpu`.",
         _fields(spec.LanguageSpec),
     ]
     for name, table in spec.TABLES.items():

@@ -44,6 +44,13 @@ class Peer:
         return python.absolute()
 
 
+def one_thread(command: list[Any]) -> Any:
+    """What a command prints last, as JSON; it runs with one thread."""
+    environment = {**os.environ, **_ONE_THREAD}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def run(job: Job, command: list[str]) -> Result:
     """One run in a process of its own with one thread; what it printed, with the job's name."""
     environment = {**os.environ, **_ONE_THREAD}

@@ -125,7 +125,7 @@ def _turns(spec: LanguageSpec) -> dict[str, tuple[Callable[[], Any], int]]:
     def rankings() -> None:
         rank.step(losses.kway_loss(reward.scores_of(network, rows, ranked), answers))
 
-    settings = dataclasses.replace(spec.ppo, gamma=0.0, episodes=10**9 // spec.ppo.batch * spec.ppo.batch)
+    settings = dataclasses.replace(spec.ppo, gamma=0.0, batch=32, minibatches=2, episodes=32 * 10**6)
     value = training.scalar_model(size, training.weights_of(model), 2)
     ppo = Ppo(task, settings, 0, model, GPT(size, 0), value, lambda prompts, ids, said: np.zeros(len(ids)))
     return {
@@ -133,5 +133,5 @@ def _turns(spec: LanguageSpec) -> dict[str, tuple[Callable[[], Any], int]]:
         "demonstrations": (lambda: learn.step(stages.response_loss(model, asked, said)), spec.sft.batch),
         "answers": (lambda: collect.respond(task, model, some, random), 128),
         "ranked answers": (rankings, batch * k),
-        "episodes": (ppo.iterate, spec.ppo.batch),
+        "episodes": (ppo.iterate, settings.batch),
     }

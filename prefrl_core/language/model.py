@@ -17,7 +17,7 @@ from torch.nn import functional
 from prefrl_core.errors import require
 
 PAD, EOS, BOS, SEP = 0, 1, 2, 3
-Cache = list[tuple[Tensor, Tensor]]
+_SHRINK = 0.8  # share of rows still going at which the others are left out of sampling
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,25 @@ class Size:
         require(self.width % self.heads == 0, f"width = {self.width}: not a multiple of heads = {self.heads}")
 
 
+class Cache:
+    """Keys and values of each layer, written in place: growing them by concatenation costs more than attention."""
+
+    def __init__(self, size: Size, rows: int, tokens: int) -> None:
+        shape = (size.layers, 2, rows, size.heads, tokens, size.width // size.heads)
+        self.kept, self.used = torch.empty(shape), 0
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values of the layer, these ``(rows, heads, tokens, width)`` the last."""
+        end = self.used + key.shape[2]
+        self.kept[layer, 0, :, :, self.used : end] = key
+        self.kept[layer, 1, :, :, self.used : end] = value
+        return self.kept[layer, 0, :, :, :end], self.kept[layer, 1, :, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        self.kept = self.kept[:, :, rows]
+
+
 class Block(nn.Module):
     """Attention and a two-layer perceptron, each added to its input."""
 
@@ -44,18 +63,24 @@ class Block(nn.Module):
         self.qkv, self.mix = nn.Linear(size.width, 3 * size.width), nn.Linear(size.width, size.width)
         self.up, self.down = nn.Linear(size.width, 4 * size.width), nn.Linear(4 * size.width, size.width)
 
-    def forward(
-        self, x: Tensor, visible: Tensor, past: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Hidden states after this layer, and its keys and values so far."""
+    def forward(self, x: Tensor, visible: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        """Hidden states after this layer."""
         rows, tokens, width = x.shape
         split = self.qkv(self.before_attention(x)).view(rows, tokens, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
-        if past is not None:
-            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        if cache is not None:
+            key, value = cache.extend(layer, key, value)
+        seen = attend(query, key, value, visible)
         x = x + self.mix(seen.transpose(1, 2).reshape(rows, tokens, width))
-        return x + self.down(functional.relu(self.up(self.before_mlp(x)))), (key, value)
+        return x + self.down(functional.relu(self.up(self.before_mlp(x))))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+    """Attention ``(rows, heads, tokens, width)``; for one token plain products take half the fused kernel's time."""
+    if query.shape[2] > 1:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.masked_fill(~visible, -torch.inf).softmax(-1) @ value
 
 
 class GPT(nn.Module):
@@ -81,10 +106,10 @@ class GPT(nn.Module):
         Args:
             ids: ``(rows, tokens)``, those after what ``cache`` holds.
             valid: bool ``(rows, cached + tokens)``: which tokens are no padding; all, where left out.
-            cache: keys and values of each layer, extended in place; an empty list at first.
+            cache: what earlier calls kept, to which this one adds.
         """
         tokens = ids.shape[1]
-        total = tokens + (cache[0][0].shape[2] if cache else 0)
+        total = tokens + (cache.used if cache else 0)
         require(total <= self.size.context, f"{total} tokens do not fit context = {self.size.context}")
         causal = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
         if valid is None:
@@ -95,9 +120,9 @@ class GPT(nn.Module):
         place = (valid.cumsum(1) - 1).clamp(min=0)[:, total - tokens :]
         x = self.token(ids) + self.position(place)
         for index, block in enumerate(self.blocks):
-            x, kept = block(x, visible, cache[index] if cache and index < len(cache) else None)
-            if cache is not None:
-                cache[index : index + 1] = [kept]
+            x = block(x, visible, cache, index)
+        if cache is not None:
+            cache.used = total
         return self.last(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -151,23 +176,28 @@ def generate(
     A response ends with EOS and is padded after it. The temperature divides the logits for the log-probabilities
     too. Draws come from ``random`` alone.
     """
-    rows = len(prompts)
+    rows, start = len(prompts), prompts.shape[1]
     ids = torch.full((rows, tokens), PAD)
     logp, mask = torch.zeros(rows, tokens), torch.zeros(rows, tokens)
-    valid, cache = prompts != PAD, Cache()
     uniform = random.random((tokens, rows))  # all at once: two models that draw from one seed share them row by row
-    going, hidden = torch.ones(rows, dtype=torch.bool), model(prompts, valid, cache)
+    valid, cache = torch.ones(rows, start + tokens, dtype=torch.bool), Cache(model.size, rows, start + tokens)
+    valid[:, :start] = prompts != PAD
+    left, hidden = torch.arange(rows), model(prompts, valid[:, :start], cache)  # which rows are still sampled
+    going = torch.ones(rows, dtype=torch.bool)
     for step in range(tokens):
         choices = (model.logits(hidden[:, -1]) / temperature).log_softmax(-1)
-        chosen = inverse_cdf(choices, uniform[step])
-        logp[:, step] = choices.gather(1, chosen[:, None])[:, 0] * going
-        ids[:, step] = torch.where(going, chosen, PAD)
-        mask[:, step] = going.float()
+        chosen = inverse_cdf(choices, uniform[step, left.numpy()])
+        logp[left, step] = choices.gather(1, chosen[:, None])[:, 0] * going
+        ids[left, step] = chosen = torch.where(going, chosen, PAD)
+        mask[left, step] = going.float()
         going = going & (chosen != EOS)
-        if not bool(going.any()) or step == tokens - 1:
+        count = int(going.sum())
+        if count == 0 or step == tokens - 1:
             break
-        valid = torch.cat([valid, going[:, None]], 1)
-        hidden = model(ids[:, step : step + 1], valid, cache)
+        if count < _SHRINK * len(left):
+            cache.keep(going)
+            left, valid, chosen, going = left[going], valid[going], chosen[going], going[going]
+        hidden = model(chosen[:, None], valid[:, : start + step + 1], cache)
     return ids, logp, mask
 
 

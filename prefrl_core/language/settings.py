@@ -88,7 +88,7 @@ class PpoSettings:
     episodes: int = 8192
     batch: int = 128  # episodes in one iteration
     minibatches: int = 8  # gradient steps in one iteration; each episode is used once
-    beta: float = 0.02  # of the KL penalty, in standard deviations of reward a nat
+    beta: float = 0.1  # of the KL penalty, in standard deviations of reward a nat (docs/language.md says why not 0.02)
     gamma: float = 0.0  # weight of the pretraining loss: above 0 it is PPO-ptx
     ptx_ratio: float = 1.0  # rows of pretraining text an episode
     learning_rate: float = 3e-4
