@@ -8,6 +8,7 @@ of tokens from prompts of the same length; both are timed in processor time, bes
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -72,9 +73,8 @@ def ours(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
 
 def peer(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
     """Hugging Face's GPT-2 of the same shape, without dropout, sampling from the whole distribution."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
+    transformers: Any = importlib.import_module("transformers")
+    config = transformers.GPT2Config(
         vocab_size=job["words"],
         n_positions=job["prompt"] + job["new"],
         n_embd=job["width"],
@@ -87,7 +87,7 @@ def peer(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
         eos_token_id=1,
         pad_token_id=0,
     )
-    model = GPT2LMHeadModel(config)
+    model = transformers.GPT2LMHeadModel(config)
     prompts, text = prompts_and_text(job)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 

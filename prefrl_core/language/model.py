@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl_core.errors import require
+from prefrl_core.language.vocab import Vocabulary
 
 PAD, EOS, BOS, SEP = 0, 1, 2, 3
 _SHRINK = 0.8  # share of rows still going at which the others are left out of sampling
@@ -29,6 +30,7 @@ class Size:
     width: int = 96
     layers: int = 3
     heads: int = 4
+    checkpoint: str = ""  # folder of a Hugging Face model of this shape (hf.py); "" is ours
 
     def __post_init__(self) -> None:
         require(self.width % self.heads == 0, f"width = {self.width}: not a multiple of heads = {self.heads}")
@@ -125,6 +127,13 @@ class GPT(nn.Module):
             cache.used = total
         return self.last(x)
 
+    def start_from(self, vocabulary: Vocabulary) -> None:
+        """Before the first stage: nothing to do for a network of ours, whose weights are random."""
+
+    def new_cache(self, rows: int, tokens: int) -> Cache:
+        """An empty cache for ``rows`` texts of at most ``tokens``."""
+        return Cache(self.size, rows, tokens)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores ``(..., words)`` of the next token; padding, which no text holds, has probability 0."""
         scores = functional.linear(hidden, self.token.weight)
@@ -180,7 +189,7 @@ def generate(
     ids = torch.full((rows, tokens), PAD)
     logp, mask = torch.zeros(rows, tokens), torch.zeros(rows, tokens)
     uniform = random.random((tokens, rows))  # all at once: two models that draw from one seed share them row by row
-    valid, cache = torch.ones(rows, start + tokens, dtype=torch.bool), Cache(model.size, rows, start + tokens)
+    valid, cache = torch.ones(rows, start + tokens, dtype=torch.bool), model.new_cache(rows, start + tokens)
     valid[:, :start] = prompts != PAD
     left, hidden = torch.arange(rows), model(prompts, valid[:, :start], cache)  # which rows are still sampled
     going = torch.ones(rows, dtype=torch.bool)
