@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from language_runs import TASK, plan, write_run
 
 from bench import cli, store, suite, tracks
+from bench.executors import node
 from bench.tracks.environments import Environments
 from bench.tracks.language import Language
 from prefrl_core.errors import UserError
@@ -141,6 +143,26 @@ def test_without_torch_the_rest_works_and_says_what_is_missing(tmp_path: Path) -
     assert [one.returncode for one in done] == [0, 0, 2], [one.stderr for one in done]
     assert "mujoco/hopper@1" in done[0].stdout and "pip install 'prefrl-bench[language]'" in done[0].stdout
     assert "pip install 'prefrl-bench[language]'" in done[2].stderr and "Traceback" not in done[2].stderr
+
+
+def test_runs_on_a_nodes_own_disk_share_their_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Started:
+        def __init__(self, folder: Path) -> None:
+            (folder.parent / tracks.STAGES / "sft-1.safetensors").write_bytes(b"made")
+            self.ends = os.pipe()
+
+        def fileno(self) -> int:
+            return self.ends[0]
+
+    monkeypatch.setattr(node, "WorkerProcess", Started)
+    monkeypatch.setattr(node.tempfile, "tempdir", str(tmp_path))
+    for key in ("a", "b"):
+        worker = node.NodeWorker()
+        worker.begin(f"/home/runs/{key}", {"spec.json": b"{}"})
+        worker._process = None
+        worker.stop({})
+    assert (node.node_stages() / "sft-1.safetensors").read_bytes() == b"made"
+    assert [path.name for path in tmp_path.iterdir()] == [node.node_stages().name]  # nothing else is left
 
 
 def test_main_suites_import_nothing_of_the_language_track() -> None:
