@@ -78,7 +78,8 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
             raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ task")
         observations, _ = learner.env.reset()
         scene = learner.env.scenes().shape[1]
-        rollout, true = collect(learner.env, learner.policy, observations, steps, scene)
+        rollout, truth = collect(learner.env, learner.policy, observations, steps, scene)
+        true = truth.rewards
         rewards = learner.ensemble.reward(rollout.features(learner.choices)) if spec.reward == "learned" else true
         return rollout.scenes[:, 0], rewards[:, 0], true[:, 0]
     finally:

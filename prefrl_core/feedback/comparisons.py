@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.feedback.segments import Segments
+from prefrl_core import frames
+from prefrl_core.feedback.segments import Segments, Width, empty
 
 _ARRAYS = ("features", "true_returns", "mu", "step_asked", "multiplicity")
 
@@ -21,9 +22,11 @@ _ARRAYS = ("features", "true_returns", "mu", "step_asked", "multiplicity")
 class Comparisons:
     """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but teaches nothing."""
 
-    def __init__(self, budget: int, length: int, width: int, members: int) -> None:
+    def __init__(self, budget: int, length: int, width: Width, members: int) -> None:
         self.count = 0
-        self._features = np.empty((budget, 2, length, width), np.float32)
+        room = empty(2 * budget, length, width)
+        self._features = room.reshape(budget, 2, *room.shape[1:])
+        self._of_pixels = isinstance(width, tuple)
         self._true_returns = np.empty((budget, 2))
         self._mu = np.empty(budget)
         self._step_asked = np.empty(budget, np.int64)
@@ -79,11 +82,15 @@ class Comparisons:
         """Indices of the answered questions outside a member's bootstrap."""
         return np.flatnonzero((self.multiplicity[:, member] == 0) & ~np.isnan(self.mu))
 
-    def rows(self, most: int) -> NDArray[np.float32]:
-        """At most ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them."""
-        flat = self.features.reshape(-1, self.features.shape[-1])
+    def rows(self, most: int) -> NDArray[Any]:
+        """At most ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them; of
+        pixels ``(rows, STACK, height, width)``."""
+        clips = frames.clips(self.features) if self._of_pixels else self.features
         # not every k-th: k may divide the segment's length, and all rows would be of one place in it
-        return flat[np.linspace(0, len(flat) - 1, min(most, len(flat))).astype(np.int64)]
+        total = clips.shape[0] * clips.shape[1] * clips.shape[2]
+        spread = np.linspace(0, total - 1, min(most, total)).astype(np.int64)
+        rows: NDArray[Any] = clips[np.unravel_index(spread, clips.shape[:3])]
+        return rows
 
     def account(self) -> dict[str, int]:
         """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""
@@ -91,11 +98,20 @@ class Comparisons:
         return {"labels": self.count, "answered": self.count - skipped, "ties": ties, "skipped": skipped}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was recorded, as copies."""
-        return {name: getattr(self, name).copy() for name in _ARRAYS}
+        """All that was recorded, as copies; the frames of pixels compressed."""
+        arrays = {name: getattr(self, name).copy() for name in _ARRAYS if not (self._of_pixels and name == "features")}
+        if self._of_pixels:
+            packed = frames.pack(self.features)
+            arrays |= {"frames": packed["packed"], "frames_shape": packed["shape"]}
+        return arrays
 
     def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         """The reverse of ``arrays``."""
         self.count = len(arrays["mu"])
+        if self._of_pixels:
+            arrays = {
+                **arrays,
+                "features": frames.unpack({"packed": arrays["frames"], "shape": arrays["frames_shape"]}),
+            }
         for name in _ARRAYS:
             getattr(self, name)[:] = arrays[name]
