@@ -46,6 +46,7 @@ _POOL_SEGMENTS = 1024
 _AGREEMENT_SEGMENTS = 512  # compared pair by pair with the truth; more occur only where segments have a step or two
 _CATCH_PAIRS = 200  # of which the one with the greatest difference is the catch
 _SHOWN_STEPS = 100  # of the agent, to people
+_ENDLESS_STEPS = 1_250  # that stand for an episode where there is none: a game of an untrained player ends within them
 _UNTRAINED_SHARE = 0.1  # of all steps, at most, beyond the one episode
 
 
@@ -303,7 +304,7 @@ class Learner:
         """Steps of the untrained policy, in whole turns: an episode of each environment, and where the share of
         total steps allows it, enough for the first questions to be about segments that hardly overlap."""
         spec = self.spec
-        episode = 0 if self.info.endless else self.info.episode_steps * self.env.num_envs
+        episode = (_ENDLESS_STEPS if self.info.endless else self.info.episode_steps) * self.env.num_envs
         shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
         wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
         return -(-wanted // self.round_steps) * self.round_steps
