@@ -115,7 +115,9 @@ class Learner:
         self.waiting: set[int] = set()  # questions that people have not answered yet
         self.scene = self._scene()
         self.pool = Pool(_POOL_SEGMENTS, spec.segment, width, self.scene)
-        self.comparisons = Comparisons(spec.labels, spec.segment, width, spec.reward_model.members)
+        self.comparisons = Comparisons(
+            spec.labels, spec.segment, width, spec.reward_model.members, spec.reward_model.label_buffer
+        )
         self.random = {
             name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")
         }

@@ -31,6 +31,7 @@ PIXEL_REWARD: dict[str, Any] = {
     "updates": 4,
     "l2": 1e-5,
     "output_std": 0.05,
+    "label_buffer": 3000,
 }
 
 _DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
@@ -70,12 +71,13 @@ class RewardSettings:
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
     normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
     target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
+    label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
     dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
 
     def __post_init__(self) -> None:
         for name in ("members", "batch_pairs"):
             require(getattr(self, name) >= 1, f"reward_model.{name} = {getattr(self, name)}: at least 1")
-        for name in ("initial_updates", "updates", "l2", "l2_rate"):
+        for name in ("initial_updates", "updates", "l2", "l2_rate", "label_buffer"):
             require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
         for name in ("learning_rate", "output_std"):
             require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")

@@ -61,7 +61,7 @@ class Fitter:
 
     def _accumulate(self, member: MLP, comparisons: Comparisons, chosen: NDArray[np.int64]) -> float:
         """Add the gradient of one member's loss on the chosen comparisons; returns that loss."""
-        sums = self.ensemble.pair_sums(member, comparisons.features[chosen], fitting=True)
+        sums = self.ensemble.pair_sums(member, comparisons.take(chosen), fitting=True)
         loss, slopes = self._losses(sums, comparisons, chosen)
         self.ensemble.backward(member, (slopes / len(chosen)).astype(np.float32), self.l2)
         return float(loss.mean())
@@ -89,7 +89,7 @@ class Fitter:
         return float(np.mean(losses)) if losses else float("nan")
 
     def _loss(self, member: MLP, comparisons: Comparisons, chosen: NDArray[np.int64]) -> float:
-        sums = self.ensemble.pair_sums(member, comparisons.features[chosen])
+        sums = self.ensemble.pair_sums(member, comparisons.take(chosen))
         return float(self._losses(sums, comparisons, chosen)[0].mean())
 
     def _adapt(self, updates: int) -> None:
