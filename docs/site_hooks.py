@@ -132,9 +132,7 @@ def _seeds(loaded: suite.Suite) -> str:
     """``5``, or ``5, true reward 10`` where an arm has a number of its own."""
     counts = [len(arm.seeds) for arm in loaded.arms]
     usual = max(sorted(set(counts)), key=counts.count)
-    return ", ".join(
-        [str(usual), *(f"{arm.name} {len(arm.seeds)}" for arm in loaded.arms if len(arm.seeds) != usual)]
-    )
+    return ", ".join([str(usual), *(f"{arm.name} {len(arm.seeds)}" for arm in loaded.arms if len(arm.seeds) != usual)])
 
 
 def suites() -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
 
+SIZE = 84  # pixels of a frame's side
 STACK = 4  # frames in an observation, the newest last (Mnih et al. 2015)
 
 
@@ -32,6 +33,11 @@ def clips(frames: Frames) -> Frames:
     ``(..., steps + STACK - 1, height, width)``."""
     view = np.lib.stride_tricks.sliding_window_view(frames, STACK, axis=-3)
     return np.moveaxis(view, -1, -3)
+
+
+def pictures(frames: Frames) -> NDArray[np.float32]:
+    """Frames ``(..., height, width)`` as what people are shown, a row of numbers each: ``(..., height * width)``."""
+    return frames.reshape(*frames.shape[:-2], -1).astype(np.float32)
 
 
 def pack(frames: Frames) -> dict[str, NDArray[Any]]:

@@ -29,8 +29,8 @@ class Hardware:
             raise UserError("tasks over pixels need PyTorch: pip install 'prefrl-bench[atari]'") from error
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError(
-                "device = 'cuda', but PyTorch finds no graphics card here: leave device out of the spec (or set device = "
-                "'cpu') to run on the processor"
+                "device = 'cuda', but PyTorch finds no graphics card here: leave device out of the spec (or set device "
+                "= 'cpu') to run on the processor"
             )
         torch.set_num_threads(1)  # more would change the order of sums; a run uses one core
         torch.use_deterministic_algorithms(True)

@@ -23,6 +23,7 @@ from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.desk import Asked, Desk
 from prefrl_core.feedback.labelers import Questions
 from prefrl_core.feedback.segments import Pool, Segments, Width, draw_starts, windows
+from prefrl_core.frames import STACK
 from prefrl_core.hardware import Hardware
 from prefrl_core.policy.distributions import input_count
 from prefrl_core.policy.rollout import collect
@@ -106,7 +107,8 @@ class Learner:
         if self.info.pixels:
             from prefrl_core.reward.convolutional import ConvolutionalEnsemble
 
-            width = self.env.single_observation_space.shape[1:]
+            _, height, across = self.env.single_observation_space.shape or ()
+            width = height, across
             self.ensemble: Ensemble = ConvolutionalEnsemble(spec.reward_model, spec.seed, self.hardware)
         else:
             width = input_count(self.env.single_observation_space) + input_count(action)
@@ -213,7 +215,7 @@ class Learner:
             first = self._unheard
             self._ask(self._due() - self.comparisons.count)
             if self.desk is not None:
-                self._hear(self.desk, scenes)
+                self._hear(self.desk, frames.pictures(features[:, :, -1]) if self.info.pixels else scenes)
             row |= self._fit(features, first)
         return row
 
@@ -254,7 +256,8 @@ class Learner:
         predicted = self._preferences(chosen).mean(0)
         self.comparisons.add(pool, chosen, nothing, self.step, self.random["bootstrap"])
         self.waiting.update(numbers.tolist())
-        desk.ask(Asked(numbers, self.step, pool.scenes[chosen], returns[chosen], predicted, catch))
+        scenes = frames.pictures(pool.features[chosen][:, :, STACK - 1 :]) if self.info.pixels else pool.scenes[chosen]
+        desk.ask(Asked(numbers, self.step, scenes, returns[chosen], predicted, catch))
 
     def _hear(self, desk: Desk, scenes: NDArray[np.float32]) -> None:
         """Show what the agent does, and take in what was answered."""
@@ -271,8 +274,10 @@ class Learner:
         if self.desk is None:
             raise UserError(f"labeler {self.spec.labeler['name']!r} answers on a page: run `python -m bench label`")
         if not hasattr(self.env, "scenes"):
-            raise UserError(f"task {self.info.id} cannot be shown to people (it has no scenes): choose a mujoco/ task")
-        return int(self.env.scenes().shape[1])
+            raise UserError(
+                f"task {self.info.id} cannot be shown to people (it has no scenes): choose a mujoco/ or an atari/ task"
+            )
+        return 0 if self.info.pixels else int(self.env.scenes().shape[1])  # frames are kept anyway
 
     def _preferences(self, pairs: NDArray[np.int64]) -> NDArray[Any]:
         """Each member's probability ``(members, pairs)`` that the left segment is preferred."""

@@ -22,8 +22,8 @@ T = TypeVar("T")
 # Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
 METHOD_VERSION = 4
 
-# What differs where observations are pixels: the paper's fully connected layer and scale (Christiano et al. 2017, section
-# A.2); the others are ours, docs/atari.md says what they were chosen by.
+# What differs where observations are pixels: the paper's fully connected layer, scale and buffer (Christiano et al.
+# 2017, section A.2); the others are ours, docs/atari.md says what they were chosen by.
 PIXEL_REWARD: dict[str, Any] = {
     "hidden": (64,),
     "learning_rate": 3e-4,
@@ -38,8 +38,8 @@ _DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "qu
 
 
 def of_pixels(default: Any) -> Any:
-    """A setting that came with the tasks over pixels: elsewhere it stands in the canonical form only where it is not the
-    default, so that the runs from before keep their names."""
+    """A setting that came with the tasks over pixels: elsewhere it stands in the canonical form only where it is not
+    the default, so that the runs from before keep their names."""
     return field(default=default, metadata={"pixels": True})
 
 
@@ -193,8 +193,8 @@ class RunSpec:
         )
         require(
             task.pixels or (self.device, self.precision) == ("cpu", "bfloat16"),
-            f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks know "
-            "neither; leave both out",
+            f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks "
+            "know neither; leave both out",
         )
         require(
             self.reward == "true" or self.score_shown or not task.score_shown,

@@ -1,7 +1,7 @@
 """Parameters of networks in PyTorch, and the optimisers of ``networks.py`` for them: the same interface over tensors.
 
-Values and gradients are one flat tensor each, of which the layers' are views, so that a gradient norm or a step is a few
-operations however many layers there are, and a checkpoint holds one array.
+Values and gradients are one flat tensor each, of which the layers' are views, so that a gradient norm or a step is a
+few operations however many layers there are, and a checkpoint holds one array.
 """
 
 from __future__ import annotations
@@ -124,10 +124,9 @@ class TensorRMSProp:
         """Apply the gradient and set it to zero."""
         size = _CHUNK if self.parameters.hardware.device == "cpu" else len(self.second)
         with torch.no_grad():
-            for values, gradient, second in zip(
-                *(each.split(size) for each in (self.parameters.values, self.parameters.gradient, self.second)),
-                strict=True,
-            ):
+            for part in blocks(len(self.second), size):
+                values, gradient = self.parameters.values[part], self.parameters.gradient[part]
+                second = self.second[part]
                 second.mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
                 values.addcdiv_(gradient, (second + self.epsilon).sqrt_(), value=-self.learning_rate)
                 gradient.zero_()

@@ -70,7 +70,7 @@ class Separate:
         return self.critic.forward(observations)[:, 0].copy()
 
     def backward(self, output_gradient: Array, value_gradient: Array) -> None:
-        """Set the gradient to that of a loss, given the loss's with respect to the outputs of the latest ``forward``."""
+        """Set the gradient to that of a loss, given that with respect to the outputs of the latest ``forward``."""
         self.actor.backward(output_gradient)
         self.critic.backward(value_gradient[:, None])
 

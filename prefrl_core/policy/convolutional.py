@@ -1,5 +1,5 @@
-"""The usual network over Atari frames (Mnih et al. 2015): three convolutions and a fully connected layer, from which both
-the action's distribution and the value are read. Orthogonal initialisation as in the small networks."""
+"""The usual network over Atari frames (Mnih et al. 2015): three convolutions and a fully connected layer, from which
+both the action's distribution and the value are read. Orthogonal initialisation as in the small networks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Convolutional:
         return self._evaluated(observations)[:, -1]
 
     def backward(self, output_gradient: Array, value_gradient: Array) -> None:
-        """Add to the gradient that of a loss, given the loss's with respect to the outputs of the latest ``forward``."""
+        """Add to the gradient that of a loss, given that with respect to the outputs of the latest ``forward``."""
         assert self._graph is not None
         gradients = [torch.from_numpy(np.ascontiguousarray(g, np.float32)) for g in (output_gradient, value_gradient)]
         torch.autograd.backward(self._graph, [gradient.to(self.hardware.device) for gradient in gradients])
@@ -94,7 +94,7 @@ class Convolutional:
             return torch.cat(parts).cpu().numpy()
 
     def _weights_of_leaves(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Weights and biases in the precision of the arithmetic; the first layer's take pixels as they are, 0 to 255."""
+        """Weights and biases in the precision of the arithmetic; the first layer takes pixels as they are, 0 to 255."""
         dtype = self.parameters.dtype
         (first, bias), *others = self.weights
         pairs = [(first * (1 / 255), bias), *others]

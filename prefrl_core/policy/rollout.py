@@ -42,7 +42,7 @@ class Policy(Protocol):
 class Rollout:
     """``steps`` consecutive steps of ``envs`` environments. Observations are raw: who needs them normalised does so.
     The true reward is not in here, so that nothing which is given a rollout can learn from it. Where observations are
-    pixels, ``obs`` is (STACK, height, width), uint8, and ``observations`` a view of the frames, each of them kept once."""
+    pixels, ``obs`` is (STACK, height, width), uint8, and ``observations`` a view of the frames, each kept once."""
 
     observations: NDArray[Any]  # (steps, envs, obs), those acted on; float32, or uint8 of pixels
     drawn_actions: NDArray[Any]  # (steps, envs, act) float32, or (steps, envs) int64 if discrete
@@ -80,7 +80,7 @@ class Truth:
     """What is true of a rollout: for the log, the synthetic labelers and the control."""
 
     rewards: NDArray[np.float64]  # (steps, envs)
-    games: NDArray[np.float64]  # (ended, 3): environment, score and steps of episodes whose end the learner is not told
+    games: NDArray[np.float64]  # (ended, 3): environment, score, steps of hidden episodes
 
 
 def collect(

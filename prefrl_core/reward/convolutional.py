@@ -1,9 +1,9 @@
 """The paper's reward predictors over Atari frames (Christiano et al. 2017, section A.2), as an ensemble.
 
-A member: convolutions of 7x7, 5x5, 3x3 and 3x3 with strides 3, 2, 1 and 1 and 16 filters each, batch normalisation, leaky
-ReLU and dropout on all of them, a fully connected layer of 64, one number. The order inside a layer is ours: the paper
-names the parts only. Dropout leaves out whole channels (as Ibarz et al. 2018 say of the same network): a pixel's
-neighbours tell what it was, and a mask for each pixel would cost more time than the convolutions.
+A member: convolutions of 7x7, 5x5, 3x3 and 3x3 with strides 3, 2, 1 and 1 and 16 filters each, batch normalisation,
+leaky ReLU and dropout on all of them, a fully connected layer of 64, one number. The order inside a layer is ours: the
+paper names the parts only. Dropout leaves out whole channels (as Ibarz et al. 2018 say of the same network): a pixel's
+neighbours tell what it was, and a mask for each pixel would cost as much time as the convolutions.
 
 While fitting, a layer is normalised by the minibatch. For predicting, always, by running moments, which are folded into
 the convolution's weights, and nothing is left out.
@@ -11,6 +11,7 @@ the convolution's weights, and nothing is left out.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,7 @@ class Member:
             (parameters.take(out, into, kernel, kernel), parameters.take(out), parameters.take(out))
             for into, out, kernel, _ in _LAYERS
         ]  # weights, and the scale and shift behind the normalisation
-        self.full = [
-            (parameters.take(out, into), parameters.take(out)) for into, out in zip(widths, widths[1:], strict=False)
-        ]
+        self.full = [(parameters.take(out, into), parameters.take(out)) for into, out in pairwise(widths)]
         self.means = [torch.zeros(out, device=device) for _, out, _, _ in _LAYERS]
         self.variances = [torch.ones(out, device=device) for _, out, _, _ in _LAYERS]
 
@@ -56,7 +55,7 @@ class Member:
         """Parameters of a member."""
         widths = (_FLAT, *hidden, 1)
         convolutions = sum(out * (into * kernel**2 + 2) for into, out, kernel, _ in _LAYERS)
-        return convolutions + sum(out * (into + 1) for into, out in zip(widths, widths[1:], strict=False))
+        return convolutions + sum(out * (into + 1) for into, out in pairwise(widths))
 
     def initialise(self, random: np.random.Generator) -> None:
         """Weights and biases uniform within 1 / sqrt(fan in), scales 1, shifts 0."""
@@ -159,7 +158,8 @@ class ConvolutionalEnsemble(Ensemble):
         return np.concatenate(sums, axis=1)
 
     def pair_sums(self, member: Any, features: Frames, fitting: bool = False) -> Array:
-        """One member's sums ``(pairs, 2)`` of the frames ``(pairs, 2, frames, height, width)`` of compared segments."""
+        """One member's sums ``(pairs, 2)`` for the frames ``(pairs, 2, frames, height, width)`` of compared segments;
+        when ``fitting``, ``backward`` can follow."""
         clips = frames.clips(features)
         pairs, sides, steps = clips.shape[:3]
         if not fitting:
@@ -170,10 +170,10 @@ class ConvolutionalEnsemble(Ensemble):
         return to_numpy(self._graph)
 
     def backward(self, member: Any, slopes: Array, l2: float) -> None:
-        """Add the gradient of a loss, given its derivative ``(pairs, 2)`` with respect to the latest ``pair_sums`` while
-        fitting, and that of the penalty on the weights."""
+        """Add the gradient of a loss, given its derivative ``(pairs, 2)`` with respect to the latest ``pair_sums``
+        while fitting, and that of the penalty on the weights."""
         assert self._graph is not None
-        self._graph.backward(torch.from_numpy(np.ascontiguousarray(slopes)).to(self.hardware.device))
+        torch.autograd.backward([self._graph], [from_numpy(slopes, self.hardware)])
         self._graph = None
         with torch.no_grad():
             for weight, *_ in (*member.convolutions, *member.full):

@@ -1,8 +1,9 @@
 """Tasks by id: what they are (``describe``), and batches of them that can be stepped (``make``).
 
 Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
-``atari/<game>@1`` (pixels, see atari.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users register; without
-``@version`` an id means the present version. Describing a MuJoCo task imports neither MuJoCo nor Gymnasium.
+``atari/<game>@1`` (from pixels, see atari.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and
+the names of tasks that users register; without ``@version`` an id means the present version. Describing a MuJoCo task
+imports neither MuJoCo nor Gymnasium.
 
 A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
 

@@ -1,10 +1,10 @@
-"""Atari games as tasks, ``atari/<game>@1``, on ale_py's own vector environment, in the paper's form (Christiano et al. 2017,
-section A.2).
+"""Atari games as tasks, ``atari/<game>@1``, on ale_py's own vector environment, in the form of Christiano et al. 2017
+(section A.2).
 
 The usual preprocessing: up to 30 no-ops at the start, every action held for 4 frames, the brighter of the last two,
-84 x 84 grey pixels, a stack of 4. The learner sees one endless episode: neither a lost life nor a lost game is told, and
-the frames of a new game follow those of the old one. What it loses is a penalty in the reward of the oracle, except in
-Pong. The part of the screen that shows the score is black. ``docs/atari.md`` says more.
+84 x 84 grey pixels, a stack of 4. The learner sees one endless episode: neither a lost life nor a lost game is told,
+and the frames of a new game follow those of the old one. What it loses is a penalty in the reward of the oracle, except
+in Pong. The part of the screen that shows the score is black. ``docs/atari.md`` says more.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from prefrl_core import seeding
 from prefrl_core.errors import UserError, unknown
-from prefrl_core.frames import STACK, Frames
+from prefrl_core.frames import SIZE, STACK, Frames
 from prefrl_core.tasks import TaskInfo
 from prefrl_core.tasks.atari_games import GAMES, UNKNOWN
 
-SIZE = 84  # pixels of a frame's side
 SEGMENT = 25  # steps of a clip: 1.7 s at 15 observations a second (Christiano et al. 2017, section A.2)
 LONGEST = 27_000  # steps of a game: 108,000 frames, half an hour of play
 _PERIOD = 10_000  # steps of each environment between two starts from a seed of their own, see ``AtariVectorEnv``
@@ -100,6 +99,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         self.single_action_space = self._games.single_action_space
+        self._choices = len(self._games.ale.get_action_set())
         self.single_observation_space = Box(0, 255, (STACK, SIZE, SIZE), np.uint8)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -160,7 +160,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             ValueError: actions of another shape or out of range, or no reset so far.
         """
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= self.single_action_space.n:
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= self._choices:
             raise ValueError(f"{self.task} takes {self.num_envs} actions of {self.single_action_space}")
         if self._start < 0:
             raise ValueError(f"{self.task}: call reset() before the first step")
@@ -217,7 +217,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             self._play(actions)
 
     def scenes(self) -> Frames:
-        """What is to be drawn of each environment, ``(num_envs, SIZE * SIZE)``: the newest frame as it is learned from."""
+        """What is to be drawn of each environment, ``(num_envs, SIZE * SIZE)``: the newest frame, as it is seen."""
         return self._stack[:, -1].reshape(self.num_envs, -1)
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -1,9 +1,9 @@
 """What is known of each Atari game: which part of the screen tells the score, and what losing costs.
 
-Rows and columns are those of the 84 x 84 picture that the learner sees. They were found by writing other numbers into the
-bytes of the console's memory that hold the score and looking which pixels change; tests/unit/test_atari.py does that
-again. In the paper's words the score is replaced by a constant black background, in BeamRider the number of enemy ships
-too, and in Enduro the speedometer (Christiano et al. 2017, section A.2): there that is the whole instrument panel.
+Rows and columns are those of the 84 x 84 picture that the learner sees. They were found by writing other numbers into
+the bytes of the console's memory that hold the score and looking which pixels change; tests/unit/test_atari.py does
+that again. In the paper's words the score is replaced by a constant black background, in BeamRider the number of enemy
+ships too, and in Enduro the speedometer (Christiano et al. 2017, section A.2): there it is the whole instrument panel.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _ALL = 84
 
 @dataclass(frozen=True)
 class Game:
-    """``blank``: areas that are painted black. ``penalty``: what a lost life or game costs in the oracle's eyes, in units
-    of the score; the paper gives no size, here it is that of a common reward or two."""
+    """``blank``: areas that are painted black. ``penalty``: what a lost life or game costs in the oracle's eyes, in
+    units of the score; the paper gives no size, here it is that of a common reward or two."""
 
     blank: tuple[Area, ...]
     penalty: float

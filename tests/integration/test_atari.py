@@ -1,4 +1,4 @@
-"""Pong from pixels, end to end: it runs, gives the same bytes again, and goes on from a checkpoint as if never stopped."""
+"""Pong from pixels, end to end: the same bytes again, and from a checkpoint as if it had never stopped."""
 
 from __future__ import annotations
 
