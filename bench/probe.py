@@ -65,9 +65,8 @@ def of_learner(spec: RunSpec, seconds: float) -> Costs:
             began = time.monotonic()
             checkpoint.save(path := Path(folder) / "checkpoint", learner.get_state())
             size, saving = path.stat().st_size, time.monotonic() - began
-    width = learner.comparisons.features.shape[-1]
-    comparison = 2 * spec.segment * width * 4 + 32 + 8 * spec.reward_model.members
-    segment = spec.segment * (width * 4 + 8)
+    comparison = learner.comparisons.bytes_each
+    segment = learner.pool.segments.features[:1].nbytes + spec.segment * 8
     size += (learner.pool.capacity - len(learner.pool.segments)) * segment * (spec.reward == "learned")
     size -= learner.comparisons.count * comparison
     learner.env.close()

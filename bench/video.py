@@ -74,12 +74,16 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
     spec = RunSpec.of({**run.spec, "labeler": "oracle"})
     learner = Learner(spec)
     try:
-        learner.set_state(checkpoint.load(path))
         if not hasattr(learner.env, "scenes"):
-            raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ task")
+            raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
+        state = checkpoint.load(path)
+        if learner.info.pixels:  # a new game is shown: that of the checkpoint need not be played again
+            state["task"] = learner.env.get_state()
+        learner.set_state(state)
         observations, _ = learner.env.reset()
         scene = learner.env.scenes().shape[1]
-        rollout, true = collect(learner.env, learner.policy, observations, steps, scene)
+        rollout, truth = collect(learner.env, learner.policy, observations, steps, scene)
+        true = truth.rewards
         rewards = learner.ensemble.reward(rollout.features(learner.choices)) if spec.reward == "learned" else true
         return rollout.scenes[:, 0], rewards[:, 0], true[:, 0]
     finally:

@@ -16,13 +16,15 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core import seeding, tasks
+from prefrl_core import frames, seeding, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import queries, schedule
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.desk import Asked, Desk
 from prefrl_core.feedback.labelers import Questions
-from prefrl_core.feedback.segments import Pool, Segments, draw_starts, windows
+from prefrl_core.feedback.segments import Pool, Segments, Width, draw_starts, windows
+from prefrl_core.frames import STACK
+from prefrl_core.hardware import Hardware
 from prefrl_core.policy.distributions import input_count
 from prefrl_core.policy.rollout import collect
 from prefrl_core.reward.agreement import Sample, agreement
@@ -45,6 +47,7 @@ _POOL_SEGMENTS = 1024
 _AGREEMENT_SEGMENTS = 512  # compared pair by pair with the truth; more occur only where segments have a step or two
 _CATCH_PAIRS = 200  # of which the one with the greatest difference is the catch
 _SHOWN_STEPS = 100  # of the agent, to people
+_ENDLESS_STEPS = 1_250  # that stand for an episode where there is none: a game of an untrained player ends within them
 _UNTRAINED_SHARE = 0.1  # of all steps, at most, beyond the one episode
 
 
@@ -93,18 +96,30 @@ class Learner:
         self.spec, self.desk = spec, desk
         settings = make_part("policy", spec.policy)
         self.info = tasks.describe(spec.task)
-        self.env: Any = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"))
-        self.policy = settings.make(self.env, spec.seed)
+        self.hardware = Hardware(spec.device, spec.precision)
+        threads = self.hardware.threads if self.info.pixels else 1
+        self.env: Any = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"), threads)
+        self.policy = settings.make(self.env, spec.seed, *((self.hardware,) if self.info.pixels else ()))
         self.labeler, self.strategy = make_part("labeler", spec.labeler), make_part("query", spec.query)
         action = self.env.single_action_space
         self.choices = input_count(action) if isinstance(action, gym.spaces.Discrete) else 0
-        width = input_count(self.env.single_observation_space) + input_count(action)
-        self.ensemble = Ensemble(spec.reward_model, width, spec.seed)
+        width: Width
+        if self.info.pixels:
+            from prefrl_core.reward.convolutional import ConvolutionalEnsemble
+
+            _, height, across = self.env.single_observation_space.shape or ()
+            width = height, across
+            self.ensemble: Ensemble = ConvolutionalEnsemble(spec.reward_model, spec.seed, self.hardware)
+        else:
+            width = input_count(self.env.single_observation_space) + input_count(action)
+            self.ensemble = Ensemble(spec.reward_model, width, spec.seed)
         self.fitter = Fitter(self.ensemble, spec.seed)
         self.waiting: set[int] = set()  # questions that people have not answered yet
         self.scene = self._scene()
         self.pool = Pool(_POOL_SEGMENTS, spec.segment, width, self.scene)
-        self.comparisons = Comparisons(spec.labels, spec.segment, width, spec.reward_model.members)
+        self.comparisons = Comparisons(
+            spec.labels, spec.segment, width, spec.reward_model.members, spec.reward_model.label_buffer
+        )
         self.random = {
             name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")
         }
@@ -132,11 +147,11 @@ class Learner:
             self._stagger()
         acted, measured = zip(*(self._act_and_improve(untrained) for _ in range(self._rollouts_left())), strict=True)
         parts = zip(*acted, strict=True)
-        true_rewards, done, features, rewards, scenes = (
+        true_rewards, games, done, features, rewards, scenes = (
             part[0] if len(part) == 1 else np.concatenate(part) for part in parts
         )
         row |= {"step": self.step, "iteration": self.iteration, "phase": "untrained" if untrained else "learning"}
-        row |= self._count_returns(true_rewards, done) | _mean(measured)
+        row |= self._count_returns(true_rewards, games, done) | _mean(measured)
         if self.spec.reward == "learned":
             row |= self._learn_reward(features, rewards, true_rewards, done, scenes)
         self.iteration += 1
@@ -156,19 +171,19 @@ class Learner:
         return min(self.rollouts, -(-steps_left // self.policy.rollout_steps))
 
     def _act_and_improve(self, untrained: bool) -> tuple[tuple[NDArray[Any], ...], Mapping[str, float]]:
-        """One rollout, labelled and learned from: true rewards, ends of episodes, features and predicted rewards, each
-        over (steps, environments), and what the policy measured."""
+        """One rollout, labelled and learned from: true rewards, hidden games, ends of episodes, features and predicted
+        rewards, all but the games over (steps, environments), and what the policy measured."""
         steps = min(self.policy.rollout_steps, (self.spec.total_steps - self.step) // self.env.num_envs)
-        rollout, true_rewards = collect(self.env, self.policy, self.observations, steps, self.scene)
+        rollout, truth = collect(self.env, self.policy, self.observations, steps, self.scene)
         self.observations = rollout.last_observations
-        features: NDArray[Any] = true_rewards
-        rewards: NDArray[Any] = true_rewards
+        features: NDArray[Any] = truth.rewards
+        rewards: NDArray[Any] = np.clip(truth.rewards, -self.info.clip, self.info.clip)
         if self.spec.reward == "learned":
             features = rollout.features(self.choices)
             rewards = self.ensemble.reward(features)
         progress = (self.step - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
         self.step += rewards.size
-        seen = true_rewards, rollout.done, features, rewards, rollout.scenes
+        seen = truth.rewards, truth.games, rollout.done, features, rewards, rollout.scenes
         if untrained:  # the policy only sees the rollout
             self.policy.observe(rollout)
             return seen, {}
@@ -176,7 +191,7 @@ class Learner:
 
     def _learn_reward(
         self,
-        features: NDArray[np.float32],
+        features: NDArray[Any],
         rewards: NDArray[Any],
         true_rewards: NDArray[Any],
         done: NDArray[np.bool_],
@@ -184,9 +199,10 @@ class Learner:
     ) -> Row:
         """Harvest segments, ask what is due, fit the reward; the predictions of this rollout are already made."""
         starts = draw_starts(done, self.spec.segment, self.random["segments"])
-        segments = Segments(
-            *(windows(values, starts, self.spec.segment) for values in (features, true_rewards, scenes))
-        )
+        if self.spec.reward_model.target == "return":  # it is told what the control is told
+            true_rewards = np.clip(true_rewards, -self.info.clip, self.info.clip)
+        clips, *others = (windows(values, starts, self.spec.segment) for values in (features, true_rewards, scenes))
+        segments = Segments(frames.unstacked(clips) if self.info.pixels else clips, *others)
         row: Row = {"predicted_return": float(rewards.mean())}
         some = slice(None, None, -(-len(starts) // _AGREEMENT_SEGMENTS) or 1)
         predicted = windows(rewards, starts[some], self.spec.segment).sum(1)
@@ -199,7 +215,7 @@ class Learner:
             first = self._unheard
             self._ask(self._due() - self.comparisons.count)
             if self.desk is not None:
-                self._hear(self.desk, scenes)
+                self._hear(self.desk, frames.pictures(features[:, :, -1]) if self.info.pixels else scenes)
             row |= self._fit(features, first)
         return row
 
@@ -240,7 +256,8 @@ class Learner:
         predicted = self._preferences(chosen).mean(0)
         self.comparisons.add(pool, chosen, nothing, self.step, self.random["bootstrap"])
         self.waiting.update(numbers.tolist())
-        desk.ask(Asked(numbers, self.step, pool.scenes[chosen], returns[chosen], predicted, catch))
+        scenes = frames.pictures(pool.features[chosen][:, :, STACK - 1 :]) if self.info.pixels else pool.scenes[chosen]
+        desk.ask(Asked(numbers, self.step, scenes, returns[chosen], predicted, catch))
 
     def _hear(self, desk: Desk, scenes: NDArray[np.float32]) -> None:
         """Show what the agent does, and take in what was answered."""
@@ -257,8 +274,10 @@ class Learner:
         if self.desk is None:
             raise UserError(f"labeler {self.spec.labeler['name']!r} answers on a page: run `python -m bench label`")
         if not hasattr(self.env, "scenes"):
-            raise UserError(f"task {self.info.id} cannot be shown to people (it has no scenes): choose a mujoco/ task")
-        return int(self.env.scenes().shape[1])
+            raise UserError(
+                f"task {self.info.id} cannot be shown to people (it has no scenes): choose a mujoco/ or an atari/ task"
+            )
+        return 0 if self.info.pixels else int(self.env.scenes().shape[1])  # frames are kept anyway
 
     def _preferences(self, pairs: NDArray[np.int64]) -> NDArray[Any]:
         """Each member's probability ``(members, pairs)`` that the left segment is preferred."""
@@ -266,10 +285,12 @@ class Learner:
         sums = self.ensemble.segment_sums(self.pool.segments.features[shown])[:, places.reshape(pairs.shape)]
         return preference(sums[..., 0], sums[..., 1])
 
-    def _fit(self, features: NDArray[np.float32], first: bool) -> Row:
+    def _fit(self, features: NDArray[Any], first: bool) -> Row:
         """Fit the reward to all answers, longer the first time; without an answer only normalise it."""
         if self.comparisons.account()["answered"] == 0:
-            self.ensemble.normalise(features.reshape(-1, features.shape[-1]))
+            rows = features.reshape(-1, *features.shape[2:])
+            some = np.linspace(0, len(rows) - 1, self.ensemble.normalising_rows).astype(np.int64)
+            self.ensemble.normalise(rows[some] if self.info.pixels else rows)
             return {}
         settings = self.spec.reward_model
         measured = self.fitter.fit(self.comparisons, settings.initial_updates if first else settings.updates)
@@ -290,14 +311,18 @@ class Learner:
         """Steps of the untrained policy, in whole turns: an episode of each environment, and where the share of
         total steps allows it, enough for the first questions to be about segments that hardly overlap."""
         spec = self.spec
-        episode = self.info.episode_steps * self.env.num_envs
+        episode = (_ENDLESS_STEPS if self.info.endless else self.info.episode_steps) * self.env.num_envs
         shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
         wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
         return -(-wanted // self.round_steps) * self.round_steps
 
-    def _count_returns(self, true_rewards: NDArray[np.float64], done: NDArray[np.bool_]) -> Row:
-        """Add up the true return of each episode; reports those that ended, if they had their whole length."""
-        ended = []
+    def _count_returns(
+        self, true_rewards: NDArray[np.float64], games: NDArray[np.float64], done: NDArray[np.bool_]
+    ) -> Row:
+        """Add up the true return of each episode; reports those that ended, if they had their whole length, or where
+        their ends are hidden what the task says of them."""
+        ended: list[float] = games[:, 1].tolist()
+        self.recent_lengths.extend(games[:, 2].astype(int).tolist())
         for rewards, over in zip(true_rewards, done, strict=True):
             self.running_returns += rewards
             self.running_lengths += 1

@@ -33,6 +33,22 @@ class Parameters:
         self._used = span.stop
         return self.values[span].reshape(shape), self.gradient[span].reshape(shape)
 
+    def adam(self, learning_rate: float, epsilon: float = 1e-8) -> Adam:
+        """An optimiser of these."""
+        return Adam(self, learning_rate, epsilon)
+
+    def rmsprop(self, learning_rate: float, decay: float, epsilon: float) -> RMSProp:
+        """An optimiser of these."""
+        return RMSProp(self, learning_rate, decay, epsilon)
+
+    def clip_gradient(self, limit: float) -> None:
+        """Scale the gradient so that its norm is at most ``limit``."""
+        clip_norm(self.gradient, limit)
+
+    def finite(self) -> bool:
+        """No parameter is NaN or infinite."""
+        return bool(np.isfinite(self.values).all())
+
 
 class MLP:
     """A fully connected network ``sizes[0] -> ... -> sizes[-1]`` with a linear last layer."""
@@ -59,7 +75,7 @@ class MLP:
         """Orthogonal weights of gain sqrt(2), ``output_gain`` in the last layer; biases 0."""
         for layer, weight in enumerate(self.weights):
             gain = output_gain if layer == len(self.weights) - 1 else np.sqrt(2.0)
-            weight[:] = gain * _orthogonal(random, *weight.shape)
+            weight[:] = gain * orthogonal(random, *weight.shape)
             self.biases[layer][:] = 0
 
     def initialise_uniform(self, random: np.random.Generator) -> None:
@@ -82,6 +98,11 @@ class MLP:
             if layer < len(self.weights) - 1:
                 self._activate(hidden, scratch)
         return hidden
+
+    @property
+    def rows(self) -> int:
+        """Of the latest ``forward``."""
+        return len(self._input)
 
     def backward(self, output_gradient: Array) -> None:
         """Set this network's part of the parameters' gradient to that of a loss, given the loss's gradient
@@ -215,7 +236,7 @@ def clip_norm(gradient: Array, limit: float) -> float:
     return norm
 
 
-def _orthogonal(random: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+def orthogonal(random: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
     """A random matrix with orthonormal rows or columns, uniform over all such matrices."""
     tall = random.standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)

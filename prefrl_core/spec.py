@@ -22,7 +22,37 @@ T = TypeVar("T")
 # Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
 METHOD_VERSION = 4
 
+# What differs where observations are pixels: the paper's fully connected layer, scale and buffer (Christiano et al.
+# 2017, section A.2); the others are ours, docs/atari.md says what they were chosen by.
+PIXEL_REWARD: dict[str, Any] = {
+    "hidden": (64,),
+    "learning_rate": 3e-4,
+    "batch_pairs": 8,
+    "updates": 4,
+    "l2": 1e-5,
+    "output_std": 0.05,
+    "label_buffer": 3000,
+}
+
 _DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
+
+
+def of_pixels(default: Any) -> Any:
+    """A setting that came with the tasks over pixels: elsewhere it stands in the canonical form only where it is not
+    the default, so that the runs from before keep their names."""
+    return field(default=default, metadata={"pixels": True})
+
+
+def plain(settings: Any, pixels: bool) -> dict[str, Any]:
+    """A settings dataclass as plain values, for a task over pixels or for another one."""
+    values = dataclasses.asdict(settings)
+    for entry in dataclasses.fields(settings):
+        own = getattr(settings, entry.name)
+        if dataclasses.is_dataclass(own):
+            values[entry.name] = plain(own, pixels)
+        elif "pixels" in entry.metadata and not pixels and own == entry.default:
+            del values[entry.name]
+    return values
 
 
 @dataclass(frozen=True)
@@ -41,14 +71,17 @@ class RewardSettings:
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
     normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
     target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
+    label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
+    dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
 
     def __post_init__(self) -> None:
         for name in ("members", "batch_pairs"):
             require(getattr(self, name) >= 1, f"reward_model.{name} = {getattr(self, name)}: at least 1")
-        for name in ("initial_updates", "updates", "l2", "l2_rate"):
+        for name in ("initial_updates", "updates", "l2", "l2_rate", "label_buffer"):
             require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
         for name in ("learning_rate", "output_std"):
             require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
+        require(0 <= self.dropout < 1, f"reward_model.dropout = {self.dropout}: in [0, 1)")
         require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
         require(
             self.target in ("preference", "return"),
@@ -76,6 +109,9 @@ class RunSpec:
     schedule_constant: float = 0.1  # C / horizon of the label rate C / (T + C)
     variable_length: bool = False  # allow episodes whose end tells the agent what is wanted
     plugins: tuple[str, ...] = ()  # modules that register the parts named above
+    score_shown: bool = of_pixels(False)  # allow a task whose picture tells the true return
+    device: str = of_pixels("cpu")  # where networks over pixels live; "cuda" is a graphics card
+    precision: str = of_pixels("bfloat16")  # in which networks over pixels are evaluated; or "float32"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -96,6 +132,7 @@ class RunSpec:
         for kind in _DEFAULTS:
             values[kind] = _part(kind, values.get(kind, _DEFAULTS[kind]), task)
         if isinstance(model := values.get("reward_model", {}), Mapping):
+            model = {**(PIXEL_REWARD if task.pixels else {}), **model}
             values["reward_model"] = build(RewardSettings, model, "reward_model setting")
         values["segment"] = values.get("segment", 0) or task.segment_steps
         spec = build(cls, values, "run setting")
@@ -104,8 +141,10 @@ class RunSpec:
 
     def canonical(self) -> dict[str, Any]:
         """Plain values in a fixed order: the same run always gives the same JSON."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), sort_keys=True))
-        return plain
+        from prefrl_core.tasks import describe
+
+        values: dict[str, Any] = json.loads(json.dumps(plain(self, describe(self.task).pixels), sort_keys=True))
+        return values
 
     def _check(self, task: Any) -> None:
         require(self.seed >= 0, f"seed = {self.seed}: seeds are 0 or more")
@@ -126,6 +165,7 @@ class RunSpec:
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
         )
         self._check_parts_agree()
+        self._check_pixels(task)
         rollout = self.policy.get("rollout_steps", self.segment) * self.policy.get("rollouts", 1)
         require(
             self.labels == 0 or self.segment <= rollout,
@@ -143,6 +183,23 @@ class RunSpec:
             self.reward == "true" or task.fixed_length or self.variable_length,
             f"task {task.id} ends episodes early, which tells the agent what is wanted whatever the labels say: "
             "choose its fixed-length form, or set variable_length = true",
+        )
+
+    def _check_pixels(self, task: Any) -> None:
+        require(self.device in ("cpu", "cuda"), f"device = {self.device!r}: choose 'cpu' or 'cuda'")
+        require(
+            self.precision in ("bfloat16", "float32"),
+            f"precision = {self.precision!r}: choose 'bfloat16' or 'float32'",
+        )
+        require(
+            task.pixels or (self.device, self.precision) == ("cpu", "bfloat16"),
+            f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks "
+            "know neither; leave both out",
+        )
+        require(
+            self.reward == "true" or self.score_shown or not task.score_shown,
+            f"task {task.id} shows its score, and nothing is known of where to blank it: choose another game, or set "
+            "score_shown = true",
         )
 
     def _check_parts_agree(self) -> None:
@@ -202,7 +259,7 @@ def _part(kind: registry.Kind, value: Any, task: Any) -> dict[str, Any]:
     if kind == "policy" and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}
     made = make_part(kind, settings)
-    return {"name": settings["name"], **dataclasses.asdict(made)}
+    return {"name": settings["name"], **plain(made, task.pixels)}
 
 
 def _typed(value: Any, annotation: str, what: str) -> Any:

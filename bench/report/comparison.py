@@ -68,7 +68,7 @@ def against_baseline(study: Study) -> Table | None:
 
 
 def beside_the_paper(study: Study) -> Table | None:
-    """Normalised return at the paper's budgets beside its figure 2: rows are tasks, and their mean. None where the
+    """Normalised return at the paper's budgets beside its figure 2 or 3: rows are tasks, and their mean. None where the
     suite has no such run."""
     arms = _budget_arms(study)
     tasks = [task for task in study.tasks if published.known(task)]
@@ -91,7 +91,9 @@ def beside_the_paper(study: Study) -> Table | None:
     rows.append(_mean_row(study, arms, tasks, records))
     header = ["Task", "true reward: ours", "true reward: paper"]
     header += [text for labels in arms for text in (f"{labels} labels: ours", f"{labels} labels: paper")]
-    caption = "Return on the true reward, and normalised return at the budgets of the paper, ours beside its figure 2."
+    caption = (
+        "Return on the true reward, and normalised return at the budgets of the paper, ours beside its figures 2 and 3."
+    )
     return Table("paper", caption, header, rows, records)
 
 
@@ -117,7 +119,7 @@ def _budget_arms(study: Study) -> dict[int, str]:
     """The arms at the paper's budgets, largest first, of the suite's first series (the one without an ablation)."""
     arms = study.series[0].arms if study.series else ()
     found = {labels_of(study, arm): arm for arm in arms}
-    return {labels: found[labels] for labels in sorted(published.BUDGETS, reverse=True) if labels in found}
+    return {labels: found[labels] for labels in sorted(published.budgets(study.tasks), reverse=True) if labels in found}
 
 
 def labels_of(study: Study, arm: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench import stats, store
-from bench.report import names
+from bench.report import names, published
 from bench.report.parallel import side_by_side
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
@@ -185,8 +185,11 @@ class Study:
 
     @cached_property
     def untrained(self) -> dict[str, float]:
-        """Per task the episode-weighted mean return of the untrained policy over all runs; NaN if none ended."""
-        return {task: _untrained(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks}
+        """Per task the episode-weighted mean return of the untrained policy over all runs; if none ended, the published
+        score of random play, or NaN where there is none."""
+        found = {task: _untrained(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks}
+        # a game may last longer than the untrained phase: random play is the untrained policy's
+        return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 
     @cached_property
     def normalisable(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def _feedback(study: Study, task: str | None) -> Draw | None:
             axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
         shown = {labels for points in lines.values() for labels in points}
         if task is not None and known and published.known(task):
-            shown |= set(published.BUDGETS)
+            shown |= set(published.budgets([task]))
         label_axis(axis, sorted(shown))
         axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
         return legend

@@ -58,6 +58,6 @@ def words(settings: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> st
 
 def _task_name(task: str) -> str:
     family, _, rest = task.partition("@")[0].rpartition("/")
-    if family.startswith("mujoco"):
+    if family.startswith(("mujoco", "atari")):
         rest = "".join(word[:1].upper() + word[1:] for word in rest.split("_"))
     return rest + family.removeprefix("mujoco") if family.startswith("mujoco-") else rest

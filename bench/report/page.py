@@ -22,6 +22,7 @@ from bench.report import (
     published,
     ran,
     results,
+    scores,
     tables,
 )
 from bench.report.data import Study
@@ -61,6 +62,7 @@ def build(study: Study) -> dict[str, bytes]:
             efficiency_tables.aggregates(study),
             comparison.against_baseline(study),
             comparison.beside_the_paper(study),
+            scores.scores(study),
             tables.reward_model(study),
             people.people(study),
             tables.cost(study),
@@ -126,6 +128,7 @@ def render(
         software=ran.software(study),
         finished=sum(run.status == "done" for run in study.runs),
         seeds=sorted({run.seed for run in study.runs}),
+        published=published.note(study.tasks),
         **more,
     )
     return text.encode()

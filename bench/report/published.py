@@ -4,17 +4,24 @@ the true reward. How they were read is in published/README.md."""
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import numpy as np
 
 SOURCE = "Christiano et al. 2017"
-BUDGETS = (350, 700, 1400)
+BUDGETS = (350, 700, 1400)  # of figure 2
+ATARI_BUDGETS = (3300, 5600, 10_000)  # of figure 3
 NOTE = (
     "Published: Christiano et al. 2017, figures 2 and 5, read off the print (about 2 % of an axis); TRPO for "
     "20,000,000 steps (inverted pendulum 1,000,000) on the MuJoCo of its time, with rewards that it describes but does "
     "not print. Each side is normalised by its own start and its own run on the true reward."
+)
+ATARI_NOTE = (
+    "Published, Atari: Christiano et al. 2017, figures 3 and 6, read off the print (about 2 % of an axis, worse where "
+    "curves cross); A2C for 50,000,000 steps, three runs a curve. 0 is the score of random play and 1 its own run on "
+    "the true reward; human-normalised scores have random play at 0 and a human tester at 1."
 )
 _TASKS = {
     "walker2d": "walker",
@@ -26,31 +33,71 @@ _TASKS = {
     "inverted_double_pendulum": "double-pendulum",
     "inverted_pendulum": "pendulum",
 }
+_GAMES = {
+    "beam_rider": "BeamRider",
+    "breakout": "Breakout",
+    "enduro": "Enduro",
+    "pong": "Pong",
+    "qbert": "Qbert",
+    "seaquest": "Seaquest",
+    "space_invaders": "SpaceInvaders",
+}
 _NAMES = {"full_method": "original"}  # arms of ours that are called otherwise
 
 
+def note(tasks: Iterable[str]) -> str:
+    """Where the figures shown for some tasks are from."""
+    families = {task.partition("/")[0] for task in tasks}
+    return " ".join(text for family, text in (("mujoco", NOTE), ("atari", ATARI_NOTE)) if family in families)
+
+
 def known(task: str) -> bool:
-    """Whether figure 2 has the task, given by its id, in the form that is normalised (it shows no start of the
-    inverted pendulum)."""
-    return _name(task) is not None and np.isfinite(returns(task)["start"])
+    """Whether the paper has the task, given by its id, in a form that can be normalised: figure 2 shows no start of the
+    inverted pendulum, and in figure 3 the control learns nothing on Enduro."""
+    if _name(task) is None:
+        return False
+    row = returns(task)
+    return bool(np.isfinite(row["start"]) and row["true_reward"] > row["start"])
+
+
+def budgets(tasks: Iterable[str]) -> tuple[int, ...]:
+    """The numbers of labels that the paper shows of the tasks' family."""
+    return ATARI_BUDGETS if any(_game(task) for task in tasks) else BUDGETS
 
 
 def returns(task: str) -> dict[str, float]:
-    """Figure 2 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
-    row = _table("christiano2017_mujoco.csv")[_name(task) or ""]
+    """Figure 2 or 3 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
+    name = _name(task) or ""
+    if _game(task):
+        row = dict(_table("christiano2017_atari.csv")[name])
+        row = {"start": str(scale(task)[0]), "true_reward": row.pop("true_reward_a2c"), **row}
+    else:
+        row = _table("christiano2017_mujoco.csv")[name]
     return {key: float(value) if value else np.nan for key, value in row.items() if key != "gymnasium_task"}
 
 
+def scale(task: str) -> tuple[float, float]:
+    """Scores of random play and of a human tester, of one of the paper's games."""
+    row = _table("atari_reference_scores.csv")[_game(task) or ""]
+    return float(row["random"]), float(row["human"])
+
+
+def random_play(task: str) -> float:
+    """The score of random play of one of the paper's games; NaN of any other task."""
+    return scale(task)[0] if _game(task) else float("nan")
+
+
 def normalised(task: str) -> dict[int, float]:
-    """Normalised return of one task by number of labels, from figure 2."""
+    """Normalised return of one task by number of labels, from figure 2 or 3."""
     row = returns(task)
-    return {labels: _scaled(task, row[f"labels_{labels}"]) for labels in BUDGETS}
+    return {labels: _scaled(task, row[f"labels_{labels}"]) for labels in budgets([task])}
 
 
 def ablation(arm: str, task: str) -> float | None:
-    """Normalised return of a variant of figure 5, by the name that our suite gives it; None if it has no such."""
+    """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; None if it has no such."""
     variant = arm.replace(" ", "_")
-    row = _table("christiano2017_mujoco_ablations.csv").get(_NAMES.get(variant, variant))
+    file = "christiano2017_atari_ablations.csv" if _game(task) else "christiano2017_mujoco_ablations.csv"
+    row = _table(file).get(_NAMES.get(variant, variant))
     name = _name(task)
     if row is None or name is None or name not in row:
         return None
@@ -64,7 +111,12 @@ def _scaled(task: str, value: float) -> float:
 
 def _name(task: str) -> str | None:
     family, _, stem = task.partition("@")[0].partition("/")
-    return _TASKS.get(stem) if family == "mujoco" else None
+    return _TASKS.get(stem) if family == "mujoco" else _game(task)
+
+
+def _game(task: str) -> str | None:
+    family, _, stem = task.partition("@")[0].partition("/")
+    return _GAMES.get(stem) if family == "atari" else None
 
 
 @cache

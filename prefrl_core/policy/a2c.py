@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import registry
-from prefrl_core.networks import RMSProp, clip_norm
+from prefrl_core.hardware import Hardware
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, check_settings
 from prefrl_core.policy.rollout import Rollout
+from prefrl_core.spec import of_pixels
 from prefrl_core.tasks import TaskInfo
 
 
@@ -40,42 +41,49 @@ class A2CSettings:
     value: float = 0.5  # weight of the value loss
     gradient_norm: float = 0.5
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
-    hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+    hidden: tuple[int, ...] = (
+        64,
+        64,
+    )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
+    scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
+    anneal: float = of_pixels(1.0)  # lengths of the run after which the learning rate would be 0
 
     def __post_init__(self) -> None:
-        check_settings(self, ("rollouts",), ("learning_rate", "epsilon", "gradient_norm"))
+        check_settings(self, ("rollouts",), ("learning_rate", "epsilon", "gradient_norm", "anneal"))
 
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
         """What differs by task: rewards are centred where every episode has the same length, and the table's row."""
-        return {"center_rewards": task.fixed_length, **hyperparameters.of("a2c", task.id)}
+        return hyperparameters.of("a2c", task)
 
-    def make(self, env: gym.vector.VectorEnv, seed: int) -> A2C:
-        """An untrained policy for ``env``."""
-        return A2C(self, env, seed)
+    def make(self, env: gym.vector.VectorEnv, seed: int, hardware: Hardware | None = None) -> A2C:
+        """An untrained policy for ``env``; ``hardware`` is given where observations are pixels."""
+        return A2C(self, env, seed, hardware)
 
 
 class A2C(ActorCritic):
     """Actor, critic and their optimiser."""
 
-    def __init__(self, settings: A2CSettings, env: gym.vector.VectorEnv, seed: int) -> None:
-        super().__init__(settings, env, seed, settings.rollouts)
-        self.optimiser = RMSProp(self.parameters, settings.learning_rate, settings.decay, settings.epsilon)
+    def __init__(
+        self, settings: A2CSettings, env: gym.vector.VectorEnv, seed: int, hardware: Hardware | None = None
+    ) -> None:
+        super().__init__(settings, env, seed, settings.rollouts, hardware=hardware)
+        self.optimiser = self.parameters.rmsprop(settings.learning_rate, settings.decay, settings.epsilon)
         self.optimisers = {"optimiser": self.optimiser}
 
     def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
         """One gradient step on the whole rollout; returns what it measured."""
         settings, rows = self.settings, np.float32(rewards.size)
         batch = self.batch(rollout, rewards)
-        self.optimiser.learning_rate = settings.learning_rate * (1 - progress)
-        old = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions).copy()
+        self.optimiser.learning_rate = settings.learning_rate * (1 - progress / settings.anneal)
+        old = self.distribution.log_prob(batch.outputs, batch.actions).copy()
         entropy = self.distribution.entropy()
-        self.actor.backward(self.distribution.backward(-batch.advantages / rows, -settings.entropy))
-        value_loss = self.critic_loss(batch.observations, batch.returns, settings.value)
-        clip_norm(self.parameters.gradient, settings.gradient_norm)
+        value_loss, value_gradient = self.critic_loss(batch.values, batch.returns, settings.value)
+        self.network.backward(self.distribution.backward(-batch.advantages / rows, -settings.entropy), value_gradient)
+        self.parameters.clip_gradient(settings.gradient_norm)
         self.optimiser.step()
         self.require_finite()
-        log_ratio = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions) - old
+        log_ratio = self.distribution.log_prob(self.network.outputs(batch.observations), batch.actions) - old
         self.observe(rollout)
         return {
             "policy_kl": float((np.exp(log_ratio) - 1 - log_ratio).mean()),

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from prefrl_core import seeding
 from prefrl_core.errors import UserError, require
-from prefrl_core.networks import MLP, Adam, Array, Parameters, RMSProp
+from prefrl_core.hardware import Hardware
+from prefrl_core.networks import MLP, Array, Parameters
 from prefrl_core.policy import gae
 from prefrl_core.policy.distributions import distribution, input_count, parameter_count
-from prefrl_core.policy.normalize import RewardScale, Standardizer
+from prefrl_core.policy.normalize import AsTheyAre, RewardScale, Standardizer
 from prefrl_core.policy.rollout import Rollout
 
 
@@ -23,7 +24,9 @@ from prefrl_core.policy.rollout import Rollout
 class Batch:
     """A rollout as rows in the order (step, environment), ready to learn from."""
 
-    observations: Array  # (rows, obs), standardized
+    observations: Any  # (rows, obs), standardized; of pixels a tensor (rows, frames, height, width)
+    outputs: Array  # (rows, outputs), the actor's for these observations; valid until its next ``forward``
+    values: Array  # (rows,), the critic's, likewise
     actions: NDArray[Any]  # (rows, act), as drawn
     advantages: Array  # (rows,)
     returns: Array  # (rows,), targets of the critic
@@ -44,6 +47,34 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
     )
 
 
+class Separate:
+    """Actor and critic as two small networks."""
+
+    def __init__(self, actor: MLP, critic: MLP) -> None:
+        self.actor, self.critic = actor, critic
+
+    def prepare(self, observations: Array) -> Array:
+        """Observations in the form in which minibatches are taken of them."""
+        return observations
+
+    def forward(self, observations: Array, learning: bool = True) -> tuple[Array, Array]:
+        """The actor's outputs ``(rows, outputs)`` and the critic's values ``(rows,)``."""
+        return self.actor.forward(observations), self.critic.forward(observations)[:, 0]
+
+    def outputs(self, observations: Array) -> Array:
+        """The actor's alone."""
+        return self.actor.forward(observations)
+
+    def values(self, observations: Array) -> Array:
+        """The critic's alone."""
+        return self.critic.forward(observations)[:, 0].copy()
+
+    def backward(self, output_gradient: Array, value_gradient: Array) -> None:
+        """Set the gradient to that of a loss, given that with respect to the outputs of the latest ``forward``."""
+        self.actor.backward(output_gradient)
+        self.critic.backward(value_gradient[:, None])
+
+
 class ActorCritic:
     """Actor and critic with one vector of parameters each, or one for both.
 
@@ -51,14 +82,34 @@ class ActorCritic:
         settings: with ``rollout_steps``, ``hidden``, ``discount``, ``trace`` and ``center_rewards``.
         rollouts: rollouts, and improvements, between two looks at the reward model.
         together: one ``Parameters`` for both, so that one optimiser with one gradient norm steps them.
+        hardware: of networks over pixels; None where observations are rows of numbers.
     """
 
     def __init__(
-        self, settings: Any, env: gym.vector.VectorEnv, seed: int, rollouts: int = 1, together: bool = True
+        self,
+        settings: Any,
+        env: gym.vector.VectorEnv,
+        seed: int,
+        rollouts: int = 1,
+        together: bool = True,
+        hardware: Hardware | None = None,
     ) -> None:
-        (width,), space = env.single_observation_space.shape or (), env.single_action_space
-        actor, critic = (width, *settings.hidden, input_count(space)), (width, *settings.hidden, 1)
         self.settings, self.rollout_steps, self.rollouts = settings, settings.rollout_steps, rollouts
+        self.parameters: Any
+        self.network: Any
+        if hardware is not None:
+            self._make_convolutional(env, seed, hardware)
+        else:
+            self._make_small(env, seed, together)
+        scaled = getattr(settings, "scale_rewards", True)
+        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts, scaled)
+        self.acting = seeding.generator(seed, "acting")
+        self.shuffling = seeding.generator(seed, "minibatches")
+        self.optimisers: dict[str, Any] = {}  # by the name under which they are saved
+
+    def _make_small(self, env: gym.vector.VectorEnv, seed: int, together: bool) -> None:
+        (width,), space = env.single_observation_space.shape or (), env.single_action_space
+        actor, critic = (width, *self.settings.hidden, input_count(space)), (width, *self.settings.hidden, 1)
         of_actor, of_critic = MLP.count(actor) + parameter_count(space), MLP.count(critic)
         self.parameters = Parameters(of_actor + of_critic if together else of_actor)
         self.critic_parameters = self.parameters if together else Parameters(of_critic)
@@ -68,15 +119,23 @@ class ActorCritic:
         initial = seeding.generator(seed, "policy initialisation")
         self.actor.initialise_orthogonal(initial, output_gain=0.01)
         self.critic.initialise_orthogonal(initial, output_gain=1.0)
-        self.standardize = Standardizer(width)
-        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts)
-        self.acting = seeding.generator(seed, "acting")
-        self.shuffling = seeding.generator(seed, "minibatches")
-        self.optimisers: dict[str, Adam | RMSProp] = {}  # by the name under which they are saved
+        self.network = Separate(self.actor, self.critic)
+        self.standardize: Any = Standardizer(width)
+
+    def _make_convolutional(self, env: gym.vector.VectorEnv, seed: int, hardware: Hardware) -> None:
+        from prefrl_core.policy.convolutional import Convolutional
+
+        space = env.single_action_space
+        self.network = Convolutional(
+            input_count(space), self.settings.hidden, seeding.generator(seed, "policy initialisation"), hardware
+        )
+        self.parameters = self.critic_parameters = self.network.parameters
+        self.distribution = distribution(space, Parameters(parameter_count(space)))
+        self.standardize = AsTheyAre()
 
     def act(self, observations: Array) -> NDArray[Any]:
         """Draw an action for each raw observation ``(envs, obs)``."""
-        return self.distribution.draw(self.actor.forward(self.standardize(observations)), self.acting)
+        return self.distribution.draw(self.network.outputs(self.standardize(observations)), self.acting)
 
     def executed(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the task is given them."""
@@ -86,13 +145,16 @@ class ActorCritic:
         """Take in the rollout's observations; changes how later ones are standardized."""
         self.standardize.update(rollout.observations)
 
-    def batch(self, rollout: Rollout, rewards: NDArray[np.floating[Any]]) -> Batch:
-        """The rollout's rows with advantages (GAE) and value targets under ``rewards`` ``(steps, envs)``."""
+    def batch(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], learning: bool = True) -> Batch:
+        """The rollout's rows with advantages (GAE) and value targets under ``rewards`` ``(steps, envs)``; with
+        ``learning``, the network can go ``backward`` from them."""
         settings, shape, rows = self.settings, rewards.shape, rewards.size
-        observations = self.standardize(rollout.observations).reshape(rows, -1)
-        values = self.values(observations).reshape(shape)
         last = self.values(self.standardize(rollout.last_observations))
         final = self.values(self.standardize(rollout.final_observations))
+        seen = self.standardize(rollout.observations)
+        observations = self.network.prepare(seen.reshape(rows, *seen.shape[2:]))
+        outputs, flat = self.network.forward(observations, learning)
+        values = flat.reshape(shape).copy()
         scaled = self.scale(rewards, rollout.done)
         following = rollout.next_values(values, last, final)
         advantages = gae.advantages(
@@ -101,26 +163,28 @@ class ActorCritic:
         returns = advantages + values
         return Batch(
             observations=observations,
+            outputs=outputs,
+            values=flat,
             actions=rollout.drawn_actions.reshape(rows, *rollout.drawn_actions.shape[2:]),
             advantages=advantages.reshape(-1),
             returns=returns.reshape(-1),
             explained=1 - float(np.var(advantages) / (np.var(returns) + 1e-12)),
         )
 
-    def values(self, observations: Array) -> Array:
+    def values(self, observations: Any) -> Array:
         """The critic's values ``(rows,)`` of standardized observations."""
-        return self.critic.forward(observations)[:, 0].copy()
+        values: Array = self.network.values(observations)
+        return values
 
-    def critic_loss(self, observations: Array, returns: Array, weight: float) -> float:
-        """Mean squared error of the critic; sets the critic's part of the gradient to ``weight`` times its own."""
+    def critic_loss(self, values: Array, returns: Array, weight: float) -> tuple[float, Array]:
+        """Mean squared error of the critic's values ``(rows,)``, and ``weight`` times its gradient."""
         rows = np.float32(len(returns))
-        error = self.critic.forward(observations)[:, 0] - returns
-        self.critic.backward((error * np.float32(2 * weight / rows))[:, None])
-        return float(error @ error) / float(rows)
+        error = values - returns
+        return float(error @ error) / float(rows), error * np.float32(2 * weight / rows)
 
     def require_finite(self) -> None:
         """Raise UserError if learning has diverged."""
-        if not all(np.isfinite(each.values).all() for each in (self.parameters, self.critic_parameters)):
+        if not (self.parameters.finite() and self.critic_parameters.finite()):
             raise UserError("the policy diverged (parameters are not finite): lower its learning_rate")
 
     def get_state(self) -> dict[str, Any]:

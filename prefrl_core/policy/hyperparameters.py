@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefrl_core.errors import UserError
+from prefrl_core.tasks import TaskInfo
+
 # Discounts, and what they gave on the true reward after 500,000 steps (one seed each; in lockstep, TRPO with a constant
 # bound of 0.01).
 # Reacher: an episode has 50 steps. With 0.99 the values of where the target lies drown those of where the arm goes: PPO
@@ -32,9 +35,36 @@ _BY_POLICY: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def of(policy: str, task: str) -> dict[str, Any]:
-    """Settings of one policy optimiser on one task, given by its id."""
-    return _BY_POLICY[policy].get(stem(task), {})
+# Over pixels. A2C: section A.2 of Christiano et al. 2017, with the learning rate falling to 0 at 80M of 50M steps.
+_PIXELS: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "environments": 16,
+        "rollout_steps": 128,
+        "epochs": 3,
+        "learning_rate": 7e-4,
+        "entropy": 0.01,
+        "hidden": (512,),
+    },
+    "a2c": {
+        "entropy": 0.01,
+        "hidden": (512,),
+        "center_rewards": False,
+        "scale_rewards": False,
+        "anneal": 1.6,
+    },
+}
+
+
+def of(policy: str, task: TaskInfo) -> dict[str, Any]:
+    """Settings of one policy optimiser on one task. Rewards are centred where every episode has the same length.
+
+    Raises:
+        UserError: the optimiser knows no pixels, and the task has them.
+    """
+    if task.pixels and policy not in _PIXELS:
+        raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
+    general = {"center_rewards": task.fixed_length, **(_PIXELS[policy] if task.pixels else {})}
+    return {**general, **_BY_POLICY[policy].get(stem(task.id), {})}
 
 
 def stem(task: str) -> str:

@@ -64,6 +64,24 @@ class Standardizer(Moments):
         self._inverse = (1 / np.sqrt(self.variance + 1e-8)).astype(np.float32)
 
 
+class AsTheyAre:
+    """Observations that need no standardizing: pixels."""
+
+    def update(self, rows: NDArray[Any]) -> None:
+        """Nothing to learn from them."""
+
+    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The rows themselves."""
+        return rows
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
 class RewardScale:
     """Divides rewards by the running standard deviation of the discounted return, so that one set of
     hyperparameters serves rewards of any size. One scale for a whole rollout.
@@ -75,9 +93,10 @@ class RewardScale:
 
     _TRACKING = 0.1  # weight of the newest rollout in the moving mean: a predicted reward drifts as it is refitted
 
-    def __init__(self, num_envs: int, discount: float, center: bool, rollouts: int = 1) -> None:
-        """``rollouts``: they are so short that it takes this many to see what others see in one."""
-        self.discount, self.center = discount, center
+    def __init__(self, num_envs: int, discount: float, center: bool, rollouts: int = 1, scale: bool = True) -> None:
+        """``rollouts``: they are so short that it takes this many to see what others see in one. Without ``scale``
+        nothing is divided."""
+        self.discount, self.center, self.scale = discount, center, scale
         self._weight = self._TRACKING / rollouts
         self.mean: float | None = None
         self.discounted = Moments(1)
@@ -86,6 +105,8 @@ class RewardScale:
     def __call__(self, rewards: NDArray[Any], done: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Scaled rewards ``(steps, envs)``; ``done`` marks the last step of an episode."""
         centered = rewards - self._moving_mean(float(rewards.mean())) if self.center else rewards
+        if not self.scale:
+            return centered
         discounted = np.empty(rewards.shape)
         for step in range(len(rewards)):
             self.returns = self.returns * self.discount + centered[step]

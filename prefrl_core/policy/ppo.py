@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import registry
-from prefrl_core.networks import Adam, Array, clip_norm
+from prefrl_core.hardware import Hardware
+from prefrl_core.networks import Array
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, check_settings
 from prefrl_core.policy.rollout import Rollout
+from prefrl_core.spec import of_pixels
 from prefrl_core.tasks import TaskInfo
 
 
@@ -39,7 +41,11 @@ class PPOSettings:
     value: float = 0.5  # weight of the value loss
     gradient_norm: float = 0.5
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
-    hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+    hidden: tuple[int, ...] = (
+        64,
+        64,
+    )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
+    scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
 
     def __post_init__(self) -> None:
         check_settings(self, ("epochs", "minibatch"), ("learning_rate", "clip", "gradient_norm"))
@@ -47,26 +53,28 @@ class PPOSettings:
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
         """What differs by task: rewards are centred where every episode has the same length, and the table's row."""
-        return {"center_rewards": task.fixed_length, **hyperparameters.of("ppo", task.id)}
+        return hyperparameters.of("ppo", task)
 
-    def make(self, env: gym.vector.VectorEnv, seed: int) -> PPO:
-        """An untrained policy for ``env``."""
-        return PPO(self, env, seed)
+    def make(self, env: gym.vector.VectorEnv, seed: int, hardware: Hardware | None = None) -> PPO:
+        """An untrained policy for ``env``; ``hardware`` is given where observations are pixels."""
+        return PPO(self, env, seed, hardware)
 
 
 class PPO(ActorCritic):
     """Actor, critic and their optimiser."""
 
-    def __init__(self, settings: PPOSettings, env: gym.vector.VectorEnv, seed: int) -> None:
-        super().__init__(settings, env, seed)
-        self.optimiser = Adam(self.parameters, settings.learning_rate, epsilon=1e-5)
+    def __init__(
+        self, settings: PPOSettings, env: gym.vector.VectorEnv, seed: int, hardware: Hardware | None = None
+    ) -> None:
+        super().__init__(settings, env, seed, hardware=hardware)
+        self.optimiser = self.parameters.adam(settings.learning_rate, epsilon=1e-5)
         self.optimisers = {"optimiser": self.optimiser}
 
     def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
         """Several epochs of minibatches over the rollout; returns what they measured."""
         settings, rows = self.settings, rewards.size
-        batch = self.batch(rollout, rewards)
-        old = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions).copy()
+        batch = self.batch(rollout, rewards, learning=False)
+        old = self.distribution.log_prob(batch.outputs, batch.actions).copy()
         self.optimiser.learning_rate = settings.learning_rate * (1 - progress)
         measured = []
         parts = (batch.observations, batch.actions, batch.advantages, batch.returns, old)
@@ -88,19 +96,20 @@ class PPO(ActorCritic):
         }
 
     def _step(
-        self, observations: Array, actions: NDArray[Any], advantages: Array, returns: Array, old: Array
+        self, observations: Any, actions: NDArray[Any], advantages: Array, returns: Array, old: Array
     ) -> tuple[float, float, float]:
         """One gradient step on one minibatch; returns approximate KL, clipped share and value loss."""
         settings, rows = self.settings, np.float32(len(old))
         advantages = (advantages - advantages.mean()) / (advantages.std() + np.float32(1e-8))
-        log_ratio = self.distribution.log_prob(self.actor.forward(observations), actions) - old
+        outputs, values = self.network.forward(observations)
+        log_ratio = self.distribution.log_prob(outputs, actions) - old
         ratio = np.exp(log_ratio)
         clipped = np.where(advantages > 0, ratio > 1 + settings.clip, ratio < 1 - settings.clip)
         # equation 7: where the clipped term is the smaller one, its gradient is 0
         weights = np.where(clipped, np.float32(0), -ratio * advantages / rows)
-        self.actor.backward(self.distribution.backward(weights, -settings.entropy))
-        value_loss = self.critic_loss(observations, returns, settings.value)
-        clip_norm(self.parameters.gradient, settings.gradient_norm)
+        value_loss, value_gradient = self.critic_loss(values, returns, settings.value)
+        self.network.backward(self.distribution.backward(weights, -settings.entropy), value_gradient)
+        self.parameters.clip_gradient(settings.gradient_norm)
         self.optimiser.step()
         kl = float((ratio - 1 - log_ratio).mean())
         return kl, float(np.mean(np.abs(ratio - 1) > settings.clip)), value_loss

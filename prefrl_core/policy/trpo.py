@@ -53,7 +53,7 @@ class TRPOSettings:
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
         """What differs by task: rewards are centred where every episode has the same length, and the table's row."""
-        return {"center_rewards": task.fixed_length, **hyperparameters.of("trpo", task.id)}
+        return hyperparameters.of("trpo", task)
 
     def make(self, env: gym.vector.VectorEnv, seed: int) -> TRPO:
         """An untrained policy for ``env``."""
@@ -92,7 +92,7 @@ class TRPO(ActorCritic):
     def _improve_actor(self, batch: Batch, advantages: Array, bound: float) -> tuple[float, float]:
         """The step within the bound; returns the mean KL divergence that it came to and the entropy before it."""
         settings, rows = self.settings, np.float32(len(advantages))
-        old = self.distribution.log_prob(self.actor.forward(batch.observations), batch.actions).copy()
+        old = self.distribution.log_prob(batch.outputs, batch.actions).copy()
         entropy = self.distribution.entropy()
         self.actor.backward(self.distribution.backward(advantages / rows, settings.entropy))
         gradient = self.parameters.gradient.copy()
@@ -143,7 +143,10 @@ class TRPO(ActorCritic):
             observations, returns = batch.observations[order], batch.returns[order]
             for start in range(0, rows, settings.critic_minibatch):
                 part = slice(start, start + settings.critic_minibatch)
-                losses.append(self.critic_loss(observations[part], returns[part], 1.0))
+                values = self.critic.forward(observations[part])[:, 0]
+                loss, gradient = self.critic_loss(values, returns[part], 1.0)
+                self.critic.backward(gradient[:, None])
+                losses.append(loss)
                 self.critic_optimiser.step()
         return float(np.mean(losses))
 

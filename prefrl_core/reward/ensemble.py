@@ -21,6 +21,9 @@ _BLOCK = 512  # rows evaluated at a time, so that a layer stays in the processor
 class Ensemble:
     """Reward predictors over (observation, action) features of a given width."""
 
+    normalising_rows = 2048  # single steps over which ``normalise`` is asked to measure after a fit
+    validation_pairs = 64  # comparisons a member and fit that measure its validation loss
+
     def __init__(self, settings: RewardSettings, width: int, seed: int) -> None:
         sizes = (width, *settings.hidden, 1)
         self.settings = settings
@@ -33,7 +36,7 @@ class Ensemble:
         self.means = np.zeros(settings.members, np.float32)
         self.stds = np.ones(settings.members, np.float32)
 
-    def outputs(self, features: Array) -> Array:
+    def outputs(self, features: NDArray[Any]) -> Array:
         """Each member's plain output, ``(members, ...)`` for raw features ``(..., width)``."""
         rows = self.standardize(features).reshape(-1, features.shape[-1])
         result = np.empty((len(self.members), len(rows)), np.float32)
@@ -43,7 +46,7 @@ class Ensemble:
                 out[start : start + _BLOCK] = member.forward(block)[:, 0]
         return result.reshape(len(self.members), *features.shape[:-1])
 
-    def reward(self, features: Array) -> Array:
+    def reward(self, features: NDArray[Any]) -> Array:
         """Predicted reward ``(...)``: members brought to mean 0 and the set standard deviation (unless the settings ask
         for plain outputs), then averaged."""
         outputs = self.outputs(features)
@@ -54,9 +57,23 @@ class Ensemble:
         outputs *= (np.float32(self.settings.output_std) / self.stds).reshape(column)
         return outputs.mean(0)
 
-    def segment_sums(self, features: Array) -> Array:
+    def segment_sums(self, features: NDArray[Any]) -> Array:
         """Undiscounted sums of the plain outputs, ``(members, segments)``, of features ``(segments, steps, width)``."""
         return self.outputs(features).sum(-1)
+
+    def pair_sums(self, member: Any, features: NDArray[Any], fitting: bool = False) -> Array:
+        """One member's sums ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments; when
+        ``fitting``, ``backward`` can follow."""
+        rows = self.standardize(features)
+        return member.forward(rows.reshape(-1, rows.shape[-1])).reshape(features.shape[:3]).sum(2)
+
+    def backward(self, member: Any, slopes: Array, l2: float) -> None:
+        """Set the member's gradient to that of a loss, given its derivative ``(pairs, 2)`` with respect to the latest
+        ``pair_sums``, and of the penalty on the weights."""
+        steps = member.rows // slopes.size
+        member.backward(np.repeat(slopes.reshape(-1, 1), steps, axis=0))
+        for weight, gradient in zip(member.weights, member.weight_gradients, strict=True):
+            gradient += np.float32(2 * l2) * weight
 
     def observe(self, features: NDArray[Any]) -> None:
         """Take in the scale of new features. Never called between two predictions of one rollout, nor by a query."""

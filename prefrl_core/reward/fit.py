@@ -21,8 +21,6 @@ from prefrl_core.reward.likelihood import cross_entropy, squared_error
 
 _LOWEST_RATIO, _HIGHEST_RATIO = 1.1, 1.5
 _L2_BOUNDS = (1e-7, 3e-3)  # above, the penalty outweighs what a few hundred comparisons say
-_VALIDATION_PAIRS = 64  # a member and fit
-_NORMALISING_ROWS = 2048
 _MEMORY = 0.9  # of the running losses that steer the L2 weight; one fit's are too noisy
 
 
@@ -43,13 +41,13 @@ class Fitter:
         """
         bags = [comparisons.bag(member) for member in range(len(self.ensemble.members))]
         losses = [self._update(comparisons, bags) for _ in range(updates)]
-        if not np.isfinite(self.ensemble.parameters.values).all():
+        if not self.ensemble.parameters.finite():
             raise UserError("the reward model diverged (parameters are not finite): lower reward_model.learning_rate")
         training, validation = float(np.mean(losses)), self._validate(comparisons)
         self.training = _blend(self.training, training)
         self.validation = _blend(self.validation, validation)
         self._adapt(updates)
-        self.ensemble.normalise(comparisons.rows(_NORMALISING_ROWS))
+        self.ensemble.normalise(comparisons.rows(self.ensemble.normalising_rows))
         return {"reward_loss": training, "reward_validation_loss": validation, "reward_l2": self.l2}
 
     def _update(self, comparisons: Comparisons, bags: list[NDArray[np.int64]]) -> float:
@@ -63,14 +61,9 @@ class Fitter:
 
     def _accumulate(self, member: MLP, comparisons: Comparisons, chosen: NDArray[np.int64]) -> float:
         """Add the gradient of one member's loss on the chosen comparisons; returns that loss."""
-        features = self.ensemble.standardize(comparisons.features[chosen])
-        pairs, _, steps, width = features.shape
-        sums = member.forward(features.reshape(-1, width)).reshape(pairs, 2, steps).sum(2)
+        sums = self.ensemble.pair_sums(member, comparisons.take(chosen), fitting=True)
         loss, slopes = self._losses(sums, comparisons, chosen)
-        output_gradient = np.repeat((slopes / pairs).astype(np.float32).reshape(-1, 1), steps, axis=0)
-        member.backward(output_gradient)
-        for weight, gradient in zip(member.weights, member.weight_gradients, strict=True):
-            gradient += np.float32(2 * self.l2) * weight
+        self.ensemble.backward(member, (slopes / len(chosen)).astype(np.float32), self.l2)
         return float(loss.mean())
 
     def _losses(
@@ -89,15 +82,14 @@ class Fitter:
         losses = []
         for index, member in enumerate(self.ensemble.members):
             left_out = comparisons.left_out(index)
-            if len(left_out) > _VALIDATION_PAIRS:
-                left_out = self.random.choice(left_out, _VALIDATION_PAIRS, replace=False)
+            if len(left_out) > self.ensemble.validation_pairs:
+                left_out = self.random.choice(left_out, self.ensemble.validation_pairs, replace=False)
             if len(left_out):
                 losses.append(self._loss(member, comparisons, left_out))
         return float(np.mean(losses)) if losses else float("nan")
 
     def _loss(self, member: MLP, comparisons: Comparisons, chosen: NDArray[np.int64]) -> float:
-        features: Array = self.ensemble.standardize(comparisons.features[chosen])
-        sums = member.forward(features.reshape(-1, features.shape[-1])).reshape(features.shape[:3]).sum(2)
+        sums = self.ensemble.pair_sums(member, comparisons.take(chosen))
         return float(self._losses(sums, comparisons, chosen)[0].mean())
 
     def _adapt(self, updates: int) -> None:

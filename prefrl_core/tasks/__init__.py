@@ -1,8 +1,9 @@
 """Tasks by id: what they are (``describe``), and batches of them that can be stepped (``make``).
 
 Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
-``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users register; without
-``@version`` an id means the present version. Describing a MuJoCo task imports neither MuJoCo nor Gymnasium.
+``atari/<game>@1`` (from pixels, see atari.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and
+the names of tasks that users register; without ``@version`` an id means the present version. Describing a MuJoCo task
+imports neither MuJoCo nor Gymnasium.
 
 A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
 
@@ -19,6 +20,7 @@ steps leave alone, and may offer ``get_state``, ``set_state`` and ``stagger``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +43,10 @@ class TaskInfo:
     episode_steps: int  # time limit in environment steps
     segment_steps: int  # environment steps of a clip that is compared
     fixed_length: bool  # every episode lasts until its time limit
+    endless: bool = False  # ends of episodes are hidden: to the learner it is one that never ends
+    pixels: bool = False  # observations are stacked frames
+    clip: float = math.inf  # bound of the true reward, on either side, where a policy or a reward model is given it
+    score_shown: bool = False  # the observation tells the true return, as a number on a screen does
 
 
 class Task(Protocol):
@@ -109,6 +115,10 @@ def _find(id: str) -> Task:
         from prefrl_core.tasks.gymnasium import GymnasiumTask
 
         task = GymnasiumTask(name)
+    elif name.startswith("atari/"):
+        from prefrl_core.tasks.atari import AtariTask
+
+        task = AtariTask(name)
     else:
         task = registry.find("task", name)()
     present = task.info.id.partition("@")[2]
@@ -152,3 +162,21 @@ def _register_mujoco() -> None:
 
 
 _register_mujoco()
+
+
+def _register_atari() -> None:
+    from prefrl_core.tasks.atari_games import GAMES
+
+    def part(name: str) -> Callable[[], Task]:
+        def make() -> Task:
+            from prefrl_core.tasks.atari import AtariTask
+
+            return AtariTask(name)
+
+        return make
+
+    for game in GAMES:
+        registry.register("task", f"atari/{game}")(part(f"atari/{game}"))
+
+
+_register_atari()

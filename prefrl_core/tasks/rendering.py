@@ -1,6 +1,7 @@
 """Pictures of a task, drawn without a screen from what its ``scenes()`` gave.
 
-MuJoCo draws by OpenGL: EGL (a graphics card, or Mesa in software) or OSMesa, which the system has to have.
+Atari's scenes are pictures already. MuJoCo draws by OpenGL: EGL (a graphics card, or Mesa in software) or OSMesa, which
+the system has to have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
+from prefrl_core.frames import SIZE
 
 _FIXED = ("reacher", "inverted_pendulum", "inverted_double_pendulum")  # those that stay where they are
 _ROAMING = ("ant", "swimmer")  # not bound to a track
@@ -38,9 +40,32 @@ def painter(task: str, width: int = 320, height: int = 240) -> Painter:
         UserError: nobody can, or this machine has no OpenGL.
     """
     room, name = tasks.describe(task).id.split("@")[0].split("/")[:2]
+    if room == "atari":
+        return AtariPainter(width, height)
     if room not in ("mujoco", "mujoco-v5"):
-        raise UserError(f"task {task} cannot be drawn: choose a mujoco/ task")
+        raise UserError(f"task {task} cannot be drawn: choose a mujoco/ or an atari/ task")
     return MujocoPainter(name, width, height)
+
+
+class AtariPainter:
+    """Frames as the learner sees them, grey, 84 x 84 and without the score, as large as they fit in, in the middle."""
+
+    def __init__(self, width: int, height: int) -> None:
+        side = min(width, height)
+        top, left = (height - side) // 2, (width - side) // 2
+        self._canvas = np.zeros((height, width, 3), np.uint8)
+        self._place = slice(top, top + side), slice(left, left + side)
+        self._pixels = np.arange(side) * SIZE // side
+
+    def draw(self, scene: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """One picture ``(height, width, 3)`` from a frame ``(SIZE * SIZE,)``."""
+        frame = scene.reshape(SIZE, SIZE)[self._pixels][:, self._pixels]
+        picture = self._canvas.copy()
+        picture[self._place] = frame.astype(np.uint8)[..., None]
+        return picture
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class MujocoPainter:

@@ -44,7 +44,8 @@ def test_gae(against_yardstick: Measure) -> None:
 
 
 def test_ppo_update(against_yardstick: Measure, learner: Learner) -> None:
-    rollout, rewards = collect(learner.env, learner.policy, learner.observations, 128)
+    rollout, truth = collect(learner.env, learner.policy, learner.observations, 128)
+    rewards = truth.rewards
     learner.observations = rollout.last_observations
     assert against_yardstick(lambda: learner.policy.improve(rollout, rewards, 0.5), rounds=9)
 

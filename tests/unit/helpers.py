@@ -136,7 +136,8 @@ def scripted(steps: int = 6, envs: int = 3, **extra: Any) -> tuple[Scripted, Rol
     truncated[1, 0] = truncated[5, 2] = terminated[3, 1] = terminated[1, 2] = True
     rewards = extra.pop("rewards", np.arange(steps * envs, dtype=float).reshape(steps, envs))
     env, policy = Scripted(terminated, truncated, rewards, **extra), Stub()
-    rollout, paid = collect(env, policy, env.observe(), steps)  # type: ignore[arg-type]
+    rollout, truth = collect(env, policy, env.observe(), steps)  # type: ignore[arg-type]
+    paid = truth.rewards
     return env, rollout, paid, policy
 
 
@@ -208,7 +209,8 @@ def mean_reward(policy_name: str, kind: str, seed: int) -> float:
     turns = 640 // policy.rollout_steps
     late = []
     for turn in range(turns):
-        rollout, rewards = collect(env, policy, env.shown, policy.rollout_steps)
+        rollout, truth = collect(env, policy, env.shown, policy.rollout_steps)
+        rewards = truth.rewards
         policy.improve(rollout, rewards, turn / turns)
         late += [rewards.mean()] if turn >= turns - 16 // policy.rollout_steps else []
     return float(np.mean(late))

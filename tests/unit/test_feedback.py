@@ -89,7 +89,11 @@ def test_pool_keeps_copies_of_the_newest() -> None:
     assert pool.segments.true_rewards.sum(1).tolist() == [2, 3, 4, 5, 6] and len(pool.segments) == 5
     new.features[:] = new.true_rewards[:] = -1
     assert pool.segments.features.min() == 2 and pool.segments.true_rewards.min() == 1
-    assert pool.segments.features.base is None  # nothing keeps a rollout alive
+    assert not np.shares_memory(pool.segments.features, new.features)  # nothing keeps a rollout alive
+    for first in range(9, 40, 3):
+        pool.add(segments(first, 3))
+        assert pool.segments.features[-3:, 0, 0].tolist() == [first, first + 1, first + 2]
+        assert np.diff(pool.segments.features[2:, 0, 0]).tolist() == [1, 1]
     pool.add(segments(7, 9))
     assert pool.segments.features[:, 1, 2].tolist() == [11, 12, 13, 14, 15]
     again = Pool(5, 2, 3)

@@ -117,7 +117,8 @@ def test_every_step_keeps_the_divergence_bound_and_raises_the_surrogate(kind: st
     policy, env = made(kind, TRPOSettings(rollout_steps=32, kl=0.02), envs=8)
     moved = 0
     for _ in range(10):
-        rollout, rewards = collect(env, policy, env.shown, 32)
+        rollout, truth = collect(env, policy, env.shown, 32)
+        rewards = truth.rewards
         before, twin = (policy.settings.make(env, 0) for _ in range(2))
         for one in (before, twin):
             one.set_state(policy.get_state())
@@ -139,7 +140,8 @@ def test_every_step_keeps_the_divergence_bound_and_raises_the_surrogate(kind: st
 
 def test_without_a_difference_between_advantages_the_policy_stays() -> None:
     policy, env = made("continuous", TRPOSettings(rollout_steps=8, discount=0.0))
-    rollout, rewards = collect(env, policy, env.shown, 8)
+    rollout, truth = collect(env, policy, env.shown, 8)
+    rewards = truth.rewards
     policy.critic_parameters.values[:] = 0
     before = policy.parameters.values.copy()
     policy.improve(rollout, np.zeros_like(rewards), 0.0)
@@ -152,7 +154,8 @@ def test_without_a_difference_between_advantages_the_policy_stays() -> None:
 @pytest.mark.parametrize("kind", SPACES)
 def test_gradient_of_a2c_equals_autograd(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, env = made(kind, A2CSettings(rollout_steps=6, entropy=0.2, value=0.7, gradient_norm=1e9))
-    rollout, rewards = collect(env, policy, env.shown, 6)
+    rollout, truth = collect(env, policy, env.shown, 6)
+    rewards = truth.rewards
     found: list[np.ndarray] = []
     monkeypatch.setattr(policy.optimiser, "step", lambda: found.append(policy.parameters.gradient.copy()))
     twin: A2C = copy.deepcopy(policy)
@@ -175,7 +178,8 @@ def test_gradient_of_a2c_equals_autograd(kind: str, monkeypatch: pytest.MonkeyPa
 
 def test_returns_of_a2c_are_n_step_returns() -> None:
     policy, env = made("continuous", A2CSettings(rollout_steps=5, discount=0.9))
-    rollout, rewards = collect(env, policy, env.shown, 5)
+    rollout, truth = collect(env, policy, env.shown, 5)
+    rewards = truth.rewards
     scaled = copy.deepcopy(policy.scale)(rewards, rollout.done)
     last = policy.values(policy.standardize(rollout.last_observations))
     batch = policy.batch(rollout, rewards)
@@ -210,7 +214,8 @@ def test_improving_goes_on_from_its_state_to_the_byte(kind: str, name: str) -> N
 
     def turns(policy: Any, env: Identity, progresses: list[float]) -> None:
         for progress in progresses:
-            rollout, rewards = collect(env, policy, env.shown, 13)  # the last episode goes on
+            rollout, truth = collect(env, policy, env.shown, 13)  # the last episode goes on
+            rewards = truth.rewards
             policy.improve(rollout, rewards, progress)
 
     one, env = made(kind, settings)

@@ -1,0 +1,52 @@
+"""Observations that are pictures: a step's observation is the newest frames, stacked. They are kept unstacked, every
+frame once, as uint8, and are stacked where they are used, by a view that copies nothing."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+
+SIZE = 84  # pixels of a frame's side
+STACK = 4  # frames in an observation, the newest last (Mnih et al. 2015)
+
+
+def stacked(frames: Frames) -> Frames:
+    """Observations ``(steps, ..., STACK, height, width)`` as a view of the frames ``(steps + STACK - 1, ..., height,
+    width)`` that they are made of: observation ``t`` is the frames ``t`` to ``t + STACK - 1``."""
+    view = np.lib.stride_tricks.sliding_window_view(frames, STACK, axis=0)
+    return np.moveaxis(view, -1, -3)
+
+
+def unstacked(observations: Frames) -> Frames:
+    """The frames ``(clips, steps + STACK - 1, height, width)`` of clips of observations ``(clips, steps, STACK, height,
+    width)``, which follow one another, as an array of their own."""
+    return np.concatenate([observations[:, 0, :-1], observations[:, :, -1]], axis=1)
+
+
+def clips(frames: Frames) -> Frames:
+    """The reverse of ``unstacked``, for clips with any axes before: a view ``(..., steps, STACK, height, width)`` of
+    ``(..., steps + STACK - 1, height, width)``."""
+    view = np.lib.stride_tricks.sliding_window_view(frames, STACK, axis=-3)
+    return np.moveaxis(view, -1, -3)
+
+
+def pictures(frames: Frames) -> NDArray[np.float32]:
+    """Frames ``(..., height, width)`` as what people are shown, a row of numbers each: ``(..., height * width)``."""
+    return frames.reshape(*frames.shape[:-2], -1).astype(np.float32)
+
+
+def pack(frames: Frames) -> dict[str, NDArray[Any]]:
+    """Frames of any shape, compressed: most of a screen is one colour. Exact."""
+    packed = zlib.compress(np.ascontiguousarray(frames).data, 1)
+    return {"packed": np.frombuffer(packed, np.uint8).copy(), "shape": np.array(frames.shape, np.int64)}
+
+
+def unpack(packed: dict[str, NDArray[Any]]) -> Frames:
+    """The reverse of ``pack``."""
+    raw = np.frombuffer(zlib.decompress(packed["packed"].data), np.uint8)
+    return raw.reshape(packed["shape"].tolist()).copy()

@@ -1,0 +1,44 @@
+"""Where networks over pixels are evaluated, and in which numbers. Importing this needs no PyTorch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from prefrl_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """``device``: "cpu" or "cuda"; ``precision``: "bfloat16" or "float32". Parameters are always float32."""
+
+    device: str = "cpu"
+    precision: str = "bfloat16"
+
+    def torch(self) -> Any:
+        """PyTorch, set up so that the same numbers come out every time: one thread, deterministic algorithms.
+
+        Raises:
+            UserError: PyTorch is missing, or the graphics card that was asked for.
+        """
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise UserError("tasks over pixels need PyTorch: pip install 'prefrl-bench[atari]'") from error
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError(
+                "device = 'cuda', but PyTorch finds no graphics card here: leave device out of the spec (or set device "
+                "= 'cpu') to run on the processor"
+            )
+        torch.set_num_threads(1)  # more would change the order of sums; a run uses one core
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        return torch
+
+    @property
+    def threads(self) -> int:
+        """Threads that step the environments: one beside others like it, all where a card does the learning."""
+        return 1 if self.device == "cpu" else os.cpu_count() or 1

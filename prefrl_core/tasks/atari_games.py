@@ -1,0 +1,37 @@
+"""What is known of each Atari game: which part of the screen tells the score, and what losing costs.
+
+Rows and columns are those of the 84 x 84 picture that the learner sees. They were found by writing other numbers into
+the bytes of the console's memory that hold the score and looking which pixels change; tests/unit/test_atari.py does
+that again. In the paper's words the score is replaced by a constant black background, in BeamRider the number of enemy
+ships too, and in Enduro the speedometer (Christiano et al. 2017, section A.2): there it is the whole instrument panel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Area = tuple[int, int, int, int]  # first row, row after the last, first column, column after the last
+
+_ALL = 84
+
+
+@dataclass(frozen=True)
+class Game:
+    """``blank``: areas that are painted black. ``penalty``: what a lost life or game costs in the oracle's eyes, in
+    units of the score; the paper gives no size, here it is that of a common reward or two."""
+
+    blank: tuple[Area, ...]
+    penalty: float
+
+
+GAMES = {
+    "beam_rider": Game(((0, 12, 0, _ALL), (12, 17, 0, 30)), 100.0),
+    "breakout": Game(((0, 6, 0, _ALL),), 5.0),
+    "enduro": Game(((63, _ALL, 0, _ALL),), 10.0),
+    "pong": Game(((0, 9, 0, _ALL),), 0.0),  # a lost point is a reward of -1 already
+    "qbert": Game(((0, 6, 14, 42),), 100.0),
+    "seaquest": Game(((0, 8, 0, _ALL),), 40.0),
+    "space_invaders": Game(((0, 8, 0, _ALL),), 30.0),
+}
+
+UNKNOWN = Game((), 1.0)  # any other game: nothing is blanked, which a run has to ask for

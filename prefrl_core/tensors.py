@@ -1,0 +1,157 @@
+"""Parameters of networks in PyTorch, and the optimisers of ``networks.py`` for them: the same interface over tensors.
+
+Values and gradients are one flat tensor each, of which the layers' are views, so that a gradient norm or a step is a
+few operations however many layers there are, and a checkpoint holds one array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prefrl_core.hardware import Hardware
+
+_CHUNK = 1 << 16  # numbers that stay in the processor's cache through the operations of a step
+
+
+class Tensors:
+    """Flat float32 values and gradient. Layers take leaves of the autograd graph from it, whose gradients add up in it.
+
+    Args:
+        size: numbers in all.
+        hardware: where they are kept.
+    """
+
+    def __init__(self, size: int, hardware: Hardware) -> None:
+        self.hardware = hardware
+        self.values = torch.zeros(size, device=hardware.device)
+        self.gradient = torch.zeros(size, device=hardware.device)
+        self.dtype: torch.dtype = getattr(torch, hardware.precision)
+        self._used = 0
+        self.changes = 0  # that the values have gone through: what is computed from them is stale after one
+
+    def take(self, *shape: int) -> torch.Tensor:
+        """The next free stretch, as a leaf."""
+        span = slice(self._used, self._used + math.prod(shape))
+        self._used = span.stop
+        leaf = self.values[span].view(shape).requires_grad_()
+        leaf.grad = self.gradient[span].view(shape)
+        return leaf
+
+    def set(self, values: NDArray[np.float32]) -> None:
+        """Overwrite all values."""
+        self.values.copy_(torch.from_numpy(values))
+        self.changes += 1
+
+    def get(self) -> NDArray[np.float32]:
+        """All values, copied."""
+        return to_numpy(self.values)
+
+    def adam(self, learning_rate: float, epsilon: float = 1e-8) -> TensorAdam:
+        """An optimiser of these."""
+        return TensorAdam(self, learning_rate, epsilon)
+
+    def rmsprop(self, learning_rate: float, decay: float, epsilon: float) -> TensorRMSProp:
+        """An optimiser of these."""
+        return TensorRMSProp(self, learning_rate, decay, epsilon)
+
+    def clip_gradient(self, limit: float) -> None:
+        """Scale the gradient so that its norm is at most ``limit``."""
+        norm = torch.linalg.vector_norm(self.gradient)
+        self.gradient *= torch.clamp(limit / (norm + 1e-6), max=1.0)
+
+    def finite(self) -> bool:
+        """No value is NaN or infinite."""
+        return bool(torch.isfinite(self.values).all())
+
+
+class TensorAdam:
+    """Adam, by PyTorch's own single pass over memory."""
+
+    def __init__(self, parameters: Tensors, learning_rate: float, epsilon: float) -> None:
+        self.parameters, self.learning_rate, self.epsilon = parameters, learning_rate, epsilon
+        self.first, self.second = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
+        self.steps = torch.zeros((), device=parameters.values.device)
+
+    def step(self) -> None:
+        """Apply the gradient and set it to zero."""
+        self.steps += 1
+        with torch.no_grad():
+            torch._fused_adam_(
+                [self.parameters.values],
+                [self.parameters.gradient],
+                [self.first],
+                [self.second],
+                [],
+                [self.steps],
+                lr=self.learning_rate,
+                beta1=0.9,
+                beta2=0.999,
+                weight_decay=0.0,
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
+            self.parameters.gradient.zero_()
+        self.parameters.changes += 1
+
+    def get_state(self) -> dict[str, Any]:
+        """Parameters and moments, as copies."""
+        moments = {"first": to_numpy(self.first), "second": to_numpy(self.second), "steps": int(self.steps)}
+        return {"values": self.parameters.get(), **moments}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+        self.parameters.set(state["values"])
+        self.first.copy_(torch.from_numpy(state["first"]))
+        self.second.copy_(torch.from_numpy(state["second"]))
+        self.steps.fill_(float(state["steps"]))
+
+
+class TensorRMSProp:
+    """RMSProp as in ``networks.py``: epsilon inside the root, second moments from 1."""
+
+    def __init__(self, parameters: Tensors, learning_rate: float, decay: float, epsilon: float) -> None:
+        self.parameters, self.learning_rate, self.decay, self.epsilon = parameters, learning_rate, decay, epsilon
+        self.second = torch.ones_like(parameters.values)
+
+    def step(self) -> None:
+        """Apply the gradient and set it to zero."""
+        size = _CHUNK if self.parameters.hardware.device == "cpu" else len(self.second)
+        with torch.no_grad():
+            for part in blocks(len(self.second), size):
+                values, gradient = self.parameters.values[part], self.parameters.gradient[part]
+                second = self.second[part]
+                second.mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
+                values.addcdiv_(gradient, (second + self.epsilon).sqrt_(), value=-self.learning_rate)
+                gradient.zero_()
+        self.parameters.changes += 1
+
+    def get_state(self) -> dict[str, Any]:
+        """Parameters and second moments, as copies."""
+        return {"values": self.parameters.get(), "second": to_numpy(self.second)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+        self.parameters.set(state["values"])
+        self.second.copy_(torch.from_numpy(state["second"]))
+
+
+def to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    """A copy in NumPy's hands."""
+    return tensor.detach().cpu().numpy().copy()
+
+
+def from_numpy(array: NDArray[Any], hardware: Hardware) -> torch.Tensor:
+    """An array of numbers or of stacked frames where the networks are; frames stay uint8."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(hardware.device)
+
+
+def blocks(rows: int, size: int) -> Sequence[slice]:
+    """Slices of at most ``size`` rows."""
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -1,0 +1,75 @@
+"""Pong from pixels, end to end: the same bytes again, and from a checkpoint as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("ale_py")
+
+from prefrl_core import checkpoint
+from prefrl_core.errors import UserError
+from prefrl_core.learner import Learner
+from prefrl_core.spec import RunSpec
+from prefrl_core.tasks import atari
+
+TINY: dict[str, Any] = {
+    "task": "atari/pong",
+    "seed": 3,
+    "total_steps": 1400,
+    "labels": 12,
+    "segment": 10,
+    "policy": {
+        "name": "ppo",
+        "environments": 4,
+        "rollout_steps": 25,
+        "epochs": 1,
+        "minibatch": 50,
+        "hidden": (16,),
+    },
+    "reward_model": {"members": 2, "batch_pairs": 2, "initial_updates": 3, "updates": 1, "hidden": (8,)},
+}
+A2C = {"name": "a2c", "environments": 4, "rollout_steps": 5, "rollouts": 5, "hidden": (16,)}
+
+
+def rows(learner: Learner, turns: int | None = None) -> list[str]:
+    made = []
+    while not learner.finished and (turns is None or len(made) < turns):
+        made.append(json.dumps(learner.iterate()))
+    return made
+
+
+@pytest.mark.parametrize("policy", [TINY["policy"], A2C], ids=["ppo", "a2c"])
+def test_a_run_gives_the_same_bytes_again_and_from_a_checkpoint(
+    policy: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atari, "_PERIOD", 90)  # games are started anew within the run, on both sides of the checkpoint
+    spec = RunSpec.of({**TINY, "policy": policy})
+    whole = Learner(spec)
+    first = rows(whole, 5)
+    checkpoint.save(tmp_path / "checkpoint", whole.get_state())
+    rest = rows(whole)
+    assert whole.comparisons.count == 12 and len(rest) > 5
+    again = Learner(spec)
+    assert rows(again) == first + rest
+    resumed = Learner(spec)
+    resumed.set_state(checkpoint.load(tmp_path / "checkpoint"))
+    assert rows(resumed) == rest
+    for name, array in whole.comparisons.arrays().items():
+        assert np.array_equal(array, resumed.comparisons.arrays()[name], equal_nan=array.dtype.kind == "f"), name
+    for learner in (whole, again, resumed):
+        learner.env.close()
+
+
+def test_without_a_graphics_card_the_error_says_how_to_do_without() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(UserError, match=r"no graphics card here: .* \(or set device = 'cpu'\)"):
+        Learner(RunSpec.of({**TINY, "device": "cuda"}))

@@ -1,0 +1,183 @@
+"""Networks over pixels against independent computations: PyTorch's modules, our NumPy optimisers, double precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from prefrl_core.frames import unstacked
+from prefrl_core.hardware import Hardware
+from prefrl_core.networks import Adam, Parameters, RMSProp, clip_norm
+from prefrl_core.policy.convolutional import Convolutional
+from prefrl_core.reward.convolutional import ConvolutionalEnsemble
+from prefrl_core.spec import RewardSettings
+from prefrl_core.tensors import Tensors
+
+EXACT = Hardware("cpu", "float32")
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 4, 84, 84), dtype=np.uint8)
+
+
+def network(hardware: Hardware = EXACT) -> Convolutional:
+    return Convolutional(6, (32,), np.random.default_rng(3), hardware)
+
+
+def twin(of: Convolutional) -> nn.Module:
+    """The same network of PyTorch's modules, in double precision."""
+    made = nn.Sequential(
+        *(nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(3136, 32), nn.ReLU(), nn.Linear(32, 7)),
+    ).double()
+    for mine, own in zip([leaf for pair in of.weights for leaf in pair], made.parameters(), strict=True):
+        own.data.copy_(mine.detach())
+    return made
+
+
+def test_outputs_and_gradient_of_the_actor_critic_are_those_of_torchs_modules() -> None:
+    mine, seen = network(), pixels(5)
+    reference = twin(mine)
+    outputs, values = mine.forward(mine.prepare(seen))
+    heads = reference(torch.from_numpy(seen).double() / 255)
+    np.testing.assert_allclose(outputs, heads[:, :6].detach(), atol=1e-6)
+    np.testing.assert_allclose(values, heads[:, 6].detach(), atol=1e-5)
+    for alone, whole in ((mine.outputs(seen), outputs), (mine.values(seen), values)):
+        np.testing.assert_allclose(alone, whole, atol=1e-5)
+    of_outputs, of_values = (
+        np.random.default_rng(1).standard_normal(a.shape).astype(np.float32) for a in (outputs, values)
+    )
+    mine.backward(of_outputs, of_values)
+    heads.backward(torch.from_numpy(np.column_stack([of_outputs, of_values])).double())
+    expected = np.concatenate([own.grad.numpy().ravel() for own in reference.parameters()])
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(mine.parameters.gradient.numpy() / scale, expected / scale, atol=1e-5)
+
+
+def test_bfloat16_is_near_and_leaves_parameters_exact() -> None:
+    exact, rough = network(), network(Hardware("cpu", "bfloat16"))
+    assert torch.equal(exact.parameters.values, rough.parameters.values)
+    assert rough.parameters.values.dtype == rough.parameters.gradient.dtype == torch.float32
+    a, b = exact.values(pixels(16)), rough.values(pixels(16))
+    assert np.corrcoef(a, b)[0, 1] > 0.99 and np.abs(a - b).max() < 0.05 * np.abs(a).max()
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop"])
+def test_optimisers_step_as_those_in_numpy(kind: str) -> None:
+    random = np.random.default_rng(0)
+    start = random.standard_normal(200_000).astype(np.float32)
+    tensors, plain = Tensors(len(start), EXACT), Parameters(len(start))
+    tensors.set(start)
+    plain.values[:] = start
+    mine: Any = tensors.adam(1e-3, 1e-5) if kind == "adam" else tensors.rmsprop(1e-3, 0.99, 1e-5)
+    other: Any = Adam(plain, 1e-3, 1e-5) if kind == "adam" else RMSProp(plain, 1e-3, 0.99, 1e-5)
+    for turn in range(5):
+        gradient = (random.standard_normal(len(start)) * 10.0**-turn).astype(np.float32)
+        tensors.gradient.copy_(torch.from_numpy(gradient))
+        plain.gradient[:] = gradient
+        tensors.clip_gradient(0.5)
+        clip_norm(plain.gradient, 0.5)
+        mine.step()
+        other.step()
+        assert not tensors.gradient.any()
+        np.testing.assert_allclose(tensors.get(), plain.values, atol=2e-6)
+    again = Tensors(len(start), EXACT)
+    saved: Any = again.adam(1e-3, 1e-5) if kind == "adam" else again.rmsprop(1e-3, 0.99, 1e-5)
+    saved.set_state(mine.get_state())
+    for each, optimiser in ((tensors, mine), (again, saved)):
+        each.gradient.fill_(0.1)
+        optimiser.step()
+    assert np.array_equal(tensors.get(), again.get())
+
+
+def ensemble(hardware: Hardware = EXACT, **settings: Any) -> ConvolutionalEnsemble:
+    return ConvolutionalEnsemble(
+        RewardSettings(**{"hidden": (8,), "members": 2, "dropout": 0.0, **settings}), 0, hardware
+    )
+
+
+def module(member: Any) -> nn.Sequential:
+    """One member of PyTorch's own modules, in double precision."""
+    layers: list[nn.Module] = []
+    for into, kernel, stride in ((4, 7, 3), (16, 5, 2), (16, 3, 1), (16, 3, 1)):
+        layers += [nn.Conv2d(into, 16, kernel, stride, bias=False), nn.BatchNorm2d(16), nn.LeakyReLU(0.01)]
+    made = nn.Sequential(*layers, nn.Flatten(), nn.Linear(784, 8), nn.LeakyReLU(0.01), nn.Linear(8, 1)).double()
+    mine = [leaf for parts in (*member.convolutions, *member.full) for leaf in parts]
+    for leaf, own in zip(mine, made.parameters(), strict=True):
+        own.data.copy_(leaf.detach())
+    return made
+
+
+def test_fitting_normalises_by_the_minibatch_and_predicting_by_running_moments() -> None:
+    mine = ensemble()
+    reference = module(mine.members[0])
+    clips = pixels(2, 2, 3)
+    rows = torch.from_numpy(clips.reshape(-1, 4, 84, 84)).double() / 255
+    # consecutive observations share frames; what is stored of a clip are its frames, so make the clips so
+    stored = np.stack([unstacked(_following(pair)) for pair in clips])
+    rows = torch.from_numpy(np.stack([_following(pair) for pair in clips]).reshape(-1, 4, 84, 84)).double() / 255
+    for _ in range(3):
+        sums = mine.pair_sums(mine.members[0], stored, fitting=True)
+        expected = reference(rows)[:, 0].reshape(2, 2, 3).sum(2)
+        np.testing.assert_allclose(sums, expected.detach(), atol=1e-4)
+    mine.parameters.changes += 1  # as the step that follows a fit does
+    reference.eval()
+    np.testing.assert_allclose(
+        mine.pair_sums(mine.members[0], stored), reference(rows)[:, 0].reshape(2, 2, 3).sum(2).detach(), atol=1e-4
+    )
+    slopes = np.array([[1.0, -1.0], [-0.5, 0.5]], np.float32)
+    reference.train()
+    mine.parameters.gradient.zero_()
+    mine.pair_sums(mine.members[0], stored, fitting=True)
+    mine.backward(mine.members[0], slopes, l2=0.25)
+    for own in reference.parameters():
+        own.grad = None
+    reference(rows)[:, 0].reshape(2, 2, 3).sum(2).backward(torch.from_numpy(slopes).double())
+    weights = [leaf for name, leaf in reference.named_parameters() if leaf.dim() > 1]
+    for leaf in weights:
+        leaf.grad += 2 * 0.25 * leaf.detach()
+    expected_gradient = np.concatenate([own.grad.numpy().ravel() for own in reference.parameters()])
+    found = mine.parameters.gradient.numpy()
+    assert not found[len(expected_gradient) :].any()  # the other member's
+    np.testing.assert_allclose(found[: len(expected_gradient)], expected_gradient, atol=2e-3, rtol=2e-3)
+
+
+def _following(clips: np.ndarray) -> np.ndarray:
+    """Clips whose observations follow one another, from unrelated ones: each keeps its newest frame."""
+    made = clips.copy()
+    for step in range(1, made.shape[1]):
+        made[:, step, :3] = made[:, step - 1, 1:]
+    return made
+
+
+def test_dropout_leaves_out_whole_channels_while_fitting_and_nothing_while_predicting() -> None:
+    mine = ensemble(dropout=0.5)
+    stored = np.random.default_rng(0).integers(0, 256, (1, 2, 5, 84, 84), dtype=np.uint8)
+    assert np.array_equal(mine.outputs(pixels(3)), mine.outputs(pixels(3)))
+    first, second = (mine.pair_sums(mine.members[1], stored, fitting=True) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_members_differ_and_a_saved_ensemble_goes_on_to_the_bit() -> None:
+    hardware = Hardware()
+    mine, again = ensemble(hardware, dropout=0.2), ensemble(hardware, dropout=0.2)
+    stored = np.random.default_rng(0).integers(0, 256, (2, 2, 6, 84, 84), dtype=np.uint8)
+
+    def step(each: ConvolutionalEnsemble) -> np.ndarray:
+        for member in each.members:
+            each.pair_sums(member, stored, fitting=True)
+            each.backward(member, np.array([[1, -1], [0.5, -0.5]], np.float32), 1e-3)
+        each.optimiser.step()
+        each.normalise(pixels(8))
+        return each.outputs(pixels(8))
+
+    step(mine)
+    again.set_state(mine.get_state())
+    one, two = mine.outputs(pixels(8)), again.outputs(pixels(8))
+    assert np.array_equal(one, two) and not np.allclose(one[0], one[1])
+    assert np.array_equal(step(mine), step(again))
+    assert abs(float(mine.reward(pixels(8)).mean())) < 1e-3  # normalised over these
