@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl_core.errors import require
+from prefrl_core.language.vocab import Vocabulary
 
 PAD, EOS, BOS, SEP = 0, 1, 2, 3
 _SHRINK = 0.8  # share of rows still going at which the others are left out of sampling
@@ -29,6 +30,7 @@ class Size:
     width: int = 96
     layers: int = 3
     heads: int = 4
+    checkpoint: str = ""  # folder of a Hugging Face model of this shape (hf.py); "" is ours
 
     def __post_init__(self) -> None:
         require(self.width % self.heads == 0, f"width = {self.width}: not a multiple of heads = {self.heads}")
@@ -75,6 +77,16 @@ class Block(nn.Module):
         return x + self.down(functional.relu(self.up(self.before_mlp(x))))
 
 
+def what_is_seen(valid: Tensor, tokens: int) -> Tensor:
+    """Which of all tokens each of the last ``tokens`` attends to: ``(rows, 1, tokens, all)``."""
+    if tokens == 1:
+        return valid[:, None, None, :]
+    total = valid.shape[1]
+    visible = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens) & valid[:, None, None, :]
+    visible[..., total - tokens :] |= torch.eye(tokens, dtype=torch.bool)  # padding sees itself: seeing none is NaN
+    return visible
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
     """Attention ``(rows, heads, tokens, width)``; for one token plain products take half the fused kernel's time."""
     if query.shape[2] > 1:
@@ -111,19 +123,22 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         total = tokens + (cache.used if cache else 0)
         require(total <= self.size.context, f"{total} tokens do not fit context = {self.size.context}")
-        causal = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
         if valid is None:
             valid = torch.ones(ids.shape[0], total, dtype=torch.bool)
-        itself = torch.eye(tokens, dtype=torch.bool)  # a padding token sees itself: a row without any would be NaN
-        visible = causal & valid[:, None, None, :]
-        visible[..., total - tokens :] |= itself
         place = (valid.cumsum(1) - 1).clamp(min=0)[:, total - tokens :]
-        x = self.token(ids) + self.position(place)
+        x, visible = self.token(ids) + self.position(place), what_is_seen(valid, tokens)
         for index, block in enumerate(self.blocks):
             x = block(x, visible, cache, index)
         if cache is not None:
             cache.used = total
         return self.last(x)
+
+    def start_from(self, vocabulary: Vocabulary) -> None:
+        """Before the first stage: nothing to do for a network of ours, whose weights are random."""
+
+    def new_cache(self, rows: int, tokens: int) -> Cache:
+        """An empty cache for ``rows`` texts of at most ``tokens``."""
+        return Cache(self.size, rows, tokens)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores ``(..., words)`` of the next token; padding, which no text holds, has probability 0."""
@@ -180,7 +195,7 @@ def generate(
     ids = torch.full((rows, tokens), PAD)
     logp, mask = torch.zeros(rows, tokens), torch.zeros(rows, tokens)
     uniform = random.random((tokens, rows))  # all at once: two models that draw from one seed share them row by row
-    valid, cache = torch.ones(rows, start + tokens, dtype=torch.bool), Cache(model.size, rows, start + tokens)
+    valid, cache = torch.ones(rows, start + tokens, dtype=torch.bool), model.new_cache(rows, start + tokens)
     valid[:, :start] = prompts != PAD
     left, hidden = torch.arange(rows), model(prompts, valid[:, :start], cache)  # which rows are still sampled
     going = torch.ones(rows, dtype=torch.bool)

@@ -171,7 +171,7 @@ class Run:
                 "task": spec.task,
                 "vocabulary": self.task.vocabulary.digest,
                 "seed": spec.seed,
-                "model": dataclasses.asdict(size),
+                "model": {**dataclasses.asdict(size), "checkpoint": shape.checkpoint_hash},  # what is in it, not where
                 "settings": dataclasses.asdict(spec.pretrain),
             },
         )

@@ -17,6 +17,8 @@ class ModelSettings:
     layers: int = 3
     heads: int = 4
     context: int = 0  # tokens of prompt and response together; 0 takes the task's own
+    checkpoint: str = ""  # folder of a Hugging Face causal model, whose shape then is taken (extra hf); "" is ours
+    checkpoint_hash: str = ""  # of what is in it; filled in, and where given it has to agree
 
     def __post_init__(self) -> None:
         _at_least(self, "model", 1, ("width", "layers", "heads"))

@@ -66,6 +66,7 @@ class LanguageSpec:
             raise UserError("a run needs a task: set task = 'language/tinyinstruct@1', for example")
         values = presets.complete(values)
         values["task"] = tasks.describe(values["task"]).id
+        values["model"] = _of_checkpoint(values["model"])
         values["labeler"] = labelers.complete(values.get("labeler", "oracle"))
         for name, kind in TABLES.items():
             if not isinstance(values[name], kind):
@@ -122,6 +123,11 @@ class LanguageSpec:
             f"model.context = {self.model.context}: prompts of {info.prompt_tokens} and responses of "
             f"{info.response_tokens} tokens of {info.id} need {info.tokens}",
         )
+        shape = (self.reward_model.width or self.model.width, self.reward_model.layers or self.model.layers)
+        require(
+            not self.model.checkpoint or shape == (self.model.width, self.model.layers),
+            f"reward_model.width, layers = {shape}: with model.checkpoint all networks have its shape; leave them out",
+        )
         heads, width = self.model.heads, self.reward_model.width
         require(width % heads == 0, f"reward_model.width = {width}: not a multiple of model.heads = {heads}")
 
@@ -142,3 +148,20 @@ class LanguageSpec:
             f"rankings = {self.rankings} with method = {self.method!r}, reward = {self.reward!r}: nothing is asked "
             "there; set rankings = 0",
         )
+
+
+def _of_checkpoint(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's table with the shape and the hash of its checkpoint, where it has one.
+
+    Raises:
+        UserError: no model is there, or another than the hash says.
+    """
+    made = dict(table)
+    if not (folder := made.get("checkpoint")):
+        return made
+    from prefrl_core.language import hf  # PyTorch, which a spec else does not need
+
+    found, known = hf.digest(str(folder)) if hf.shape(str(folder)) else "", made.get("checkpoint_hash")
+    require(known in (None, "", found), f"model.checkpoint = {folder!r} has hash {found}, not {known}: it was changed")
+    shape = {name: value for name, value in hf.shape(str(folder)).items() if name != "context"}
+    return {**made, **shape, "checkpoint_hash": found}

@@ -20,6 +20,7 @@ from prefrl_core.language.training import (
     Weights,
     cosine,
     language_model,
+    network,
     shuffled,
     tensor,
     trim,
@@ -40,8 +41,9 @@ class Artifact:
 
 
 def pretrain(task: LMTask, size: Size, settings: PretrainSettings, seed: int) -> Artifact:
-    """Train a new network on the task's text."""
-    model = GPT(size, seeding.integer(seed, "network"))
+    """Train a new network, or the checkpoint's, on the task's text."""
+    model = network(size, seeding.integer(seed, "network"))
+    model.start_from(task.vocabulary)
     optimiser, random = Optimiser(model, settings.learning_rate, "pretrain"), seeding.generator(seed, "pretraining")
     curve = Curve("pretrain", settings.steps)
     for step in range(settings.steps):

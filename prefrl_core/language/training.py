@@ -26,7 +26,16 @@ _LARGEST_GRADIENT = 1.0
 def size_of(task: LMTask, settings: ModelSettings) -> Size:
     """The network's shape for a task."""
     context = settings.context or task.info.tokens
-    return Size(len(task.vocabulary), context, settings.width, settings.layers, settings.heads)
+    return Size(len(task.vocabulary), context, settings.width, settings.layers, settings.heads, settings.checkpoint)
+
+
+def network(size: Size, seed: int) -> GPT:
+    """A GPT of that size, or one of the architecture of its checkpoint, with random weights."""
+    if not size.checkpoint:
+        return GPT(size, seed)
+    from prefrl_core.language.hf import HuggingFace
+
+    return HuggingFace(size)
 
 
 def weights_of(network: nn.Module) -> Weights:
@@ -53,19 +62,19 @@ def load(network: nn.Module, weights: Mapping[str, NDArray[Any]]) -> None:
 
 def language_model(size: Size, weights: Weights) -> GPT:
     """A GPT with these weights."""
-    model = GPT(size, 0)
+    model = network(size, 0)
     load(model, weights)
     return model
 
 
 def scalar_model(size: Size, weights: Weights, seed: int = 0) -> ScalarHead:
     """A reward or value network: with all ``weights``, or with a fresh head on a language model's."""
-    network = ScalarHead(GPT(size, 0), seed)
+    made = ScalarHead(network(size, 0), seed)
     if "head.weight" in weights:
-        load(network, weights)
+        load(made, weights)
     else:
-        load(network.body, weights)
-    return network
+        load(made.body, weights)
+    return made
 
 
 class Optimiser:

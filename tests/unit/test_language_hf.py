@@ -1,0 +1,101 @@
+"""The same stages on a checkpoint folder of Hugging Face's, here with random weights; nothing is downloaded."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prefrl_core.errors import UserError
+from prefrl_core.language import hf, lexicon, training
+from prefrl_core.language.model import generate
+from prefrl_core.language.pipeline import learn
+from prefrl_core.language.spec import LanguageSpec
+
+transformers = pytest.importorskip("transformers")
+
+
+def saved(folder: Path, kind: str) -> Path:
+    """A small model with random weights, and a tokenizer that knows half of the words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ["<unk>", *lexicon.vocabulary().words[4:130]]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        shape: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=len(words), **shape))
+    else:
+        shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+        shape |= {"max_position_embeddings": 64, "tie_word_embeddings": False}
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=len(words), **shape))
+    model.save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def spec(folder: Path, **values: Any) -> LanguageSpec:
+    model = {"checkpoint": str(folder), **values.pop("model", {})}
+    return LanguageSpec.of({"task": "language/tinyinstruct", "preset": "smoke", "model": model, **values})
+
+
+def network(folder: Path) -> hf.HuggingFace:
+    from prefrl_core.language import tasks
+
+    made = training.network(training.size_of(tasks.make("language/tinyinstruct"), spec(folder).model), 0)
+    assert isinstance(made, hf.HuggingFace)
+    made.start_from(lexicon.vocabulary())
+    return made
+
+
+def test_words_get_the_embeddings_of_their_pieces_and_the_rest_is_the_checkpoints(folder: Path) -> None:
+    ours, theirs = network(folder), transformers.AutoModelForCausalLM.from_pretrained(folder)
+    words, source = lexicon.vocabulary().words, theirs.get_input_embeddings().weight
+    target = ours.inner.get_input_embeddings().weight
+    torch.testing.assert_close(target[words.index("the")], source[1 + words[4:].index("the")])
+    torch.testing.assert_close(target[0], source.mean(0))
+    named = dict(theirs.named_parameters())
+    same = [name for name, weight in ours.inner.named_parameters() if named[name].shape == weight.shape]
+    assert len(same) > 10
+    for name in same:
+        torch.testing.assert_close(dict(ours.inner.named_parameters())[name], named[name])
+
+
+def test_sampling_with_their_cache_equals_the_full_forward_pass(folder: Path) -> None:
+    model = network(folder)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(3)
+    prompts = torch.tensor([[0, 0, 2, 9, 3], [2, 8, 9, 10, 3]]).repeat(40, 1)
+    ids, logp, mask = generate(model, prompts, 12, np.random.default_rng(0))
+    with torch.no_grad():
+        full = model.response_logits(prompts, ids).log_softmax(-1).gather(2, ids[..., None])[..., 0]
+    torch.testing.assert_close(full * mask, logp, rtol=0, atol=1e-4)
+    assert len(set(mask.sum(1).tolist())) > 1  # some ended early and left the batch
+
+
+def test_all_stages_run_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    from tests.unit.test_language_pipeline import Memory
+
+    first, second = Memory(), Memory()
+    learn(spec(folder, ppo={"gamma": 0.3}), first, tmp_path)
+    learn(spec(folder, ppo={"gamma": 0.3}), second, None)
+    assert first.rows == second.rows and first.texts == second.texts
+    assert [row["ratio_max"] for row in first.rows if row["ratio_max"]] == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_the_shape_and_the_contents_are_part_of_the_run(folder: Path) -> None:
+    made = spec(folder)
+    assert (made.model.width, made.model.layers, made.model.heads) == (32, 2, 2)
+    assert LanguageSpec.of(made.canonical()) == made
+    with pytest.raises(UserError, match="not beef: it was changed"):
+        spec(folder, model={"checkpoint_hash": "beef"})
+    with pytest.raises(UserError, match=r"no config\.json there"):
+        spec(folder / "nowhere")
