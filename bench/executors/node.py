@@ -89,10 +89,9 @@ class NodeWorker:
 
 
 def node_stages() -> Path:
-    """Where runs on this node's own disk keep what several of them begin with; it stays until somebody removes it."""
-    folder = Path(tempfile.gettempdir()) / f"prefrl-{STAGES}-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    """Where runs on this node's own disk keep what several of them begin with; made by the first that does, and it
+    stays until somebody removes it."""
+    return Path(tempfile.gettempdir()) / f"prefrl-{STAGES}-{os.getuid()}"
 
 
 def changed(folder: Path, known: Stamps) -> Files:

@@ -4,8 +4,9 @@
 
 The peer is installed into an environment of its own (``--environments``). The two take turns, ``--rounds`` times, one
 process and one thread at a time, and are compared by processor time, so that a busy machine harms both alike. The
-table says how many times as fast ours is: generating (sampled from the whole distribution, no response ends
-early) and in a step of training (forward, backward, Adam).
+table says how many times as fast ours is: generating responses that all have 26 tokens, generating such as end with
+probability 0.1 at each token (about as long as in training; ours takes those that ended out of the batch), and in a
+step of training (forward, backward, Adam). Both sample from the whole distribution.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SHAPES = (  # words, width, layers: the cpu preset's, and the two of larger siz
     {"words": 1024, "width": 128, "layers": 4},
     {"words": 2048, "width": 192, "layers": 4},
 )
-_REST = {"heads": 4, "prompt": 28, "new": 26, "repetitions": 5}
+_REST = {"heads": 4, "prompt": 28, "new": 26, "repetitions": 5, "end": 0.1}
+_WORK = {"generated": "generated/s", "generated_uneven": "of uneven lengths", "trained": "trained/s"}
 
 
 def main() -> None:
@@ -38,8 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     pythons = {"ours": Path(sys.executable), "peer": HUGGING_FACE.python(options.environments / HUGGING_FACE.name)}
     measured = []
-    print("| words, width, layers | rows | generated/s: ours | peer | ratio | trained/s: ours | peer | ratio |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| words, width, layers | rows |" + "".join(f" {title}: ours | peer | ratio |" for title in _WORK.values()))
+    print("|---|---:|" + "---:|" * 3 * len(_WORK))
     for shape in _SHAPES:
         for rows in options.rows:
             job = {**_REST, **shape, "rows": rows}
@@ -56,7 +58,7 @@ def main() -> None:
 def line(job: dict[str, Any], found: dict[str, list[dict[str, float]]]) -> str:
     """A row of the table: medians over the rounds, and the ratio of the medians."""
     cells = [f"{job['words']}, {job['width']}, {job['layers']}", str(job["rows"])]
-    for work in ("generated", "trained"):
+    for work in _WORK:
         ours, peer = (statistics.median(each[work] for each in found[name]) for name in ("ours", "peer"))
         cells += [f"{ours:,.0f}", f"{peer:,.0f}", f"{ours / peer:.1f}"]
     return f"| {' | '.join(cells)} |"

@@ -2,14 +2,16 @@
 
     python gpt_speed.py '{"library": "ours", "words": 249, "width": 96, "layers": 3, "heads": 4, "rows": 128, ...}'
 
-Run by ``compare_language``; prints one JSON object. Both networks have random weights and generate the same number
-of tokens from prompts of the same length; both are timed in processor time, best of the repetitions.
+Run by ``compare_language``; prints one JSON object. Both networks have random weights and generate from prompts of the
+same length: once responses that never end before the limit, once such as end with probability ``end`` at each token,
+where only tokens up to the end count. Timed in processor time, best of the repetitions.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -24,30 +26,39 @@ def main(job: Job) -> None:
     """Time one library."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    generate, train = (ours if job["library"] == "ours" else peer)(job)
-    tokens = job["rows"] * job["new"]
-    print(
-        json.dumps(
-            {
-                "generated": tokens / best(generate, job["repetitions"]),
-                "trained": job["rows"] * (job["prompt"] + job["new"]) / best(train, job["repetitions"]),
-            }
-        )
-    )
+    made: dict[str, float] = {}
+    for name, end in (("generated", 0.0), ("generated_uneven", job["end"])):
+        generate, train = (ours if job["library"] == "ours" else peer)(job, end)
+        seconds, tokens = best(generate, job["repetitions"])
+        made[name] = tokens / seconds
+    made["trained"] = job["rows"] * (job["prompt"] + job["new"]) / best(train, job["repetitions"])[0]
+    print(json.dumps(made))
 
 
-def best(work: Callable[[], object], repetitions: int) -> float:
-    """The least processor time of one call, in seconds, after one that warms up."""
+def best(work: Callable[[], int], repetitions: int) -> tuple[float, float]:
+    """The least processor time of one call, in seconds, after one that warms up; and the mean of its tokens."""
     work()
-    seconds = []
+    seconds, tokens = [], []
     for _ in range(repetitions):
         start = time.process_time()
-        work()
+        tokens.append(work())
         seconds.append(time.process_time() - start)
-    return min(seconds)
+    return min(seconds), sum(tokens) / len(tokens)
 
 
-def ours(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
+def never_or_often(norm: Any, embedding: torch.Tensor, end: float) -> None:
+    """Have a tied network end a response with about probability ``end`` at each token; 0 is never."""
+    with torch.no_grad():
+        norm.bias[0] = 30.0  # adds 30 times the embedding's first number to a word's score
+        odds = end / (1 - end) * len(embedding)
+        embedding[:, 0] = 0.0
+        embedding[1, 0] = math.log(odds) / 30 if end else -3.0
+
+
+Works = tuple[Callable[[], int], Callable[[], int]]
+
+
+def ours(job: Job, end: float) -> Works:
     """Our GPT."""
     import numpy as np
 
@@ -55,23 +66,21 @@ def ours(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
     from prefrl_core.language.stages import text_loss
 
     model = GPT(Size(job["words"], job["prompt"] + job["new"], job["width"], job["layers"], job["heads"]), 0)
-    with torch.no_grad():
-        model.last.bias[0] = 30.0  # with the end token's embedding below: it is never sampled, as at the peer
-        model.token.weight[1, 0] = -3.0
+    never_or_often(model.last, model.token.weight, end)
     prompts, text = prompts_and_text(job)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 
-    def train() -> None:
+    def train() -> int:
         adam.zero_grad()
         text_loss(model, text).backward()  # type: ignore[no-untyped-call]
         adam.step()
+        return text.numel()
 
-    made = generate(model, prompts, job["new"], np.random.default_rng(0))[2]
-    assert made.sum() == job["rows"] * job["new"], "a response ended early"
-    return lambda: generate(model, prompts, job["new"], np.random.default_rng(0)), train
+    random = np.random.default_rng(0)
+    return lambda: int(generate(model, prompts, job["new"], random)[2].sum()), train
 
 
-def peer(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
+def peer(job: Job, end: float) -> Works:
     """Hugging Face's GPT-2 of the same shape, without dropout, sampling from the whole distribution."""
     transformers: Any = importlib.import_module("transformers")
     config = transformers.GPT2Config(
@@ -91,17 +100,18 @@ def peer(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
     prompts, text = prompts_and_text(job)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 
-    def generate() -> None:
-        mask, new = torch.ones_like(prompts), job["new"]
-        made = model.generate(
-            prompts, attention_mask=mask, do_sample=True, top_k=0, min_new_tokens=new, max_new_tokens=new
-        )
-        assert made.shape[1] == job["prompt"] + new
+    never_or_often(model.transformer.ln_f, model.transformer.wte.weight, end)
 
-    def train() -> None:
+    def generate() -> int:
+        mask = torch.ones_like(prompts)
+        made = model.generate(prompts, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=job["new"])
+        return int((made[:, job["prompt"] :] != 0).sum())
+
+    def train() -> int:
         adam.zero_grad()
         model(text, labels=text).loss.backward()
         adam.step()
+        return text.numel()
 
     return generate, train
 

@@ -56,7 +56,7 @@ class Language:
     ) -> None:
         from prefrl_core.language.pipeline import learn
 
-        learn(spec, recorder, folder.parent / STAGES, state)
+        learn(spec, recorder, (folder.parent / STAGES).resolve(), state)  # on a node a link to what its runs share
 
     def measure(self, spec: LanguageSpec, seconds: float) -> Costs:
         from bench.tracks.language_costs import measure

@@ -77,6 +77,16 @@ class Block(nn.Module):
         return x + self.down(functional.relu(self.up(self.before_mlp(x))))
 
 
+def what_is_seen(valid: Tensor, tokens: int) -> Tensor:
+    """Which of all tokens each of the last ``tokens`` attends to: ``(rows, 1, tokens, all)``."""
+    if tokens == 1:
+        return valid[:, None, None, :]
+    total = valid.shape[1]
+    visible = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens) & valid[:, None, None, :]
+    visible[..., total - tokens :] |= torch.eye(tokens, dtype=torch.bool)  # padding sees itself: seeing none is NaN
+    return visible
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
     """Attention ``(rows, heads, tokens, width)``; for one token plain products take half the fused kernel's time."""
     if query.shape[2] > 1:
@@ -113,14 +123,10 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         total = tokens + (cache.used if cache else 0)
         require(total <= self.size.context, f"{total} tokens do not fit context = {self.size.context}")
-        causal = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
         if valid is None:
             valid = torch.ones(ids.shape[0], total, dtype=torch.bool)
-        itself = torch.eye(tokens, dtype=torch.bool)  # a padding token sees itself: a row without any would be NaN
-        visible = causal & valid[:, None, None, :]
-        visible[..., total - tokens :] |= itself
         place = (valid.cumsum(1) - 1).clamp(min=0)[:, total - tokens :]
-        x = self.token(ids) + self.position(place)
+        x, visible = self.token(ids) + self.position(place), what_is_seen(valid, tokens)
         for index, block in enumerate(self.blocks):
             x = block(x, visible, cache, index)
         if cache is not None:
