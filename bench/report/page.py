@@ -77,7 +77,7 @@ def build(study: Study) -> dict[str, bytes]:
         **image_files(shown),
         **table_files(made),
     }
-    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study), published=published.NOTE)
+    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study))
     return {**files, "index.html": page}
 
 
