@@ -37,15 +37,15 @@ VARIANTS: dict[str, list[Change]] = {
     "sleeps in the step loop": [
         (
             "prefrl_core/policy/rollout.py",
-            "        seen[step] = observations\n",
-            '        __import__("time").sleep(2e-4)\n        seen[step] = observations\n',
+            "        drawn[step] = policy.act(seen[step])\n",
+            '        __import__("time").sleep(2e-4)\n        drawn[step] = policy.act(seen[step])\n',
         )
     ],
     "computes in vain in the step loop": [
         (
             "prefrl_core/policy/rollout.py",
-            "        seen[step] = observations\n",
-            "        np.linalg.svd(np.ones((40, 40)))\n        seen[step] = observations\n",
+            "        drawn[step] = policy.act(seen[step])\n",
+            "        np.linalg.svd(np.ones((40, 40)))\n        drawn[step] = policy.act(seen[step])\n",
         )
     ],
 }
