@@ -38,6 +38,11 @@ def recorded(run: store.Run) -> Recorded:
         raise UserError(f"run {run.key} is {run.status}: only finished runs are exported; run its suite to the end")
     tracks.require_environment(run.spec["task"], "bench export")
     arrays, spec = run.comparisons(), run.spec
+    if "features" not in arrays:
+        raise UserError(
+            f"the comparisons of {run.key} are of pixels, which have no form to export: its comparisons.safetensors "
+            "has their frames, prefrl_core.frames.unpack reads them"
+        )
     if not len(arrays.get("mu", ())):
         raise UserError(f"run {run.key} asked no questions: there is nothing to export")
     if store.checksum(run.folder / "comparisons.safetensors") != run.done.get("sha256", {}).get(

@@ -1,4 +1,5 @@
-"""The yardstick of speed: MuJoCo's own ``mj_step`` in a plain loop on the task's own model, nothing read.
+"""The yardstick of speed: MuJoCo's own ``mj_step`` in a plain loop on the task's own model, nothing read; for Atari
+ale_py's own vector environment with one thread.
 
 A machine that is slower, or that is busy, is so for both; what a run does beyond the physics shows in the ratio.
 """
@@ -41,18 +42,39 @@ class Bare:
             step(model, data, frame_skip)
 
 
+class BareGames:
+    """ale_py's vector environment as the task uses it, but for the blanking and the stack."""
+
+    def __init__(self, game: str) -> None:
+        from ale_py.vector_env import AtariVectorEnv
+
+        self._games: Any = AtariVectorEnv(game, NUM_ENVS, num_threads=1, stack_num=1)
+        self._games.reset(seed=0)
+        self.choices = len(self._games.ale.get_action_set())
+
+    def step(self, actions: np.ndarray[Any, Any]) -> None:
+        """Step each game with its action ``(NUM_ENVS,)``."""
+        self._games.step(actions)
+
+
 def bare_speed(task: str, seconds: float = 0.2) -> float | None:
-    """Steps a second of processor time that the bare physics of a task takes under random actions; None for a task
-    without MuJoCo's physics.
+    """Steps a second of processor time that the bare physics of a task takes under random actions; None for a task that
+    is neither MuJoCo's nor Atari's.
 
     Args:
         task: its id.
         seconds: of processor time to measure for.
     """
-    if not task.startswith("mujoco"):
+    bare: Bare | BareGames
+    random = np.random.default_rng(0)
+    if task.startswith("mujoco"):
+        bare = Bare(stem(task))
+        actions: np.ndarray[Any, Any] = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
+    elif task.startswith("atari/"):
+        bare = BareGames(stem(task))
+        actions = random.integers(0, bare.choices, (_ROUND, NUM_ENVS))
+    else:
         return None
-    bare, random = Bare(stem(task)), np.random.default_rng(0)
-    actions = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
     for row in actions:  # leave the start state, and fill the caches
         bare.step(row)
     steps, start = 0, time.process_time()

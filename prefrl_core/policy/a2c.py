@@ -83,10 +83,12 @@ class A2C(ActorCritic):
         self.parameters.clip_gradient(settings.gradient_norm)
         self.optimiser.step()
         self.require_finite()
-        log_ratio = self.distribution.log_prob(self.network.outputs(batch.observations), batch.actions) - old
+        measured = {}
+        if self.network.cheap:
+            log_ratio = self.distribution.log_prob(self.network.outputs(batch.observations), batch.actions) - old
+            measured["policy_kl"] = float((np.exp(log_ratio) - 1 - log_ratio).mean())
         self.observe(rollout)
-        return {
-            "policy_kl": float((np.exp(log_ratio) - 1 - log_ratio).mean()),
+        return measured | {
             "policy_entropy": entropy,
             "value_loss": value_loss,
             "explained_variance": batch.explained,

@@ -50,6 +50,8 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
 class Separate:
     """Actor and critic as two small networks."""
 
+    cheap = True  # to evaluate once more, for the log
+
     def __init__(self, actor: MLP, critic: MLP) -> None:
         self.actor, self.critic = actor, critic
 
@@ -184,7 +186,12 @@ class ActorCritic:
 
     def require_finite(self) -> None:
         """Raise UserError if learning has diverged."""
-        if not (self.parameters.finite() and self.critic_parameters.finite()):
+        both = (
+            [self.parameters]
+            if self.parameters is self.critic_parameters
+            else [self.parameters, self.critic_parameters]
+        )
+        if not all(each.finite() for each in both):
             raise UserError("the policy diverged (parameters are not finite): lower its learning_rate")
 
     def get_state(self) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Convolutional:
         random: draws the initial parameters.
     """
 
+    cheap = False  # to evaluate once more, for the log
+
     def __init__(self, outputs: int, hidden: tuple[int, ...], random: np.random.Generator, hardware: Hardware) -> None:
         hardware.torch()
         self.hardware = hardware

@@ -116,7 +116,7 @@ def _find(id: str) -> Task:
 
         task = GymnasiumTask(name)
     elif name.startswith("atari/"):
-        from prefrl_core.tasks.atari import AtariTask
+        from prefrl_core.tasks.atari_games import AtariTask
 
         task = AtariTask(name)
     else:
@@ -165,15 +165,10 @@ _register_mujoco()
 
 
 def _register_atari() -> None:
-    from prefrl_core.tasks.atari_games import GAMES
+    from prefrl_core.tasks.atari_games import GAMES, AtariTask
 
-    def part(name: str) -> Callable[[], Task]:
-        def make() -> Task:
-            from prefrl_core.tasks.atari import AtariTask
-
-            return AtariTask(name)
-
-        return make
+    def part(name: str) -> Callable[[], AtariTask]:
+        return lambda: AtariTask(name)
 
     for game in GAMES:
         registry.register("task", f"atari/{game}")(part(f"atari/{game}"))

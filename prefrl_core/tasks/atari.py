@@ -9,7 +9,6 @@ in Pong. The part of the screen that shows the score is black. ``docs/atari.md``
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,57 +19,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from prefrl_core import seeding
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError
 from prefrl_core.frames import SIZE, STACK, Frames
-from prefrl_core.tasks import TaskInfo
 from prefrl_core.tasks.atari_games import GAMES, UNKNOWN
 
-SEGMENT = 25  # steps of a clip: 1.7 s at 15 observations a second (Christiano et al. 2017, section A.2)
-LONGEST = 27_000  # steps of a game: 108,000 frames, half an hour of play
 _PERIOD = 10_000  # steps of each environment between two starts from a seed of their own, see ``AtariVectorEnv``
-
-
-class AtariTask:
-    """The task ``atari/<game>``.
-
-    Raises:
-        UserError: ale_py has no such game, or is not installed and the game is not one of the paper's.
-    """
-
-    packages = ("ale-py",)
-
-    def __init__(self, name: str) -> None:
-        self._game = name.removeprefix("atari/")
-        if self._game not in GAMES and self._game not in games():
-            raise unknown("game", self._game, games())
-        self.info = TaskInfo(
-            f"atari/{self._game}@1",
-            LONGEST,
-            SEGMENT,
-            fixed_length=True,
-            endless=True,
-            pixels=True,
-            clip=1.0,
-            score_shown=self._game not in GAMES,
-        )
-
-    def make(self, num_envs: int, seed: int, threads: int) -> AtariVectorEnv:
-        """``num_envs`` games, stepped by so many threads; the same for any number of them."""
-        return AtariVectorEnv(self._game, num_envs, seed, threads)
-
-
-@functools.cache
-def games() -> tuple[str, ...]:
-    """All games that ale_py has the program of.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        from ale_py import roms
-    except ModuleNotFoundError as error:
-        raise UserError("Atari games need the package 'ale-py': pip install 'prefrl-bench[atari]'") from error
-    return tuple(sorted(roms.get_all_rom_ids()))
 
 
 class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):

@@ -17,7 +17,7 @@ from prefrl_core import frames, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import atari
-from prefrl_core.tasks.atari_games import GAMES
+from prefrl_core.tasks.atari_games import GAMES, SEGMENT
 
 # Bytes of the console's memory that hold the score, as the emulator's own reward functions read them.
 SCORE = {
@@ -210,7 +210,7 @@ def test_stacks_are_views_of_frames_kept_once() -> None:
 def test_three_thousand_comparisons_fit_and_are_packed_small() -> None:
     from prefrl_core.feedback.comparisons import Comparisons
 
-    kept = Comparisons(10_000, atari.SEGMENT, (84, 84), 3, newest=3000)
+    kept = Comparisons(10_000, SEGMENT, (84, 84), 3, newest=3000)
     assert 3000 * kept.bytes_each < 1.2 * 2**30
     env: Any = tasks.make("atari/pong", 4, 0)
     env.reset(seed=0)
