@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from prefrl_core.policy.hyperparameters import stem
+from prefrl_core.tasks.atari_games import NOVEL
 from prefrl_core.tasks.novel import definition
 from prefrl_core.tasks.simulation import load_model
 
@@ -71,7 +72,7 @@ def bare_speed(task: str, seconds: float = 0.2) -> float | None:
         bare = Bare(stem(task))
         actions: np.ndarray[Any, Any] = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
     elif task.startswith("atari/"):
-        bare = BareGames(stem(task))
+        bare = BareGames(NOVEL.get(stem(task), stem(task)))
         actions = random.integers(0, bare.choices, (_ROUND, NUM_ENVS))
     else:
         return None

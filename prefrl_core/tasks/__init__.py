@@ -165,12 +165,12 @@ _register_mujoco()
 
 
 def _register_atari() -> None:
-    from prefrl_core.tasks.atari_games import GAMES, AtariTask
+    from prefrl_core.tasks.atari_games import GAMES, NOVEL, AtariTask
 
     def part(name: str) -> Callable[[], AtariTask]:
         return lambda: AtariTask(name)
 
-    for game in GAMES:
+    for game in (*GAMES, *NOVEL):
         registry.register("task", f"atari/{game}")(part(f"atari/{game}"))
 
 

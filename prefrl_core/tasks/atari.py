@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prefrl_core import seeding
 from prefrl_core.errors import UserError
 from prefrl_core.frames import SIZE, STACK, Frames
-from prefrl_core.tasks.atari_games import GAMES, UNKNOWN
+from prefrl_core.tasks.atari_games import GAMES, NOVEL, UNKNOWN
 
 _PERIOD = 10_000  # steps of each environment between two starts from a seed of their own, see ``AtariVectorEnv``
 
@@ -41,10 +41,11 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         from ale_py.vector_env import AtariVectorEnv as Games
 
         self.task, self.num_envs, self._seed = f"atari/{game}", num_envs, seed
-        self._known = GAMES.get(game, UNKNOWN)
+        program = NOVEL.get(game, game)
+        self._known, self._level = GAMES.get(program, UNKNOWN), game in NOVEL
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self._games: Any = Games(
-            game,
+            program,
             num_envs,
             num_threads=threads,
             stack_num=1,
@@ -131,12 +132,13 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         lost = (lives < self._lives) | terminated
         self._lives = lives
         self._elapsed += 1
+        rewards = level(self._scores, gained) if self._level else gained - self._known.penalty * lost
         self._scores += gained
         self._steps += 1
         which = np.flatnonzero(over)
         ended = np.stack([which.astype(np.float64), self._scores[which], self._steps[which]], axis=1)
         self._scores[over], self._steps[over] = 0, 0
-        return gained - self._known.penalty * lost, ended
+        return rewards, ended
 
     def get_state(self) -> dict[str, Any]:
         """All that later steps depend on: arrays and values that JSON can hold."""
@@ -175,3 +177,18 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Nothing to give back."""
+
+
+def level(ahead: NDArray[np.float64], gained: NDArray[Any]) -> NDArray[np.float64]:
+    """How level with the traffic of Enduro: the oracle of ``enduro_level``, in the place of the people who taught it in
+    Christiano et al. 2017 (section 3.2).
+
+    1 for every car that passes or is passed, less 2 for every one by which that leads away from the field, plus 2 for
+    one that leads back. To drive ahead of all is a loss, to stand still is worth nothing, to pass and be passed pays.
+
+    Args:
+        ahead: ``(num_envs,)``, cars passed so far less those that passed: the game's score, never below 0.
+        gained: ``(num_envs,)``, the score of this step.
+    """
+    away: NDArray[np.float64] = np.abs(ahead + gained) - np.abs(ahead)
+    return np.abs(gained) - 2 * away

@@ -44,6 +44,8 @@ GAMES = {
     "space_invaders": Game(((0, 8, 0, _ALL),), 30.0),
 }
 
+NOVEL = {"enduro_level": "enduro"}  # behaviours that no score rewards, by the game that they are played in
+
 UNKNOWN = Game((), 1.0)  # any other game: nothing is blanked, which a run has to ask for
 
 
@@ -58,8 +60,9 @@ class AtariTask:
 
     def __init__(self, name: str) -> None:
         self._game = name.removeprefix("atari/")
-        if self._game not in GAMES and self._game not in games():
-            raise unknown("game", self._game, games())
+        self._program = NOVEL.get(self._game, self._game)
+        if self._program not in GAMES and self._program not in games():
+            raise unknown("game", self._game, (*games(), *NOVEL))
         self.info = TaskInfo(
             f"atari/{self._game}@1",
             LONGEST,
@@ -68,7 +71,7 @@ class AtariTask:
             endless=True,
             pixels=True,
             clip=1.0,
-            score_shown=self._game not in GAMES,
+            score_shown=self._program not in GAMES,
         )
 
     def make(self, num_envs: int, seed: int, threads: int) -> AtariVectorEnv:

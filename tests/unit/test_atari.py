@@ -13,6 +13,7 @@ import ale_py
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv as Games
 
+from bench.physics import bare_speed
 from prefrl_core import frames, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
@@ -142,6 +143,31 @@ def test_a_lost_life_is_a_penalty_and_no_end() -> None:
     score += env._scores.sum()
     assert lost >= 8
     assert gained == pytest.approx(score - lost * GAMES["breakout"].penalty)
+
+
+def test_level_with_the_traffic_is_worth_most() -> None:
+    ahead, gained = np.array([0.0, 1.0, 0.0, 5.0, 5.0, 0.0]), np.array([1.0, -1.0, 0.0, 1.0, -1.0, 2.0])
+    assert atari.level(ahead, gained).tolist() == [-1.0, 3.0, 0.0, -1.0, 3.0, -2.0]
+
+
+def test_enduro_level_is_enduro_by_another_oracle() -> None:
+    """The same frames; the oracle's reward is worth something to who passes and is passed, a score is in the log."""
+    level, plain = (tasks.make(f"atari/{name}", 2, 0) for name in ("enduro_level", "enduro"))
+    level.reset(seed=3)
+    plain.reset(seed=3)
+    ahead, seen = np.zeros(2), set()
+    for step in range(400):
+        actions = np.array([1, 1 if step % 40 < 25 else 0])  # one at full speed, one that lets others pass
+        frames_of_level, rewards, *_ = level.step(actions)
+        frames_of_plain, gained, *_ = plain.step(actions)
+        assert np.array_equal(frames_of_level, frames_of_plain)
+        assert rewards.tolist() == (np.abs(gained) - 2 * (np.abs(ahead + gained) - np.abs(ahead))).tolist()
+        ahead += gained
+        seen |= set(rewards.tolist())
+    assert {-1.0, 3.0} <= seen and tasks.describe("atari/enduro_level").score_shown is False
+    level.close()
+    plain.close()
+    assert bare_speed("atari/enduro_level@1", seconds=0.01)  # a run measures that of its game
 
 
 def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
