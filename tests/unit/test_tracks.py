@@ -159,7 +159,7 @@ def test_runs_on_a_nodes_own_disk_share_their_stages(tmp_path: Path, monkeypatch
     monkeypatch.setattr(node.tempfile, "tempdir", str(tmp_path))
     for key in ("a", "b"):
         worker = node.NodeWorker()
-        worker.begin(f"/home/runs/{key}", {"spec.json": b"{}"})
+        worker.begin(f"/elsewhere/runs/{key}", {"spec.json": b"{}"})
         worker._process = None
         worker.stop({})
     assert (node.node_stages() / "sft-1.safetensors").read_bytes() == b"made"
