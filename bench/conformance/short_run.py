@@ -21,6 +21,7 @@ from prefrl_core.spec import RunSpec
 _ENVIRONMENTS, _ROLLOUT = 4, 64
 _SHORT_SEGMENT = 2
 _STEPS, _LABELS = 6_007, 41  # odd, so that rounding to whole rollouts or batches of questions would show
+_PIXEL_STEPS, _PIXEL_FITS = 2_007, {"initial_updates": 8, "updates": 1}  # over pixels, where all of it is dearer
 
 
 def _spec(subject: Subject) -> RunSpec:
@@ -29,6 +30,8 @@ def _spec(subject: Subject) -> RunSpec:
     rollout = max(_ROLLOUT, task.segment_steps)
     small = {"name": "ppo", "environments": _ENVIRONMENTS, "rollout_steps": rollout, "epochs": 2, "minibatch": 128}
     values: dict[str, Any] = {"task": task.id, "seed": 3, "total_steps": _STEPS, "labels": _LABELS, "policy": small}
+    if task.pixels:  # a game that the package knows nothing of is tried all the same
+        values |= {"total_steps": _PIXEL_STEPS, "reward_model": _PIXEL_FITS, "score_shown": True}
     if subject.kind != "task":
         values[subject.kind] = subject.plain(task.id)
     if subject.kind == "policy":

@@ -13,9 +13,11 @@ from bench.conformance.laws import NotApplicable, apart_from_global_state, as_by
 from bench.conformance.short_run import through_a_file
 from bench.conformance.subject import Subject
 from prefrl_core import tasks
+from prefrl_core.frames import SIZE, STACK
 
 _ENVS = 3
 _MOST_STEPS = 4_000  # of one episode and a half; longer episodes are not seen to their end
+_MOST_PIXEL_STEPS = 300  # the same over pixels, of which a step is hundreds of times as large
 _STYLES = ("random", "none", "extreme")
 
 
@@ -53,9 +55,13 @@ class _Stepped:
         return [self.step(alike) for _ in range(steps)]
 
 
+def _most(subject: Subject) -> int:
+    return _MOST_PIXEL_STEPS if tasks.describe(subject.name).pixels else _MOST_STEPS
+
+
 def _steps(subject: Subject) -> int:
     """An episode and a half, of those that can be waited for."""
-    return min(tasks.describe(subject.name).episode_steps * 3 // 2 + 2, _MOST_STEPS)
+    return min(tasks.describe(subject.name).episode_steps * 3 // 2 + 2, _most(subject))
 
 
 @cache
@@ -76,10 +82,15 @@ def description(subject: Subject) -> str:
 
 
 def spaces(subject: Subject) -> str:
-    """Flat observations, flat or discrete actions, and everything in the shapes that they promise."""
+    """Flat observations, or stacked frames of a task over pixels; flat or discrete actions; and everything in the
+    shapes that they promise."""
     one, walked = _walks(subject)["random"]
     seen, action = one.env.single_observation_space, one.env.single_action_space
-    hold(isinstance(seen, gym.spaces.Box) and len(seen.shape) == 1, f"observations {seen}: a flat Box is needed")
+    pixels, stack = tasks.describe(subject.name).pixels, (STACK, SIZE, SIZE)
+    if pixels:
+        hold(seen.shape == stack and seen.dtype == np.uint8, f"observations {seen}: uint8 of {stack} is needed")
+    else:
+        hold(isinstance(seen, gym.spaces.Box) and len(seen.shape) == 1, f"observations {seen}: a flat Box is needed")
     discrete = isinstance(action, gym.spaces.Discrete) and action.start == 0
     flat = isinstance(action, gym.spaces.Box) and len(action.shape) == 1
     hold(discrete or flat, f"actions {action}: a flat Box or a Discrete from 0 is needed")
@@ -94,7 +105,8 @@ def spaces(subject: Subject) -> str:
         hold(answer[2].dtype == answer[3].dtype == np.bool_, "terminated and truncated have to be of dtype bool")
         inside = (answer[0] >= seen.low) & (answer[0] <= seen.high)
         hold(bool(inside.all()), f"an observation of {answer[0][~inside][:1]}, outside its space")
-    return f"{seen.shape[0]} numbers seen, {f'{action.n} choices' if discrete else f'{action.shape[0]} numbers given'}"
+    what_is_seen = f"{STACK} frames of {SIZE} x {SIZE}" if pixels else f"{seen.shape[0]} numbers"
+    return f"{what_is_seen} seen, {f'{action.n} choices' if discrete else f'{action.shape[0]} numbers given'}"
 
 
 def finite(subject: Subject) -> str:
@@ -159,7 +171,7 @@ def autoreset(subject: Subject) -> str:
 def fixed_length(subject: Subject) -> str:
     """``fixed_length`` is the truth, and no episode outlasts ``episode_steps``."""
     info = tasks.describe(subject.name)
-    if info.episode_steps > _MOST_STEPS:
+    if info.episode_steps > _most(subject):
         raise NotApplicable(f"episodes of {info.episode_steps} steps are not waited for")
     for style, (one, walked) in _walks(subject).items():
         elapsed = np.zeros(one.env.num_envs, np.int64)
@@ -179,7 +191,7 @@ def stagger(subject: Subject) -> str:
     info, made = tasks.describe(subject.name), _Stepped(subject)
     if not hasattr(made.env, "stagger") or not info.fixed_length:
         raise NotApplicable("it has no stagger" if info.fixed_length else "episodes differ in length")
-    made.walk(min(info.episode_steps // 2 + 1, _MOST_STEPS))
+    made.walk(min(info.episode_steps // 2 + 1, _most(subject)))
     shape = np.shape(made.env.stagger())
     hold(shape == made.first.shape, f"stagger returned observations of shape {shape}, reset of {made.first.shape}")
     done = np.array([truncated | terminated for _, _, terminated, truncated, _ in made.walk(_steps(subject))])
@@ -210,7 +222,7 @@ def arrays_are_the_callers(subject: Subject) -> str:
 
 def _last_steps(made: _Stepped, subject: Subject) -> list[tuple[Any, ...]]:
     """The steps around the end of an episode, those before it not kept."""
-    for _ in range(max(0, min(tasks.describe(subject.name).episode_steps, _MOST_STEPS) - 210)):
+    for _ in range(max(0, min(tasks.describe(subject.name).episode_steps, _most(subject)) - 210)):
         made.step()
     return made.walk(20)
 

@@ -24,10 +24,10 @@ _STEPS = 40_000
 PEER = Peer(
     "stable-baselines3",
     (
-        *("torch==2.13.0", "stable-baselines3==2.9.2", "gymnasium==1.4.0", "ale-py==0.12.1"),
+        *("torch==2.13.0", "stable-baselines3==2.9.2", "sb3-contrib==2.9.2", "gymnasium==1.4.0", "ale-py==0.12.1"),
         *("opencv-python", "pandas", "matplotlib"),
     ),
-    "sb3_atari.py",
+    "sb3_policy.py",
 )
 _POLICIES: dict[str, type[PPOSettings] | type[A2CSettings]] = {"ppo": PPOSettings, "a2c": A2CSettings}
 NAMES = [f"{policy}, {_GAME}" for policy in _POLICIES]

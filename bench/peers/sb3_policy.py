@@ -2,6 +2,7 @@
 environment: imports nothing of ours.
 
 Usage: python sb3_policy.py '{"task": "HalfCheetah-v5", "seed": 0, "total_steps": 300000, "policy": {...}}'
+or, from pixels, with "game": "Pong" in place of the task.
 Prints one JSON line: the episodes' returns with the step and the second at which they ended, and the seconds of
 learning.
 """
@@ -17,9 +18,9 @@ import torch
 from sb3_contrib import TRPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 
 class Returns(BaseCallback):  # type: ignore[misc]
@@ -43,14 +44,18 @@ class Returns(BaseCallback):  # type: ignore[misc]
         return True
 
 
-def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
+def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
     """The optimiser that ``policy["name"]`` says, with its settings under the peers' names.
 
     sb3-contrib 2.9.2 averages the KL divergence over the action's coordinates, where the sum over them is the
     divergence; so its bound and its damping are ours divided by their number.
     """
-    widths = list(policy["hidden"])
-    networks: dict[str, Any] = {"net_arch": {"pi": widths, "vf": widths}}
+    networks, widths = dict[str, Any](), list(policy["hidden"])
+    if pixels:
+        networks |= {"features_extractor_kwargs": {"features_dim": widths[0]}, "net_arch": []}
+    else:
+        networks["net_arch"] = {"pi": widths, "vf": widths}
+    kind = "CnnPolicy" if pixels else "MlpPolicy"
     common = {
         "n_steps": policy["rollout_steps"],
         "gamma": policy["discount"],
@@ -60,7 +65,7 @@ def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
     }
     if policy["name"] == "trpo":
         return TRPO(
-            "MlpPolicy",
+            kind,
             env,
             learning_rate=policy["critic_learning_rate"],
             batch_size=policy["critic_minibatch"],
@@ -84,17 +89,32 @@ def make(env: Any, policy: dict[str, Any], seed: int) -> Any:
             "optimizer_class": RMSpropTFLike,
             "optimizer_kwargs": {"alpha": policy["decay"], "eps": policy["epsilon"], "weight_decay": 0},
         }
-        return A2C("MlpPolicy", env, use_rms_prop=False, policy_kwargs=networks, **common)
+        return A2C(kind, env, use_rms_prop=False, policy_kwargs=networks, **common)
     batches = {"batch_size": policy["minibatch"], "n_epochs": policy["epochs"], "clip_range": policy["clip"]}
-    return PPO("MlpPolicy", env, policy_kwargs=networks, **batches, **common)
+    return PPO(kind, env, policy_kwargs=networks, **batches, **common)
+
+
+def task(job: dict[str, Any]) -> Any:
+    """A task's environments, observations and rewards normalised."""
+    env = make_vec_env(job["task"], job["policy"]["environments"], job["seed"])
+    return VecNormalize(env, gamma=job["policy"]["discount"])
+
+
+def games(job: dict[str, Any]) -> Any:
+    """A game's environments: a lost life ends nothing, the reward is clipped, four frames are stacked."""
+    import ale_py
+    import gymnasium as gym
+
+    gym.register_envs(ale_py)
+    name, wrappers = f"{job['game']}NoFrameskip-v4", {"terminal_on_life_loss": False}
+    return VecFrameStack(make_atari_env(name, job["policy"]["environments"], job["seed"], wrapper_kwargs=wrappers), 4)
 
 
 def main(job: dict[str, Any]) -> None:
     """Train, and print what came of it."""
     torch.set_num_threads(1)
-    policy = job["policy"]
-    env = VecNormalize(make_vec_env(job["task"], policy["environments"], job["seed"]), gamma=policy["discount"])
-    model, returns = make(env, policy, job["seed"]), Returns()
+    policy, pixels = job["policy"], "game" in job
+    model, returns = make((games if pixels else task)(job), policy, job["seed"], pixels), Returns()
     returns.kl = getattr(model, "target_kl", None) if policy["name"] == "trpo" else None
     model.learn(job["total_steps"], callback=returns)
     print(json.dumps({"episodes": returns.episodes, "seconds": time.perf_counter() - returns.start}))

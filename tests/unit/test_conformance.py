@@ -14,7 +14,7 @@ from broken_parts import LABELERS, POLICIES, QUERIES, TASKS, History
 
 from bench import cli, conformance
 from bench.commands.shared import setting
-from bench.conformance import Subject, laws, short_run
+from bench.conformance import Subject, laws, short_run, task
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Oracle, Teacher
@@ -58,6 +58,12 @@ def test_our_own_parts_keep_every_law(kind: Any, name: str) -> None:
     assert [verdict for verdict in verdicts if verdict.state == "broken"] == []
     given_up = {verdict.law for verdict in verdicts if verdict.state == "not applicable"}
     assert given_up <= ({"stagger"} if kind == "task" else set())
+
+
+def test_a_game_keeps_the_laws_of_a_task_over_pixels() -> None:
+    pytest.importorskip("ale_py")
+    made = laws.judge(Subject("task", "atari/pong"), [task.description, task.spaces, task.autoreset, task.fixed_length])
+    assert [one.state for one in made] == ["kept", "kept", "not applicable", "not applicable"]
 
 
 def test_people_are_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
