@@ -13,7 +13,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from bench.peers.side_by_side import Job, Peer, compare
+from bench.peers.compare_policies import PEER
+from bench.peers.side_by_side import Job, compare
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.a2c import A2CSettings
 from prefrl_core.policy.ppo import PPOSettings
@@ -21,14 +22,6 @@ from prefrl_core.tasks import describe
 
 _GAME, _TASK = "Pong", "atari/pong@1"
 _STEPS = 40_000
-PEER = Peer(
-    "stable-baselines3",
-    (
-        *("torch==2.13.0", "stable-baselines3==2.9.2", "sb3-contrib==2.9.2", "gymnasium==1.4.0", "ale-py==0.12.1"),
-        *("opencv-python", "pandas", "matplotlib"),
-    ),
-    "sb3_policy.py",
-)
 _POLICIES: dict[str, type[PPOSettings] | type[A2CSettings]] = {"ppo": PPOSettings, "a2c": A2CSettings}
 NAMES = [f"{policy}, {_GAME}" for policy in _POLICIES]
 

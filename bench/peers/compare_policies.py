@@ -26,7 +26,10 @@ _POLICIES: dict[str, PPOSettings | TRPOSettings | A2CSettings] = {
 _STEPS = 300_000
 PEER = Peer(
     "stable-baselines3",
-    ("torch==2.13.0", "stable-baselines3==2.9.2", "sb3-contrib==2.9.2", "gymnasium[mujoco]==1.4.0", "mujoco==4.0.0"),
+    (
+        *("torch==2.13.0", "stable-baselines3==2.9.2", "sb3-contrib==2.9.2", "gymnasium[mujoco]==1.4.0"),
+        *("mujoco==4.0.0", "ale-py==0.12.1", "opencv-python", "pandas", "matplotlib"),
+    ),
     "sb3_policy.py",
 )
 NAMES = [f"{policy}, {task}" for task in _TASKS for policy in _POLICIES]
