@@ -114,6 +114,13 @@ def test_bytes_of_another_machine_are_not_compared() -> None:
     assert told.verdict == "not comparable"
 
 
+def test_another_processor_may_be_slower_than_the_same_one() -> None:
+    other = {"cpu": "two", "numpy": "2"}
+    assert not bad(compare.compare(sample(), sample(speed=0.4, machine=other)))
+    found = bad(compare.compare(sample(), sample(speed=0.3, machine=other)))
+    assert {one[0] for one in found} == {"throughput"} and len(found) == 4
+
+
 def test_tasks_without_physics_have_no_throughput() -> None:
     findings = compare.compare(sample(speed=None), sample(speed=None))
     assert {one.verdict for one in findings if one.aspect == "throughput"} == {"not comparable"}

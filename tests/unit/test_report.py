@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bench import store
-from bench.report import data, formats, names, ran, results, tables, write_report
+from bench.report import data, formats, names, ran, results, scores, tables, write_report
 from bench.stats import Estimate
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -169,6 +169,31 @@ def test_page_needs_no_network_and_names_its_command(whole: tuple[Path, list[Pla
     assert len(images) == 10
     assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
     assert page.count(f"Made by <code>{COMMAND}</code>") >= len(images)
+
+
+def test_scores_of_a_game_stand_beside_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "atari/pong@1", (-20.6, 19.0))
+    planned = plan(2, ["atari/pong@1"], ["true reward", "700 labels"])
+    for run in planned:
+        write_run(tmp_path, run)
+    table = scores.scores(study_of(tmp_path, planned))
+    assert table is not None and {row["game"] for row in table.records} == {"Pong"}
+    shown = {str(row["arm"]): row for row in table.records}
+    assert list(shown) == [
+        *("true reward", "700 labels", "paper, true reward"),
+        *("paper, 10,000 labels", "paper, 5,600 labels", "paper, 3,300 labels"),
+    ]
+    paper, ours = shown["paper, true reward"], shown["700 labels"]
+    assert paper["score"] == 20.5 and paper["normalised"] == 1 and abs(paper["human_normalised"] - 1.17) < 0.005
+    # the table's random play and human tester: -20.7 and 14.6
+    assert ours["human_normalised"] == pytest.approx((ours["score"] + 20.7) / 35.3)
+    assert shown["true reward"]["normalised"] == 1
+    folder = report(tmp_path, planned, "atari").parent
+    assert "paper, 3,300 labels" in (folder / "index.html").read_text() and (folder / "scores.csv").exists()
+
+
+def test_no_tasks_of_the_papers_no_scores(whole: tuple[Path, list[Planned]]) -> None:
+    assert scores.scores(study_of(*whole)) is None
 
 
 def test_no_date_in_an_image(whole: tuple[Path, list[Planned]]) -> None:
