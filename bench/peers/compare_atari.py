@@ -4,9 +4,9 @@
 
 installs the peer into an environment of its own under --venv, runs ours and theirs in turn (one thread each), appends
 every result to atari.jsonl as it comes, skips what is already there, and writes the table atari.md. The steps are
-enough to time both, not to learn (the first 10,240 of ours are the untrained player's, and cheaper): for the curve of a whole
-run see the suite ``atari-quick``. The peer learns from the
-games' clipped reward as it is; ours divides it by the standard deviation of its discounted return (PPO).
+enough to time both, not to learn (in the first 10,240 of ours the player is untrained and learns nothing): for the
+curve of a whole run see the suite ``atari-quick``. The peer learns from the games' clipped reward as it is; ours
+divides it by the standard deviation of its discounted return (PPO).
 """
 
 from __future__ import annotations
