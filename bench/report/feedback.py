@@ -108,8 +108,13 @@ def points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, sh
 
 
 def label_axis(axis: Axes, budgets: Sequence[int]) -> None:
-    """A logarithmic axis with a mark at each budget."""
+    """A logarithmic axis with a mark at each budget, and its number where the one before leaves room."""
     axis.set_xscale("log")
-    axis.set_xticks(list(budgets), [str(budget) for budget in budgets])
+    room = (budgets[-1] / budgets[0] * 1.25**2) ** 0.1  # a tenth of the axis
+    numbers, last = [], 0.0
+    for budget in budgets:
+        numbers.append(str(budget) if budget >= last * room else "")
+        last = budget if numbers[-1] else last
+    axis.set_xticks(list(budgets), numbers)
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)
