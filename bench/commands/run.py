@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench import executors
+from bench import executors, tracks
 from bench.commands.shared import Shared, plan, positive
 from prefrl_core.errors import require
 
@@ -54,6 +54,9 @@ def command(options: argparse.Namespace) -> int:
         return dry_run.command(options, planned)
     from bench import progress, runner
 
+    if options.executor == "local":  # a cluster's nodes have disks of their own
+        for task in sorted({one.task for one in planned}):
+            tracks.of(task).require_data(task)
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     display: Callable[[list[Job], int], progress.Display] = progress.Live if live else progress.Plain
     if options.tensorboard:

@@ -80,6 +80,13 @@ class Track(Protocol):
             UserError: there is no such task.
         """
 
+    def require_data(self, task: str) -> None:
+        """Refuse a task whose data is not on this machine, before any run of it begins.
+
+        Raises:
+            UserError: it is not there; says how to get it.
+        """
+
     def tasks(self) -> list[str]:
         """Ids of all tasks that have a name of their own."""
 

@@ -40,6 +40,9 @@ class Environments:
 
         return tasks.describe(name).id
 
+    def require_data(self, task: str) -> None:
+        """Environments need none."""
+
     def tasks(self) -> list[str]:
         from prefrl_core import tasks
 

@@ -38,6 +38,9 @@ class Language:
     def task(self, name: str) -> str:
         return tasks.describe(name).id
 
+    def require_data(self, task: str) -> None:
+        tasks.require_data(task)
+
     def tasks(self) -> list[str]:
         return sorted(tasks.TASKS)
 

@@ -1,8 +1,8 @@
-"""The task ``reviews``: write a positive or negative sentence with a given word, in real English.
+"""The task ``reviews``: go on with a sentence so that it turns out positive, in real English.
 
-In the manner of Ziegler et al. (2019), with instructions in hindsight: a demonstration is a sentence that a person
-wrote, its prompt the rating that people gave it and a word it has. Half of the sentences (by hash) are for pretraining
-and demonstrations; gold is made from the other half and its ratings, which the policy never sees.
+In the manner of Ziegler et al. (2019): a prompt is how a person's sentence begins, a demonstration how one that people
+rated positive goes on. Half of the sentences (by hash) are for pretraining, demonstrations and prompts; gold is made
+from the other half and its ratings, which the policy never sees.
 """
 
 from __future__ import annotations
@@ -22,22 +22,17 @@ from prefrl_core.language.tasks import Floats, Gold, Ints
 from prefrl_core.language.vocab import EOS, Vocabulary
 
 _PIECES = 1024
-_CLEAR = 0.5  # ratings nearer to 0 than this are neither positive nor negative
+_CLEAR = 0.5  # ratings above this are positive
+_OPENING = 3  # words of a sentence that its prompt gives away
 _SHARES = (("demos", 0.6), ("rankings", 0.75), ("ppo", 0.9), ("validation", 0.95), ("test", 1.0))  # cumulative
-_RARE, _FREQUENT = 10, 400  # how often a word that a prompt asks for occurs
 
 
 @dataclass(frozen=True)
-class Request:
-    """A prompt: the sentiment and the word."""
+class Opening:
+    """A prompt: the first words of a sentence."""
 
-    family: str
-    word: str
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The prompt's words; the first is one token."""
-        return f"<{self.family}>", self.word
+    words: tuple[str, ...]
+    family: str = "positive"
 
     @property
     def split(self) -> str:
@@ -63,13 +58,9 @@ class Reviews:
         self.info = tasks.describe("language/reviews")
         seen, hidden = ([s for s in sentences if (_share(" ".join(s.words)) < 0.5) == first] for first in (True, False))
         counts = Counter(word for sentence in sentences for word in sentence.words)
-        self.vocabulary: Vocabulary = Pieces(counts, _PIECES, [f"<{family}>" for family in self.info.families])
-        self._texts = [s for s in seen if len(self.vocabulary.encode(s.words)) < self.info.response_tokens]
-        self.judge = Judge(hidden)
-        often = {word for word, count in counts.items() if _RARE <= count <= _FREQUENT and len(word) > 3}
-        fits = self.info.prompt_tokens - 3
-        self._words = sorted(word for word in often if len(self.vocabulary.encode([word])) <= fits)
-        self._demos = self._hindsight()
+        self.vocabulary: Vocabulary = Pieces(counts, _PIECES)
+        self._texts, self.judge = seen, Judge(hidden)
+        self._openings, self._demos = self._cut()
         self.scale = self._measure_scale()
 
     def pretraining(self, random: np.random.Generator, rows: int, tokens: int, held_out: bool = False) -> Ints:
@@ -82,53 +73,52 @@ class Reviews:
 
         return tasks.pack(texts(), tokens, rows)
 
-    def prompts(self, random: np.random.Generator, split: str, count: int) -> list[Request]:
+    def prompts(self, random: np.random.Generator, split: str, count: int) -> list[Opening]:
         """``count`` prompts of a split."""
-        made: list[Request] = []
-        while len(made) < count:
-            word, family = self._words[int(random.integers(len(self._words)))], int(random.integers(2))
-            asked = Request(self.info.families[family], word)
-            if asked.split == split:
-                made.append(asked)
-        return made
+        pool = self._openings[split]
+        return [pool[index] for index in random.integers(len(pool), size=count)]
 
-    def demonstrations(self, random: np.random.Generator, count: int) -> tuple[list[Request], Ints]:
-        """Sentences of people with their prompts; they repeat where there are fewer than ``count``."""
+    def demonstrations(self, random: np.random.Generator, count: int) -> tuple[list[Opening], Ints]:
+        """How people's positive sentences begin and go on; they repeat where there are fewer than ``count``."""
         chosen = [self._demos[index] for index in random.integers(len(self._demos), size=count)]
-        texts = [sentence.words for _, sentence in chosen]
-        return [asked for asked, _ in chosen], tasks.encode_responses(self.vocabulary, texts, self.info.response_tokens)
+        texts = [rest for _, rest in chosen]
+        return [opening for opening, _ in chosen], tasks.encode_responses(
+            self.vocabulary, texts, self.info.response_tokens
+        )
 
-    def gold(self, prompts: Sequence[Request], responses: Ints) -> Gold:
-        """What ``responses (rows, tokens)`` are worth."""
+    def gold(self, prompts: Sequence[Opening], responses: Ints) -> Gold:
+        """What whole sentences are worth whose ends are ``responses (rows, tokens)``."""
         ended = (responses == EOS).any(1)
         parts = np.array(
             [
-                self.judge.parts(prompt.family == "positive", prompt.word, self.vocabulary.decode(row), bool(end))
+                self.judge.parts((*prompt.words, *self.vocabulary.decode(row)), bool(end))
                 for prompt, row, end in zip(prompts, responses.tolist(), ended, strict=True)
             ]
         )
         nothing = np.zeros(len(responses))
         return Gold(parts, ended.astype(np.float64), nothing, np.full(len(responses), np.nan))
 
-    def probes(self) -> tuple[list[Request], list[Request]]:
+    def probes(self) -> tuple[list[Opening], list[Opening]]:
         """None: this task asks no questions."""
         return [], []
 
-    def _hindsight(self) -> list[tuple[Request, Rated]]:
-        """Each clear sentence with the request it answers, where that is a demonstration's."""
-        made, wanted = [], set(self._words)
+    def _cut(self) -> tuple[dict[str, list[Opening]], list[tuple[Opening, tuple[str, ...]]]]:
+        """Distinct openings of each split, in order; and those of positive sentences with how these go on."""
+        openings: dict[str, set[Opening]] = {name: set() for name, _ in _SHARES}
+        demos = []
         for sentence in self._texts:
-            word = max((w for w in sentence.words if w in wanted), key=lambda w: (len(w), w), default="")
-            asked = Request("positive" if sentence.rating > 0 else "negative", word)
-            if word and abs(sentence.rating) >= _CLEAR and asked.split == "demos":
-                made.append((asked, sentence))
-        return made
+            opening, rest = Opening(sentence.words[:_OPENING]), sentence.words[_OPENING:]
+            if not rest or len(self.vocabulary.encode(opening.words)) > self.info.prompt_tokens - 2:
+                continue
+            openings[opening.split].add(opening)
+            fits = len(self.vocabulary.encode(rest)) < self.info.response_tokens
+            if opening.split == "demos" and sentence.rating >= _CLEAR and fits:
+                demos.append((opening, rest))
+        return {name: sorted(found, key=lambda opening: opening.words) for name, found in openings.items()}, demos
 
     def _measure_scale(self) -> tuple[float, float]:
         """Mean and SD of gold over all demonstrations."""
-        worth: Floats = np.array(
-            [sum(self.judge.parts(a.family == "positive", a.word, list(s.words), True)) for a, s in self._demos]
-        )
+        worth: Floats = np.array([sum(self.judge.parts((*a.words, *rest), True)) for a, rest in self._demos])
         return float(worth.mean()), float(worth.std())
 
 

@@ -1,7 +1,7 @@
 """The gold of ``reviews``: what people would rate a sentence, guessed from the hidden half of the rated text.
 
-Four parts beside the end: the rating by ridge regression on words and pairs of words, which saturates; the mean
-valence of the rated words, from the same ratings, as a second opinion; fluency by a trigram model; the word asked for.
+Three parts beside the end: the rating by ridge regression on words and pairs of words, which saturates; the mean
+valence of the rated words, from the same ratings, as a second opinion; fluency by a trigram model.
 All are exact and quick, and none is a network, so gold has nothing in common with the reward model.
 """
 
@@ -18,8 +18,8 @@ from scipy.sparse.linalg import lsqr
 
 from prefrl_core.language.ratings import Rated
 
-PARTS = ("rating", "lexicon", "fluency", "keyword", "end")
-WEIGHTS = (2.0, 0.5, 1.5, 1.0, 1.0)
+PARTS = ("rating", "lexicon", "fluency", "end")
+WEIGHTS = (2.0, 0.5, 1.5, 1.0)
 _RIDGE = 3.0  # lsqr's damping, which gave the best correlation on held-out sentences among 1, 2, 3 and 5
 _OFTEN = 2  # sentences that a word or pair has to occur in
 _STEEP = 1.0  # rating at which the part reaches tanh(1)
@@ -50,14 +50,12 @@ class Judge:
         found = [self._index[f] for f in features(words) if f in self._index]
         return self._mean + float(self._weights[found].sum()) / math.sqrt(max(len(words), 1))
 
-    def parts(self, positive: bool, word: str, words: Sequence[str], ended: bool) -> list[float]:
-        """The weighted parts of gold of a response; an empty one is scored like any other."""
-        sign = 1 if positive else -1
+    def parts(self, words: Sequence[str], ended: bool) -> list[float]:
+        """The weighted parts of gold of a sentence; an empty one is scored like any other."""
         values = (
-            sign * math.tanh(self.rating(words) / _STEEP) if words else 0.0,
-            sign * math.tanh(self.lexicon(words)) if words else 0.0,
+            math.tanh(self.rating(words) / _STEEP) if words else 0.0,
+            math.tanh(self.lexicon(words)) if words else 0.0,
             self.fluency(words) if words else -1.0,
-            float(word in words),
             0.0 if ended else -1.0,
         )
         return [weight * value for weight, value in zip(WEIGHTS, values, strict=True)]

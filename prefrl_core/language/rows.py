@@ -20,7 +20,7 @@ STAGES = ("pretrain", "sft", "collect", "reward_model", "ppo", "final")
 # Parts of gold, each a column "gold.<part>": its weighted mean before standardising; None where a task has none.
 PARTS = (
     *("topic", "tone", "count", "answer", "grammar", "diversity", "taboo", "end"),  # tinyinstruct
-    *("rating", "lexicon", "fluency", "keyword"),  # reviews
+    *("rating", "lexicon", "fluency", "keyword"),  # reviews ("keyword" is None: the column stays, so bytes of runs do)
 )
 
 COLUMNS = (

@@ -90,7 +90,7 @@ TASKS = {
             ("story", "question", "list", "rewrite", "summarise", "classify", "respectful"),
             ("list", "rewrite"),
         ),
-        TaskInfo("language/reviews@1", 8, 40, ("positive", "negative"), ()),
+        TaskInfo("language/reviews@1", 8, 40, ("positive",), ()),
     )
 }
 
@@ -120,6 +120,18 @@ def make(name: str) -> LMTask:
     from prefrl_core.language.reviews import Reviews
 
     return Reviews()
+
+
+def require_data(name: str) -> None:
+    """See that what the task is made from is there, where it is not part of the package.
+
+    Raises:
+        UserError: no such task, or its data is not there.
+    """
+    if describe(name).id == "language/reviews@1":
+        from prefrl_core.language import ratings
+
+        ratings.sentences()
 
 
 def encode_prompts(vocabulary: Vocabulary, prompts: Sequence[Prompt]) -> Ints:

@@ -19,7 +19,7 @@ from prefrl_core.errors import UserError
 from prefrl_core.language import tasks as language_tasks
 from prefrl_core.language.spec import LanguageSpec
 
-NAMES = ("language", "language-quick", "language-ablations", "language-labelers")
+NAMES = ("language", "language-quick", "language-ablations", "language-labelers", "language-reviews")
 SMALL = """
 name = "small"
 [run]
