@@ -160,7 +160,7 @@ def taxes(language: Language) -> list[Image]:
     for name, ones in _every(language, "ppo", "gold").items():
         drawn[f"{name}: text"] = _against_kl(language, ones, "ptx_nll", "Text NLL (nats a token)")
         drawn[f"{name}: facts"] = _against_kl(language, ones, "qa_acc", "Facts right")
-    alt = "loss on held-out pretraining text and facts answered right against KL to SFT over PPO"
+    alt = "loss on held-out pretraining text and facts answered right against the square root of KL to SFT over PPO"
     return images("tax", "Alignment tax", alt, drawn)
 
 
@@ -171,6 +171,7 @@ def _against_kl(language: Language, results: Sequence[Result], column: str, name
             look = styles[label(one)]
             curves = [curve for told in one.runs if len(curve := told.curve("kl_exact", column))]
             for curve in curves:
+                curve[:, 0] = np.sqrt(np.maximum(curve[:, 0], 0))  # as in the other figures: one arm may go far
                 axis.plot(
                     curve[:, 0], curve[:, 1], color=look.color, linestyle=look.linestyle, linewidth=0.8, alpha=0.6
                 )
@@ -184,7 +185,7 @@ def _against_kl(language: Language, results: Sequence[Result], column: str, name
         before = [told.before(column) for one in results for told in one.runs]
         if np.isfinite(before).any():
             legend["SFT"] = (level(axis, float(np.nanmean(before))), "")
-        axis.set(xlabel="KL to SFT (nats)", ylabel=name)
+        axis.set(xlabel="√KL to SFT (KL in nats)", ylabel=name)
         axis.set_xlim(0, None)
         return legend
 
