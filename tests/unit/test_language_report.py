@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,17 @@ def test_the_tax_is_counted_from_the_runs_own_sft(language: data.Language) -> No
     ppo, ptx = (tables.tax_of(result(language, f"{name}, 64 rankings"), "ptx_nll") for name in ("PPO", "PPO-ptx"))
     kl = result(language, "PPO, 64 rankings").estimate("kl_exact").value
     assert ppo.value == pytest.approx(made.SLOPE * kl) and ptx.high < ppo.low
+
+
+def test_a_task_without_facts_has_no_figure_of_them(language: data.Language) -> None:
+    def forget(told: data.Told) -> data.Told:
+        return replace(told, rows=[{**row, "qa_acc": None} for row in told.rows])
+
+    ignorant = replace(
+        language, results=[replace(one, runs=[forget(told) for told in one.runs]) for one in language.results]
+    )
+    names, of_facts = ([picture.name for picture in figures.taxes(of)] for of in (ignorant, language))
+    assert names and not any("facts" in name for name in names) and any("facts" in name for name in of_facts)
 
 
 def test_win_rates_are_those_of_the_samples(whole: tuple[Path, list[Planned]], language: data.Language) -> None:
