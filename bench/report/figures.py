@@ -7,6 +7,7 @@ bytes. Colours are Okabe and Ito's, which the colour-blind can tell apart; line 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 2)))
 MARKERS = "os^DvPX<>"
 COLUMN = 3.4  # inches: a column of a two-column paper
+_TITLE = 44  # letters that fit above a panel
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -152,7 +154,7 @@ def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
         axes = figure.subplots(lines, columns, squeeze=False)
         legends = []
         for axis, (panel, draw) in zip(axes.flat, panels.items(), strict=False):
-            axis.set_title(panel, loc="left", fontweight="bold")
+            axis.set_title(textwrap.fill(panel, _TITLE), loc="left", fontweight="bold")
             legends.append(draw(axis))
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
