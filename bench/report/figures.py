@@ -32,7 +32,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 2)))
 MARKERS = "os^DvPX<>"
 COLUMN = 3.4  # inches: a column of a two-column paper
-_TITLE = 44  # letters that fit above a panel
+_TITLE = 36  # letters that fit above a panel
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,

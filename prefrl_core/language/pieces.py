@@ -15,13 +15,12 @@ Pair = tuple[str, str]
 class Pieces(Vocabulary):
     """Encodes words by their pieces; what letters it was not trained on it cannot encode."""
 
-    def __init__(self, counts: Mapping[str, int], size: int, special: Sequence[str] = ()) -> None:
-        """Learn merges from ``counts`` of words until there are ``size`` pieces, the ``special`` words whole."""
+    def __init__(self, counts: Mapping[str, int], size: int) -> None:
+        """Learn merges from ``counts`` of words until there are ``size`` pieces."""
         letters = sorted({letter for word in counts for letter in word} - {_START})
-        base = [*special, *letters, *(_START + letter for letter in letters)]
+        base = [*letters, *(_START + letter for letter in letters)]
         self.merges = learn_merges(counts, size - len(base) - 4)
         self._order = {pair: index for index, pair in enumerate(self.merges)}
-        self._special = frozenset(special)
         self._known: dict[str, list[int]] = {}
         super().__init__(dict.fromkeys((*base, *("".join(pair) for pair in self.merges))))
 
@@ -45,7 +44,7 @@ class Pieces(Vocabulary):
             piece = self.words[index]
             if piece.startswith(_START):
                 words.append(piece[1:])
-            elif words and not piece.startswith("<") and piece not in self._special:
+            elif words and not piece.startswith("<"):
                 words[-1] += piece
             else:
                 words.append(piece)
@@ -53,8 +52,7 @@ class Pieces(Vocabulary):
 
     def _word(self, word: str) -> list[int]:
         if word not in self._known:
-            pieces = [word] if word in self._special else self._merge(split(word))
-            self._known[word] = super().encode(pieces)
+            self._known[word] = super().encode(self._merge(split(word)))
         return self._known[word]
 
     def _merge(self, pieces: list[str]) -> list[str]:
