@@ -227,6 +227,24 @@ def probability_of_improvement(
     return estimate(mean(known), mean(drawn, axis=0))
 
 
+def ranks(scores: ArrayLike) -> Array:
+    """Ranks along the last axis, 1 the highest; ties share the mean of their ranks, and NaN makes all of them NaN."""
+    scores = np.asarray(scores, float)
+    behind = np.sign(scores[..., None, :] - scores[..., :, None])
+    return np.asarray(1 + (scores.shape[-1] - 1 + behind.sum(axis=-1)) / 2, float)
+
+
+def kendall(scores: ArrayLike, reference: ArrayLike) -> Array:
+    """Kendall's tau (a) of two orders of the same things: ``(..., things)`` beside ``(things,)`` -> (...).
+
+    The share of pairs in the same order less the share of those in the opposite; a tie counts as neither.
+    """
+    scores, reference = np.asarray(scores, float), np.asarray(reference, float)
+    one, other = np.triu_indices(len(reference), 1)
+    same = np.sign(scores[..., one] - scores[..., other]) * np.sign(reference[one] - reference[other])
+    return mean(same, axis=-1)
+
+
 def final_mean(step: ArrayLike, value: ArrayLike, weight: ArrayLike, total_steps: int) -> float:
     """A run's value at the end of training: the weighted mean of its rows in the last 5 % of its steps.
 

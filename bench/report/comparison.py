@@ -29,6 +29,12 @@ def shared_tasks(study: Study, arms: Sequence[str]) -> list[str]:
     return [task for task in study.normalisable if all(_has(study, arm, task) for arm in arms)]
 
 
+def paper_mean(arm: str, tasks: Sequence[str]) -> float:
+    """Mean over tasks of the normalised return that the paper prints of an arm; NaN if it lacks one of them."""
+    found = [published.ablation(arm, task) for task in tasks]
+    return float(np.mean([np.nan if value is None else value for value in found]))
+
+
 def against_baseline(study: Study) -> Table | None:
     """Each arm beside the suite's baseline: mean normalised return, difference, probability of improvement; beside them
     figure 5 of the paper where it has the arm. None where the suite names no baseline or nothing can be compared."""
@@ -52,7 +58,7 @@ def against_baseline(study: Study) -> Table | None:
         if better is not None:
             told |= {**fields("difference", gap), **fields("probability_of_improvement", better)}
         if paper:
-            theirs, other = _paper_mean(arm, tasks), _paper_mean(base, tasks)
+            theirs, other = paper_mean(arm, tasks), paper_mean(base, tasks)
             row += [Entry(number(theirs, 1.0)), _signed(stats.Estimate(theirs - other, -np.inf, np.inf))]
             told |= {"paper_normalised": theirs, "paper_difference": theirs - other}
         rows.append(row)
@@ -140,11 +146,6 @@ def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
                 values[i, j] = results.normalised(study, task, arm).value
         values[i, -1] = values[i, :-1].mean()
     return arms, [*(study.task_names[task] for task in tasks), "Mean"], values
-
-
-def _paper_mean(arm: str, tasks: Sequence[str]) -> float:
-    found = [published.ablation(arm, task) for task in tasks]
-    return float(np.mean([np.nan if value is None else value for value in found]))
 
 
 def _signed(estimate: stats.Estimate) -> Entry:

@@ -144,6 +144,11 @@ def difference(study: Study, arm: str, other: str, tasks: Sequence[str]) -> tupl
     return scores.estimates()[0], scores.difference(0, 1)
 
 
+def levels(study: Study, arms: Sequence[str], tasks: Sequence[str]) -> stats.Scores:
+    """Mean normalised return of each arm over ``tasks``; one draw of the true-reward runs serves all."""
+    return _scores(study, arms, tasks, stats.mean_over_tasks, "levels")
+
+
 def improvement(study: Study, arm: str, other: str, tasks: Sequence[str]) -> stats.Estimate:
     """Probability that a run of an arm is better than one of the other on the same task, averaged over ``tasks``."""
     pairs = [(study.cells[arm, task].returns, study.cells[other, task].returns) for task in tasks]

@@ -19,6 +19,7 @@ from bench.report import (
     efficiency_tables,
     feedback,
     heatmap,
+    order,
     published,
     results,
     write_report,
@@ -82,6 +83,38 @@ def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
     assert by_arm["no segments"]["paper_normalised"] == pytest.approx((cheetah + hopper) / 2)
     assert np.isnan(by_arm["mine"]["paper_normalised"])  # the paper has no such variant
     assert table.rows[3][4].text == "–"
+
+
+def test_the_order_of_the_parts_stands_beside_the_papers(study: data.Study) -> None:
+    table = order.beside_the_papers(study)
+    assert table is not None
+    told = [[cell.text for cell in row] for row in table.rows]
+    assert [row[:3] for row in told] == [
+        ["full method", "1", "2"],
+        ["random queries", "2", "1"],  # better on the paper's cheetah, about equal on its hopper
+        ["no segments", "3", "3"],
+    ]
+    assert told[0][3] == "–" and told[2][3] == order.AGREES
+    assert "tau of the two orders, 1 the same and −1 the reverse: 0.33" in table.caption
+    assert table.records[2]["difference_high"] < 0 and table.records[2]["paper_difference"] < 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "paper", "says"),
+    [(-0.5, -0.1, -0.2, order.AGREES), (-0.5, -0.1, 0.2, order.DISAGREES), (-0.5, 0.1, -0.2, order.OPEN)],
+)
+def test_a_direction_is_told_only_where_the_interval_leaves_zero_out(
+    low: float, high: float, paper: float, says: str
+) -> None:
+    assert order._verdict(stats.Estimate((low + high) / 2, low, high), paper) == says
+
+
+def test_two_arms_or_other_peoples_have_no_order(study: data.Study) -> None:
+    cells = {where: cell for where, cell in study.cells.items() if where[0] != "no segments"}
+    assert (
+        order.beside_the_papers(replace(study, cells=cells, arms=[a for a in study.arms if a != "no segments"])) is None
+    )
+    assert order.beside_the_papers(replace(study, baseline="")) is None
 
 
 def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Study) -> None:

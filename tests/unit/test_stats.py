@@ -276,3 +276,24 @@ def test_fifty_thousand_replicates_of_eight_tasks_take_about_a_second() -> None:
     (one,) = made.estimates()
     assert 0.9 < one.low < one.value < one.high < 1.1
     assert seconds < 4  # 0.4 on a quiet machine
+
+
+def test_ranks_are_scipys() -> None:
+    scores = rng().integers(0, 5, size=(40, 6)).astype(float)  # with ties
+    np.testing.assert_array_equal(stats.ranks(scores), scipy.stats.rankdata(-scores, axis=-1))
+    scores[3, 2] = np.nan
+    assert np.isnan(stats.ranks(scores)[3]).all()
+
+
+def test_kendalls_tau_is_the_slow_loops() -> None:
+    reference, scores = rng(1).normal(size=7), rng().integers(0, 9, size=(30, 7)).astype(float)
+    slow = np.zeros(30)
+    for row, line in enumerate(scores):
+        for i in range(7):
+            for j in range(i):
+                slow[row] += np.sign((line[i] - line[j]) * (reference[i] - reference[j])) / 21
+    np.testing.assert_allclose(stats.kendall(scores, reference), slow)
+    untied = rng(2).normal(size=7)
+    assert stats.kendall(untied, reference) == pytest.approx(scipy.stats.kendalltau(untied, reference).statistic)
+    assert stats.kendall(reference, reference) == 1 and stats.kendall(-reference, reference) == -1
+    assert np.isnan(stats.kendall(np.where(np.arange(7) == 2, np.nan, untied), reference))

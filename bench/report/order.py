@@ -1,0 +1,56 @@
+"""The order of a suite's arms beside the order of the same arms in the paper's figure 5 or 6."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench import stats
+from bench.report import comparison, published, results
+from bench.report.data import Study
+from bench.report.formats import NONE, Entry, Table, entry, number
+from bench.report.tables import fields
+
+AGREES, DISAGREES, OPEN = "yes", "no", "not told apart"
+
+
+def beside_the_papers(study: Study) -> Table | None:
+    """Ranks of the arms that the paper has too, with intervals, and whether each differs from the baseline in the
+    paper's direction. None where the suite names no baseline, or fewer than three such arms share a finished task."""
+    base = study.baseline
+    arms = [arm for arm in comparison.learned_arms(study) if _published(study, arm)]
+    tasks = [task for task in comparison.shared_tasks(study, arms) if published.known(task)]
+    if base not in arms or len(arms) < 3 or not tasks:
+        return None
+    theirs = np.array([comparison.paper_mean(arm, tasks) for arm in arms])
+    ours = results.levels(study, arms, tasks)
+    ranks, drawn = stats.ranks(ours.values), stats.ranks(ours.draws)
+    rows: list[list[Entry]] = []
+    records: list[dict[str, object]] = []
+    for i, arm in enumerate(arms):
+        found = stats.estimate(ranks[i], drawn[:, i])
+        gap, paper = ours.difference(i, arms.index(base)), float(theirs[i] - theirs[arms.index(base)])
+        verdict = NONE if arm == base else _verdict(gap, paper)
+        place = number(stats.ranks(theirs)[i], 100)
+        rows.append([Entry(arm), entry(found, 100), Entry(place), Entry(verdict)])
+        told = {"arm": arm, **fields("rank", found), "paper_rank": float(stats.ranks(theirs)[i])}
+        records.append(told | ({} if arm == base else {**fields("difference", gap), "paper_difference": paper}))
+    alike = stats.estimate(stats.kendall(ours.values, theirs), stats.kendall(ours.draws, theirs))
+    written = entry(alike, 1.0)
+    tau = f"{written.text} {written.interval}".strip()
+    caption = (
+        f"Rank of each arm among those that the paper has too, by mean normalised return over {len(tasks)} of "
+        f"{len(study.tasks)} tasks, 1 the best, with 95 % bootstrap intervals over seeds; and whether an arm differs "
+        f"from {base!r} in the paper's direction ({OPEN!r} where our interval of the difference holds 0). Kendall's "
+        f"tau of the two orders, 1 the same and −1 the reverse: {tau}."
+    )
+    return Table("order", caption, ["Arm", "Rank: ours", "Rank: paper", "Paper's direction"], rows, records)
+
+
+def _published(study: Study, arm: str) -> bool:
+    return any(published.ablation(arm, task) is not None for task in study.tasks)
+
+
+def _verdict(gap: stats.Estimate, paper: float) -> str:
+    if gap.low <= 0 <= gap.high:
+        return OPEN
+    return AGREES if np.sign(gap.value) == np.sign(paper) else DISAGREES
