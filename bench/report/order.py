@@ -10,7 +10,7 @@ from bench.report.data import Study
 from bench.report.formats import NONE, Entry, Table, entry, number
 from bench.report.tables import fields
 
-AGREES, DISAGREES, OPEN = "yes", "no", "not told apart"
+SAME, OPPOSITE, OPEN = "same", "opposite", "not told apart"
 
 
 def beside_the_papers(study: Study) -> Table | None:
@@ -43,7 +43,7 @@ def beside_the_papers(study: Study) -> Table | None:
         f"from {base!r} in the paper's direction ({OPEN!r} where our interval of the difference holds 0). Kendall's "
         f"tau of the two orders, 1 the same and −1 the reverse: {tau}."
     )
-    return Table("order", caption, ["Arm", "Rank: ours", "Rank: paper", "Paper's direction"], rows, records)
+    return Table("order", caption, ["Arm", "Rank: ours", "Rank: paper", "Direction beside the paper"], rows, records)
 
 
 def _published(study: Study, arm: str) -> bool:
@@ -53,4 +53,4 @@ def _published(study: Study, arm: str) -> bool:
 def _verdict(gap: stats.Estimate, paper: float) -> str:
     if gap.low <= 0 <= gap.high:
         return OPEN
-    return AGREES if np.sign(gap.value) == np.sign(paper) else DISAGREES
+    return SAME if np.sign(gap.value) == np.sign(paper) else OPPOSITE

@@ -94,14 +94,14 @@ def test_the_order_of_the_parts_stands_beside_the_papers(study: data.Study) -> N
         ["random queries", "2", "1"],  # better on the paper's cheetah, about equal on its hopper
         ["no segments", "3", "3"],
     ]
-    assert told[0][3] == "–" and told[2][3] == order.AGREES
+    assert told[0][3] == "–" and told[2][3] == order.SAME
     assert "tau of the two orders, 1 the same and −1 the reverse: 0.33" in table.caption
     assert table.records[2]["difference_high"] < 0 and table.records[2]["paper_difference"] < 0
 
 
 @pytest.mark.parametrize(
     ("low", "high", "paper", "says"),
-    [(-0.5, -0.1, -0.2, order.AGREES), (-0.5, -0.1, 0.2, order.DISAGREES), (-0.5, 0.1, -0.2, order.OPEN)],
+    [(-0.5, -0.1, -0.2, order.SAME), (-0.5, -0.1, 0.2, order.OPPOSITE), (-0.5, 0.1, -0.2, order.OPEN)],
 )
 def test_a_direction_is_told_only_where_the_interval_leaves_zero_out(
     low: float, high: float, paper: float, says: str
