@@ -33,6 +33,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1))
 MARKERS = "os^DvPX<>"
 COLUMN = 3.4  # inches: a column of a two-column paper
 _TITLE = 36  # letters that fit above a panel
+_CROWD = 8  # arms, from which on bands of all would hide each other
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -93,6 +94,13 @@ def looks(study: Study) -> dict[str, Look]:
     }
 
 
+def banded(study: Study) -> frozenset[str]:
+    """The arms that are drawn with their spread: all, or in a crowd the controls and the baseline."""
+    if len(study.arms) < _CROWD:
+        return frozenset(study.arms)
+    return frozenset(arm for arm, look in looks(study).items() if look.color == BLACK or arm == study.baseline)
+
+
 def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """True return against environment steps: a figure a task, and one of all."""
     label = "True return per episode"
@@ -116,7 +124,7 @@ def profiles(study: Study) -> list[Image]:
         styles, legend = looks(study), {}
         for index, one in enumerate(found):
             look, every = styles[one.arm], 10
-            if np.isfinite([one.low, one.high]).all():
+            if one.arm in banded(study) and np.isfinite([one.low, one.high]).all():
                 axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
             (line,) = axis.plot(
                 results.LEVELS,
@@ -197,9 +205,9 @@ def _legend_width(labels: Sequence[str], columns: int) -> float:
 
 def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str) -> Draw:
     def draw(axis: Axes) -> Legend:
-        styles = looks(study)
+        styles, spread = looks(study), banded(study)
         legend = {
-            curve.arm: (_line(axis, curve, styles[curve.arm], index / len(curves)), curve.note)
+            curve.arm: (_line(axis, curve, styles[curve.arm], index / len(curves), curve.arm in spread), curve.note)
             for index, curve in enumerate(curves)
         }
         axis.set(xlabel="Environment steps", ylabel=label)
@@ -212,10 +220,11 @@ def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str
     return draw
 
 
-def _line(axis: Axes, curve: results.Curve, look: Look, phase: float) -> Line2D:
-    """The mean with its band and, faint, every seed."""
-    axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
-    axis.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.15, linewidth=0)
+def _line(axis: Axes, curve: results.Curve, look: Look, phase: float, spread: bool) -> Line2D:
+    """The mean with, if ``spread``, its band and, faint, every seed."""
+    if spread:
+        axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
+        axis.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.15, linewidth=0)
     points = np.flatnonzero(np.isfinite(curve.mean))
     every = max(len(points) // 6, 1)
     marked = [int(point) for point in points[int(phase * every) :: every]]  # staggered, so that markers do not pile up

@@ -79,7 +79,7 @@ def build(study: Study) -> dict[str, bytes]:
         **image_files(shown),
         **table_files(made),
     }
-    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study))
+    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study), banded=figures.banded(study))
     return {**files, "index.html": page}
 
 

@@ -18,6 +18,7 @@ from bench.report import (
     data,
     efficiency_tables,
     feedback,
+    figures,
     heatmap,
     order,
     published,
@@ -122,6 +123,25 @@ def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Stud
         not study.sweeps_labels and efficiency_tables.labels_to_reach(study) is None and feedback.feedback(study) == []
     )
     assert replace(study, baseline="").sweeps_labels
+
+
+def test_of_many_arms_only_the_control_and_the_baseline_are_drawn_with_their_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {f"segments of {n}": ({"labels": 700, "segment": n}, 0.9) for n in range(3, 6)}
+    monkeypatch.setattr(test_report, "ARMS", ABLATIONS | more)
+    planned = plan(2, arms=(*ABLATIONS, *more))
+    for run in planned:
+        write_run(tmp_path, run)
+    suite = Suite(name="ablations", baseline="full method")
+    crowd = data.load(suite, planned, tmp_path, COMMAND)
+    assert figures.banded(crowd) == {"true reward", "full method"}
+    few = [run for run in planned if run.arm not in more]
+    assert figures.banded(data.load(suite, few, tmp_path, COMMAND)) == set(ABLATIONS)
+    page = write_report(suite, planned, tmp_path, tmp_path / "report", COMMAND).read_text()
+    told = "of so many arms only full method and true reward are drawn with bands and seeds"
+    assert told in " ".join(page.split())
+    assert "of so many arms" not in write_report(suite, few, tmp_path, tmp_path / "few", COMMAND).read_text()
 
 
 def test_without_a_baseline_or_control_there_is_no_comparison(study: data.Study) -> None:
