@@ -29,6 +29,11 @@ def shared_tasks(study: Study, arms: Sequence[str]) -> list[str]:
     return [task for task in study.normalisable if all(_has(study, arm, task) for arm in arms)]
 
 
+def in_paper(study: Study, arm: str) -> bool:
+    """Whether figure 5 or 6 of the paper has the arm on any of the suite's tasks."""
+    return any(published.ablation(arm, task) is not None for task in study.tasks)
+
+
 def paper_mean(arm: str, tasks: Sequence[str]) -> float:
     """Mean over tasks of the normalised return that the paper prints of an arm; NaN if it lacks one of them."""
     found = [published.ablation(arm, task) for task in tasks]
@@ -41,7 +46,7 @@ def against_baseline(study: Study) -> Table | None:
     base, arms = study.baseline, learned_arms(study)
     if base not in arms:
         return None
-    paper = any(published.ablation(arm, task) is not None for arm in arms for task in study.tasks if arm != base)
+    paper = any(in_paper(study, arm) for arm in arms if arm != base)
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
     for arm in arms:

@@ -121,10 +121,10 @@ def profiles(study: Study) -> list[Image]:
     found = results.profiles(study)
 
     def draw(axis: Axes) -> Legend:
-        styles, legend = looks(study), {}
+        styles, spread, legend = looks(study), banded(study), {}
         for index, one in enumerate(found):
             look, every = styles[one.arm], 10
-            if one.arm in banded(study) and np.isfinite([one.low, one.high]).all():
+            if one.arm in spread and np.isfinite([one.low, one.high]).all():
                 axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
             (line,) = axis.plot(
                 results.LEVELS,

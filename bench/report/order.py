@@ -13,27 +13,26 @@ from bench.report.tables import fields
 SAME, OPPOSITE, OPEN = "same", "opposite", "not told apart"
 
 
-def beside_the_papers(study: Study) -> Table | None:
+def of_arms(study: Study) -> Table | None:
     """Ranks of the arms that the paper has too, with intervals, and whether each differs from the baseline in the
     paper's direction. None where the suite names no baseline, or fewer than three such arms share a finished task."""
     base = study.baseline
-    arms = [arm for arm in comparison.learned_arms(study) if _published(study, arm)]
+    arms = [arm for arm in comparison.learned_arms(study) if comparison.in_paper(study, arm)]
     tasks = [task for task in comparison.shared_tasks(study, arms) if published.known(task)]
     if base not in arms or len(arms) < 3 or not tasks:
         return None
     theirs = np.array([comparison.paper_mean(arm, tasks) for arm in arms])
     ours = results.levels(study, arms, tasks)
-    ranks, drawn = stats.ranks(ours.values), stats.ranks(ours.draws)
+    ranks, drawn, places = stats.ranks(ours.values), stats.ranks(ours.draws), stats.ranks(theirs)
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
     for i, arm in enumerate(arms):
         found = stats.estimate(ranks[i], drawn[:, i])
-        gap, paper = ours.difference(i, arms.index(base)), float(theirs[i] - theirs[arms.index(base)])
-        verdict = NONE if arm == base else _verdict(gap, paper)
-        place = number(stats.ranks(theirs)[i], 100)
-        rows.append([Entry(arm), entry(found, 100), Entry(place), Entry(verdict)])
-        told = {"arm": arm, **fields("rank", found), "paper_rank": float(stats.ranks(theirs)[i])}
-        records.append(told | ({} if arm == base else {**fields("difference", gap), "paper_difference": paper}))
+        gap = results.difference(study, arm, base, tasks)[1]
+        verdict = NONE if arm == base else _verdict(gap, theirs[i] - theirs[arms.index(base)])
+        rows.append([Entry(arm), entry(found, 100), Entry(number(places[i], 100)), Entry(verdict)])
+        told = {"arm": arm, **fields("rank", found), "paper_rank": float(places[i])}
+        records.append(told if arm == base else {**told, "direction": verdict})
     alike = stats.estimate(stats.kendall(ours.values, theirs), stats.kendall(ours.draws, theirs))
     written = entry(alike, 1.0)
     tau = f"{written.text} {written.interval}".strip()
@@ -44,10 +43,6 @@ def beside_the_papers(study: Study) -> Table | None:
         f"tau of the two orders, 1 the same and −1 the reverse: {tau}."
     )
     return Table("order", caption, ["Arm", "Rank: ours", "Rank: paper", "Direction beside the paper"], rows, records)
-
-
-def _published(study: Study, arm: str) -> bool:
-    return any(published.ablation(arm, task) is not None for task in study.tasks)
 
 
 def _verdict(gap: stats.Estimate, paper: float) -> str:

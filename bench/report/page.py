@@ -62,7 +62,7 @@ def build(study: Study) -> dict[str, bytes]:
             efficiency_tables.per_hour(study),
             efficiency_tables.aggregates(study),
             comparison.against_baseline(study),
-            order.beside_the_papers(study),
+            order.of_arms(study),
             comparison.beside_the_paper(study),
             scores.scores(study),
             tables.reward_model(study),
