@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 OFF = ("0", "0.0", "false", "null", "", "[]")
@@ -54,6 +54,18 @@ def words(settings: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> st
         if key != "name" and value not in OFF and len({other.get(key) for other in flats}) > 1
     ]
     return f"{settings['name']} ({', '.join(rest)})" if rest else str(settings["name"])
+
+
+def seeds(numbers: Iterable[int]) -> str:
+    """Seeds in words: [7, 1, 3, 4, 5] -> 'seeds 1, 3 to 5, 7'."""
+    spans: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    told = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
+    return ("seed " if sum(map(len, spans)) == 1 else "seeds ") + ", ".join(told)
 
 
 def _task_name(task: str) -> str:

@@ -32,7 +32,8 @@ def progress(study: Study) -> Table:
         for task in study.tasks:
             cell = study.cell(arm, task)
             others = [run for run in cell.runs if run.status != "done"] if cell else []
-            note = "; ".join(f"seed {run.seed} {_state(run)}" for run in others)
+            states = {state: [run.seed for run in others if _state(run) == state] for state in map(_state, others)}
+            note = "; ".join(f"{names.seeds(numbers)} {state}" for state, numbers in states.items())
             row.append(Entry(f"{len(cell.finished)} of {len(cell.runs)}" if cell else "not planned", note=note))
         rows.append(row)
     records = [
@@ -162,11 +163,16 @@ def _state(run: Run) -> str:
 
 
 def _listed(study: Study, runs: list[Run], most: int = 6) -> str:
+    """By task, arm and error; of more than ``most`` of these the first, and how many runs the others are."""
+    alike: dict[tuple[str, str, str | None], list[int]] = {}
+    for run in runs:
+        alike.setdefault((run.task, run.arm, run.error), []).append(run.seed)
     told = [
-        f"{study.task_names[run.task]}, {run.arm}, seed {run.seed}" + (f" ({run.error})" if run.error else "")
-        for run in runs
+        f"{study.task_names[task]}, {arm}, {names.seeds(numbers)}" + (f" ({error})" if error else "")
+        for (task, arm, error), numbers in alike.items()
     ]
-    return "; ".join(told[:most]) + (f"; and {len(told) - most} more" if len(told) > most else "")
+    left = sum(map(len, list(alike.values())[most:]))
+    return "; ".join(told[:most]) + (f"; and {left} more" if left else "")
 
 
 def _revision(provenance: Mapping[str, Any]) -> str:

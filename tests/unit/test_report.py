@@ -336,6 +336,29 @@ def test_task_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("numbers", "said"),
+    [([4], "seed 4"), ([0, 1], "seeds 0, 1"), (range(3, 10), "seeds 3 to 9"), ([7, 1, 3, 4, 5], "seeds 1, 3 to 5, 7")],
+)
+def test_seeds_in_words(numbers: Sequence[int], said: str) -> None:
+    assert names.seeds(numbers) == said
+
+
+def test_runs_that_stand_alike_are_told_once(tmp_path: Path) -> None:
+    planned = plan(9, ["mujoco/hopper@1"], ["true reward", "60 labels"])
+    for run in planned:
+        if run.arm == "true reward" or run.seed < 2:
+            write_run(tmp_path, run)
+        elif run.seed == 2:
+            write_run(tmp_path, run, until=0.2, error="reward is {nan}")
+    study = study_of(tmp_path, planned)
+    (_, cell) = ran.progress(study).rows[1]
+    assert cell.note == "seed 2 failed at 38912 of 200000 steps: reward is {nan}; seeds 3 to 8 not started"
+    said = [remark.text for remark in ran.remarks(study)]
+    assert "1 of 18 runs failed: Hopper, 60 labels, seed 2 (reward is {nan})." in said
+    assert "6 of 18 runs not started: Hopper, 60 labels, seeds 3 to 8." in said
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(1834.6, "1835"), (-50.2, "−50.2"), (-1.789, "−1.79"), (-0.001, "0.00"), (np.nan, "–")]
 )
 def test_numbers(value: float, text: str) -> None:
