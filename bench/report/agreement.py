@@ -17,14 +17,16 @@ _PERIODS = 4  # of training, in the picture of one run
 
 
 def of_suite(study: Study) -> list[Image]:
-    """The last quarter of training, a panel a task and a colour an arm (its first finished seed)."""
+    """The last quarter of training, a panel a task and a colour an arm: its first seed that kept its segments."""
     panels = {study.task_names[task]: draw for task in study.tasks if (draw := _of_task(study, task))}
     return images("agreement", "Predicted against true return of segments", f"{ALT}, last quarter of training", panels)
 
 
 def _of_task(study: Study, task: str) -> Draw | None:
-    found = {arm: (cell.finished[0].segments, cell.spec) for arm, cell in study.of_task(task) if cell.finished}
-    late = {arm: _between(arrays, 0.75, 1.0, spec.total_steps) for arm, (arrays, spec) in found.items() if arrays}
+    late = {}
+    for arm, cell in study.of_task(task):
+        if arrays := next((kept for run in cell.finished if (kept := run.segments)), None):
+            late[arm] = _between(arrays, 0.75, 1.0, cell.spec.total_steps)
     drawn = {arm: points for arm, points in late.items() if len(points[0])}
     if not drawn:
         return None

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bench import store
-from bench.report import data, formats, names, ran, results, scores, tables, write_report
+from bench.report import agreement, data, formats, names, ran, results, scores, tables, write_report
 from bench.stats import Estimate
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -341,6 +341,17 @@ def test_task_names() -> None:
 )
 def test_seeds_in_words(numbers: Sequence[int], said: str) -> None:
     assert names.seeds(numbers) == said
+
+
+def test_segments_of_another_seed_are_drawn_where_the_first_has_none(tmp_path: Path) -> None:
+    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels"])
+    folders = [write_run(tmp_path, run) for run in planned]
+    kept = [folder / "segments.safetensors" for folder in folders if (folder / "segments.safetensors").exists()]
+    assert len(kept) == 2
+    kept[0].unlink()
+    assert agreement.of_suite(study_of(tmp_path, planned))
+    kept[1].unlink()
+    assert not agreement.of_suite(study_of(tmp_path, planned))
 
 
 def test_runs_that_stand_alike_are_told_once(tmp_path: Path) -> None:
