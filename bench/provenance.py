@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 _SOURCE = Path(__file__).resolve().parent.parent
+_CODE = ("bench", "prefrl_core")
 _CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("numpy", "prefrl-bench")  # of every run; a track has others
 
@@ -32,12 +33,15 @@ def collect(packages: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Revision of the source tree and whether it was changed since; None where the code is not run from its tree."""
+    """Revision of the source tree and whether its code was changed since; None where the code is not run from its tree.
+
+    Other files do not make a run's code unknown, such as a results folder in the tree.
+    """
     top = _command("git", "rev-parse", "--show-toplevel")
     if top is None or Path(top) != _SOURCE:
         return None
     revision = _command("git", "rev-parse", "--verify", "--quiet", "HEAD")
-    return {"revision": revision, "dirty": _command("git", "status", "--porcelain") != ""}
+    return {"revision": revision, "dirty": _command("git", "status", "--porcelain", "--", *_CODE) != ""}
 
 
 def _command(*words: str) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bench.report import names
 from bench.report.data import Run, Study
 from bench.report.formats import Entry, Table
+
+T = TypeVar("T")
 
 FEW_SEEDS = 5
 WORDS = {"done": "finished", "partial": "unfinished", "failed": "failed", "missing": "not started"}  # 3 of 9 runs ...
@@ -32,8 +34,7 @@ def progress(study: Study) -> Table:
         for task in study.tasks:
             cell = study.cell(arm, task)
             others = [run for run in cell.runs if run.status != "done"] if cell else []
-            states = {state: [run.seed for run in others if _state(run) == state] for state in map(_state, others)}
-            note = "; ".join(f"{names.seeds(numbers)} {state}" for state, numbers in states.items())
+            note = "; ".join(f"{names.seeds(seeds)} {state}" for state, seeds in _seeds_by(_state, others).items())
             row.append(Entry(f"{len(cell.finished)} of {len(cell.runs)}" if cell else "not planned", note=note))
         rows.append(row)
     records = [
@@ -164,15 +165,21 @@ def _state(run: Run) -> str:
 
 def _listed(study: Study, runs: list[Run], most: int = 6) -> str:
     """By task, arm and error; of more than ``most`` of these the first, and how many runs the others are."""
-    alike: dict[tuple[str, str, str | None], list[int]] = {}
-    for run in runs:
-        alike.setdefault((run.task, run.arm, run.error), []).append(run.seed)
+    alike = _seeds_by(lambda run: (run.task, run.arm, run.error), runs)
     told = [
-        f"{study.task_names[task]}, {arm}, {names.seeds(numbers)}" + (f" ({error})" if error else "")
-        for (task, arm, error), numbers in alike.items()
+        f"{study.task_names[task]}, {arm}, {names.seeds(seeds)}" + (f" ({error})" if error else "")
+        for (task, arm, error), seeds in alike.items()
     ]
     left = sum(map(len, list(alike.values())[most:]))
     return "; ".join(told[:most]) + (f"; and {left} more" if left else "")
+
+
+def _seeds_by(key: Callable[[Run], T], runs: Iterable[Run]) -> dict[T, list[int]]:
+    """Seeds of the runs that are alike in ``key``, in the order in which they come."""
+    found: dict[T, list[int]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run.seed)
+    return found
 
 
 def _revision(provenance: Mapping[str, Any]) -> str:

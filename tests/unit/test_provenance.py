@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,23 @@ def test_the_instructions_that_numpy_chose_are_told(monkeypatch: pytest.MonkeyPa
 def test_a_machine_without_cpuinfo_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(provenance, "_CPUINFO", tmp_path / "missing")
     assert provenance.collect()["cpu"].split(" (")[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "dirty"),
+    [("runs-mine/metrics.jsonl", False), ("README.md", False), ("bench/cli.py", True), ("prefrl_core/new.py", True)],
+)
+def test_only_changed_code_is_an_uncommitted_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str, dirty: bool
+) -> None:
+    for name in ("README.md", "bench/cli.py", "prefrl_core/learner.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("committed")
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "first")):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "_SOURCE", tmp_path.resolve())
+    assert provenance.collect()["git"]["dirty"] is False
+    (tmp_path / changed).parent.mkdir(exist_ok=True)
+    (tmp_path / changed).write_text("not committed")
+    assert provenance.collect()["git"]["dirty"] is dirty

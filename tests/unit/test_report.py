@@ -369,6 +369,16 @@ def test_runs_that_stand_alike_are_told_once(tmp_path: Path) -> None:
     assert "6 of 18 runs not started: Hopper, 60 labels, seeds 3 to 8." in said
 
 
+def test_of_many_places_the_first_are_told_and_the_rest_counted(tmp_path: Path) -> None:
+    planned = plan(3)  # 2 tasks of 5 arms
+    for run in planned:
+        if run.seed == 0:
+            write_run(tmp_path, run)
+    (missing,) = [one.text for one in ran.remarks(study_of(tmp_path, planned)) if "not started" in one.text]
+    assert missing.startswith("20 of 30 runs not started: ") and missing.count("seeds 1, 2") == 6
+    assert missing.endswith("; and 8 more.")
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(1834.6, "1835"), (-50.2, "−50.2"), (-1.789, "−1.79"), (-0.001, "0.00"), (np.nan, "–")]
 )
