@@ -47,37 +47,36 @@ def of_learner(spec: RunSpec, seconds: float) -> Costs:
     """
     import numpy as np
 
-    from prefrl_core import checkpoint
-    from prefrl_core.learner import Learner
+    from prefrl_core import checkpoint, loop
 
-    learner, until = Learner(spec), time.monotonic() + seconds
+    run, until = loop.start(spec), time.monotonic() + seconds
     # The first turn warms up, the second only acts, the third ends with the first fit, the others learn.
-    untrained_steps, learner.untrained_steps = learner.untrained_steps, 3 * learner.round_steps
+    untrained_steps, run.untrained_steps = run.untrained_steps, 3 * run.turn_steps
     turns: list[float] = []
     row: dict[str, int | float | str | None] = {}
-    while not learner.finished and (len(turns) < 4 or time.monotonic() < until):
+    while not run.finished and (len(turns) < 4 or time.monotonic() < until):
         began = time.monotonic()
-        row = learner.iterate()
+        row = loop.turn(run)
         turns.append(time.monotonic() - began)
     size, saving = 0, 0.0
-    if learner.can_be_saved:
+    if run.can_be_saved:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
-            checkpoint.save(path := Path(folder) / "checkpoint", learner.get_state())
+            checkpoint.save(path := Path(folder) / "checkpoint", run.get_state())
             size, saving = path.stat().st_size, time.monotonic() - began
-    comparison = learner.comparisons.bytes_each
-    segment = learner.pool.segments.features[:1].nbytes + spec.segment * 8
-    size += (learner.pool.capacity - len(learner.pool.segments)) * segment * (spec.reward == "learned")
-    size -= learner.comparisons.count * comparison
-    learner.env.close()
+    comparison = run.comparisons.bytes_each
+    segment = run.pool.segments.features[:1].nbytes + spec.segment * 8
+    size += (run.pool.capacity - len(run.pool.segments)) * segment * (spec.reward == "learned")
+    size -= run.comparisons.count * comparison
+    run.env.close()
     return Costs(
         untrained_steps,
-        learner.round_steps,
+        run.turn_steps,
         turns[min(1, len(turns) - 1)],
         turns[min(2, len(turns) - 1)],
         float(np.mean(turns[3:] or turns[-1:])),
         saving,
-        len(encode(row)) + len(encode({"step": learner.step, "seconds": 1000.123456})),
+        len(encode(row)) + len(encode({"step": run.step, "seconds": 1000.123456})),
         size,
         comparison,
         peak_memory(),

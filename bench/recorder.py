@@ -71,7 +71,7 @@ class Kept:
 
 
 class FolderRecorder:
-    """Keeps what a run measures in its folder (the ``Recorder`` of ``prefrl_core.learner``)."""
+    """Keeps what a run measures in its folder (the ``Recorder`` of ``prefrl_core.loop``)."""
 
     def __init__(
         self,

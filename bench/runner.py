@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import store, worker
+from bench import store, tracks, worker
 from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
 from bench.suite import Planned, versions_of
@@ -67,6 +67,7 @@ class Runner:
         """Start the job, unless another process has it or has done it."""
         planned = job.planned
         run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.task))
+        tracks.of(planned.task).place(planned.spec, run.folder)
         if run.status == "done":
             self._end(job, "done")
         elif who := worker.holder(job.folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -59,15 +60,18 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         for run in runs:
             if run.key in planned:
-                _take_answers(run, Path(folder))
+                _take_inputs(run, Path(folder))
         if planned:
             runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
         for run in runs:
             yield refused.get(run.key) or _compare(run, store.Run(Path(folder) / run.key))
 
 
-def _take_answers(run: store.Run, folder: Path) -> None:
-    """What people answered in a run is part of what it is made from."""
+def _take_inputs(run: store.Run, folder: Path) -> None:
+    """What people answered in a run, and what it began with, is part of what it is made from."""
+    for known in run.folder.glob("known-*.safetensors"):
+        again = store.create(folder, run.key, run.spec, run.versions)
+        shutil.copyfile(known, again.folder / known.name)
     if not (run.folder / _ANSWERS).exists():
         return
     again = store.create(folder, run.key, run.spec, run.versions)

@@ -61,9 +61,9 @@ def of_run(run: store.Run, steps: int = 300) -> tuple[bytes, str]:
 
 def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Scenes ``(steps, scene)``, predicted and true rewards ``(steps,)`` of the trained policy in one environment."""
-    from prefrl_core import checkpoint
-    from prefrl_core.learner import Learner
-    from prefrl_core.policy.rollout import collect
+    from prefrl_core import checkpoint, parts
+    from prefrl_core.environment import Saveable, Shown
+    from prefrl_core.rollout import collect
     from prefrl_core.spec import RunSpec
 
     tracks.require_environment(run.spec["task"], "bench show --video")
@@ -72,22 +72,22 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
         raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
     # people's answers are in the checkpoint already, so that nobody has to sit at a desk
     spec = RunSpec.of({**run.spec, "labeler": "oracle"})
-    learner = Learner(spec)
+    acting = parts.build(spec, inputs=run.folder)
     try:
-        if not hasattr(learner.env, "scenes"):
+        if not isinstance(acting.env, Shown):
             raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
         state = checkpoint.load(path)
-        if learner.info.pixels:  # a new game is shown: that of the checkpoint need not be played again
-            state["task"] = learner.env.get_state()
-        learner.set_state(state)
-        observations, _ = learner.env.reset()
-        scene = learner.env.scenes().shape[1]
-        rollout, truth = collect(learner.env, learner.policy, observations, steps, scene)
+        if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed
+            state["task"] = acting.env.get_state()
+        acting.restore(state)
+        observations, _ = acting.env.reset()
+        scene = acting.env.scenes().shape[1]
+        rollout, truth = collect(acting.env, acting.policy, observations, steps, scene)
         true = truth.rewards
-        rewards = learner.ensemble.reward(rollout.features(learner.choices)) if spec.reward == "learned" else true
+        rewards = acting.reward.predict(acting.features.of(rollout), rollout.done) if acting.learns_reward else true
         return rollout.scenes[:, 0], rewards[:, 0], true[:, 0]
     finally:
-        learner.env.close()
+        acting.env.close()
 
 
 def trace(values: NDArray[Any], width: int) -> Frames:

@@ -1,12 +1,14 @@
-"""Names for the parts that a user may add: tasks, policies, labelers and query strategies.
+"""Names for the parts that a user may add: tasks, policies, reward models, labelers and query strategies.
 
 A part is a dataclass (its fields are its settings) or, for a task, a function. It gets its name from a
 decorator, in a module that a suite file lists under ``plugins``, or from an entry point of an installed
-package in the group ``prefrl.labeler``, ``prefrl.query``, ``prefrl.policy`` or ``prefrl.task``:
+package in the group ``prefrl.task``, ``prefrl.policy``, ``prefrl.reward``, ``prefrl.labeler`` or ``prefrl.query``:
 
     @register("labeler", "contrarian")
     @dataclass(frozen=True)
     class Contrarian: ...
+
+The parts that come with the package are listed here by module and name, and imported when they are used.
 """
 
 from __future__ import annotations
@@ -15,19 +17,48 @@ import functools
 import importlib
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from prefrl_core.errors import UserError, unknown
 
-Kind = Literal["task", "policy", "labeler", "query"]
+Kind = Literal["task", "policy", "reward", "labeler", "query"]
 T = TypeVar("T")
 
-_parts: dict[str, dict[str, Any]] = {"task": {}, "policy": {}, "labeler": {}, "query": {}}
-_builtin = {
-    "task": "prefrl_core.tasks",
-    "policy": "prefrl_core.policy",
-    "labeler": "prefrl_core.feedback.labelers",
-    "query": "prefrl_core.feedback.queries",
+_parts: dict[str, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
+_LABELERS, _QUERIES = "prefrl_core.feedback.labelers", "prefrl_core.feedback.queries"
+_BUILTIN: dict[str, dict[str, str]] = {
+    "task": {},  # registered by prefrl_core.tasks, from its own tables
+    "policy": {
+        "a2c": "prefrl_core.policy.a2c:A2CSettings",
+        "ppo": "prefrl_core.policy.ppo:PPOSettings",
+        "trpo": "prefrl_core.policy.trpo:TRPOSettings",
+    },
+    "reward": {
+        "convolutional": "prefrl_core.reward.settings:ConvolutionalSettings",
+        "ensemble": "prefrl_core.reward.settings:EnsembleSettings",
+        "module": "prefrl_core.reward.module:ModuleSettings",
+    },
+    "labeler": {
+        "bpref": f"{_LABELERS}:Teacher",
+        "equal": f"{_LABELERS}:Equal",
+        "human": f"{_LABELERS}:Human",
+        "human_curve": f"{_LABELERS}:HumanCurve",
+        "mistake": f"{_LABELERS}:Mistake",
+        "myopic": f"{_LABELERS}:Myopic",
+        "oracle": f"{_LABELERS}:Oracle",
+        "skip": f"{_LABELERS}:Skip",
+        "stochastic": f"{_LABELERS}:Stochastic",
+    },
+    "query": {
+        "disagreement": f"{_QUERIES}:Disagreement",
+        "disagreement_k_center": f"{_QUERIES}:DisagreementKCenter",
+        "entropy": f"{_QUERIES}:Entropy",
+        "entropy_k_center": f"{_QUERIES}:EntropyKCenter",
+        "k_center": f"{_QUERIES}:KCenter",
+        "mutual_information": f"{_QUERIES}:MutualInformation",
+        "recent": f"{_QUERIES}:Recent",
+        "uniform": f"{_QUERIES}:Uniform",
+    },
 }
 
 
@@ -39,12 +70,11 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
     """
 
     def add(part: T) -> T:
+        mine = f"{getattr(part, '__module__', '')}:{getattr(part, '__qualname__', '')}"
         taken = _parts[kind].get(name)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (
-            part.__module__,
-            getattr(part, "__qualname__", None),
-        ):
-            raise UserError(f"{kind} {name!r} is already registered by {taken.__module__}: choose another name")
+        holder = f"{taken.__module__}:{taken.__qualname__}" if taken is not None else _BUILTIN[kind].get(name, mine)
+        if holder != mine:
+            raise UserError(f"{kind} {name!r} is already registered by {holder.split(':')[0]}: choose another name")
         _parts[kind][name] = part
         return part
 
@@ -63,8 +93,8 @@ def load_plugins(modules: Iterable[str]) -> None:
 
 def names(kind: Kind) -> list[str]:
     """All names of one kind: our own, registered ones and those of entry points."""
-    importlib.import_module(_builtin[kind])
-    return sorted({*_parts[kind], *_entry_points(kind)})
+    _import_tasks(kind)
+    return sorted({*_BUILTIN[kind], *_parts[kind], *_entry_points(kind)})
 
 
 def find(kind: Kind, name: str) -> Any:
@@ -73,7 +103,9 @@ def find(kind: Kind, name: str) -> Any:
     Raises:
         UserError: nothing has that name, or its entry point cannot be loaded.
     """
-    importlib.import_module(_builtin[kind])
+    _import_tasks(kind)
+    if name not in _parts[kind] and name in _BUILTIN[kind]:
+        _parts[kind][name] = resolve(_BUILTIN[kind][name])
     if name not in _parts[kind]:
         point = _entry_points(kind).get(name)
         if point is None:
@@ -83,6 +115,17 @@ def find(kind: Kind, name: str) -> Any:
         except Exception as error:  # a plug-in may fail in any way while it is imported
             raise UserError(f"{kind} {name!r} ({point.value}) does not load: {_line(error)}") from error
     return _parts[kind][name]
+
+
+def resolve(place: str) -> Any:
+    """The object that ``module:name`` names."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _import_tasks(kind: Kind) -> None:
+    if kind == "task":
+        importlib.import_module("prefrl_core.tasks")
 
 
 @functools.cache

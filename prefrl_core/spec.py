@@ -9,85 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from prefrl_core import registry
-from prefrl_core.errors import UserError, require, unknown
+from prefrl_core.errors import UserError, require
+from prefrl_core.settings import build, check_keys, later, of_pixels, plain
+from prefrl_core.tasks import TaskInfo, describe
 
-T = TypeVar("T")
-
-# Raised whenever a change to the method alters the numbers of a run; stands in every run's key and in the changelog.
-METHOD_VERSION = 4
-
-# What differs where observations are pixels: the paper's fully connected layer, scale and buffer (Christiano et al.
-# 2017, section A.2); the others are ours, docs/atari.md says what they were chosen by.
-PIXEL_REWARD: dict[str, Any] = {
-    "hidden": (64,),
-    "learning_rate": 3e-4,
-    "batch_pairs": 8,
-    "updates": 4,
-    "l2": 1e-5,
-    "output_std": 0.05,
-    "label_buffer": 3000,
-}
-
-_DEFAULTS: dict[registry.Kind, str] = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
+# The settings that name a part, and which kind it is.
+KINDS: dict[str, registry.Kind] = {"policy": "policy", "labeler": "labeler", "query": "query", "reward_model": "reward"}
+_DEFAULTS = {"policy": "ppo", "labeler": "oracle", "query": "disagreement"}
 
 
-def of_pixels(default: Any) -> Any:
-    """A setting that came with the tasks over pixels: elsewhere it stands in the canonical form only where it is not
-    the default, so that the runs from before keep their names."""
-    return field(default=default, metadata={"pixels": True})
-
-
-def plain(settings: Any, pixels: bool) -> dict[str, Any]:
-    """A settings dataclass as plain values, for a task over pixels or for another one."""
-    values = dataclasses.asdict(settings)
-    for entry in dataclasses.fields(settings):
-        own = getattr(settings, entry.name)
-        if dataclasses.is_dataclass(own):
-            values[entry.name] = plain(own, pixels)
-        elif "pixels" in entry.metadata and not pixels and own == entry.default:
-            del values[entry.name]
-    return values
-
-
-@dataclass(frozen=True)
-class RewardSettings:
-    """The reward ensemble and its fitting (Christiano et al. 2017, sections 2.2.3 and A.1)."""
-
-    members: int = 3  # predictors in the ensemble
-    hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
-    learning_rate: float = 3e-3  # Adam
-    batch_pairs: int = 16  # comparisons a member sees in one gradient step
-    initial_updates: int = 200  # gradient steps after the labels of the untrained policy
-    updates: int = 6  # gradient steps after each later rollout, however many labels there are
-    uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
-    l2: float = 1e-3  # initial weight of the squared weights; 0 turns regularisation off
-    l2_rate: float = 0.01  # relative change of that weight in one gradient step
-    output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
-    normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
-    target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
-    label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
-    dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
-
-    def __post_init__(self) -> None:
-        for name in ("members", "batch_pairs"):
-            require(getattr(self, name) >= 1, f"reward_model.{name} = {getattr(self, name)}: at least 1")
-        for name in ("initial_updates", "updates", "l2", "l2_rate", "label_buffer"):
-            require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
-        for name in ("learning_rate", "output_std"):
-            require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
-        require(0 <= self.dropout < 1, f"reward_model.dropout = {self.dropout}: in [0, 1)")
-        require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
-        require(
-            self.target in ("preference", "return"),
-            f"reward_model.target = {self.target!r}: choose 'preference' or 'return'",
-        )
-        require(all(width >= 1 for width in self.hidden), f"reward_model.hidden = {self.hidden}: widths of at least 1")
+def _default_reward(pixels: bool) -> str:
+    return "convolutional" if pixels else "ensemble"
 
 
 @dataclass(frozen=True)
@@ -103,7 +40,7 @@ class RunSpec:
     policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})  # and its settings
     labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["labeler"]})  # who answers
     query: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["query"]})  # which pairs to ask about
-    reward_model: RewardSettings = RewardSettings()  # the ensemble and its fitting
+    reward_model: Mapping[str, Any] = field(default_factory=dict)  # what learns the reward, and its settings
     segment: int = 0  # steps of a clip; 0 takes the task's own
     initial_labels: float = 0.25  # share of the labels asked about the untrained policy
     schedule_constant: float = 0.1  # C / horizon of the label rate C / (T + C)
@@ -112,6 +49,8 @@ class RunSpec:
     score_shown: bool = of_pixels(False)  # allow a task whose picture tells the true return
     device: str = of_pixels("cpu")  # where networks over pixels live; "cuda" is a graphics card
     precision: str = of_pixels("bfloat16")  # in which networks over pixels are evaluated; or "float32"
+    known_comparisons: str = later("")  # file or folder of recorded comparisons that the run begins with
+    known_reward: str = later("")  # file of a fitted reward model, or a run's folder, that the run begins with
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -125,28 +64,36 @@ class RunSpec:
         check_keys("run setting", values, cls)
         if "task" not in values:
             raise UserError("a run needs a task: set task = 'mujoco/half_cheetah@1', for example")
-        from prefrl_core import tasks
-
-        task = tasks.describe(values["task"])
+        task = describe(values["task"])
         values["task"] = task.id
-        for kind in _DEFAULTS:
-            values[kind] = _part(kind, values.get(kind, _DEFAULTS[kind]), task)
-        if isinstance(model := values.get("reward_model", {}), Mapping):
-            model = {**(PIXEL_REWARD if task.pixels else {}), **model}
-            values["reward_model"] = build(RewardSettings, model, "reward_model setting")
+        defaults = {**_DEFAULTS, "reward_model": _default_reward(task.pixels)}
+        for setting, kind in KINDS.items():
+            values[setting] = _part(setting, kind, values.get(setting, defaults[setting]), defaults[setting], task)
         values["segment"] = values.get("segment", 0) or task.segment_steps
         spec = build(cls, values, "run setting")
         spec._check(task)
-        return spec
+        return spec._with_known_named()
 
     def canonical(self) -> dict[str, Any]:
         """Plain values in a fixed order: the same run always gives the same JSON."""
-        from prefrl_core.tasks import describe
+        pixels = describe(self.task).pixels
+        values: dict[str, Any] = plain(self, pixels)
+        if values["reward_model"]["name"] == _default_reward(pixels):  # older runs had no other
+            values["reward_model"] = {k: v for k, v in values["reward_model"].items() if k != "name"}
+        canonical: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True))
+        return canonical
 
-        values: dict[str, Any] = json.loads(json.dumps(plain(self, describe(self.task).pixels), sort_keys=True))
-        return values
+    def _with_known_named(self) -> RunSpec:
+        """What the run begins with, named by its content instead of by where it lies."""
+        if not (self.known_comparisons or self.known_reward):
+            return self
+        from prefrl_core import known  # NumPy and Gymnasium, which a description else does not need
 
-    def _check(self, task: Any) -> None:
+        comparisons = known.named(self.known_comparisons, known.COMPARISONS, self.task)
+        reward = known.named(self.known_reward, known.REWARD, self.task)
+        return dataclasses.replace(self, known_comparisons=comparisons, known_reward=reward)
+
+    def _check(self, task: TaskInfo) -> None:
         require(self.seed >= 0, f"seed = {self.seed}: seeds are 0 or more")
         require(self.total_steps > 0, f"total_steps = {self.total_steps}: a run needs at least one step")
         require(self.reward in ("learned", "true"), f"reward = {self.reward!r}: choose 'learned' or 'true'")
@@ -185,7 +132,7 @@ class RunSpec:
             "choose its fixed-length form, or set variable_length = true",
         )
 
-    def _check_pixels(self, task: Any) -> None:
+    def _check_pixels(self, task: TaskInfo) -> None:
         require(self.device in ("cpu", "cuda"), f"device = {self.device!r}: choose 'cpu' or 'cuda'")
         require(
             self.precision in ("bfloat16", "float32"),
@@ -204,75 +151,53 @@ class RunSpec:
 
     def _check_parts_agree(self) -> None:
         """Refuse ablations that contradict one another."""
-        strategy, members = self.query["name"], self.reward_model.members
+        strategy, model = self.query["name"], self.reward_model
         require(
             self.reward == "true"
-            or members > 1
+            or model.get("members") != 1
             or not getattr(registry.find("query", strategy), "needs_ensemble", False),
             f"query {strategy!r} with reward_model.members = 1: one member cannot disagree with itself; choose query = "
             "'uniform', or more members",
         )
         require(
-            self.reward_model.target == "preference" or self.labeler["name"] == "oracle",
+            model.get("target", "preference") == "preference" or self.labeler["name"] == "oracle",
             f"labeler {self.labeler['name']!r} with reward_model.target = 'return': no labeler is heard where the true "
             "return itself is fitted; leave the labeler out",
         )
-
-
-def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
-    """An instance of a settings dataclass; each value is checked against its field's default or annotation.
-
-    Raises:
-        UserError: an unknown key, or a value of the wrong type.
-    """
-    check_keys(what, values, cls)
-    made = {}
-    for entry in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if entry.name in values:
-            made[entry.name] = _typed(values[entry.name], str(entry.type), f"{what} {entry.name!r}")
-    try:
-        return cls(**made)
-    except TypeError as error:
-        raise UserError(f"{what}: {error}") from error
-
-
-def check_keys(what: str, values: Mapping[str, Any], cls: Any) -> None:
-    """Raise UserError for the first key of ``values`` that is no field of the dataclass ``cls``."""
-    known = [entry.name for entry in dataclasses.fields(cls)]
-    for key in values:
-        if key not in known:
-            raise unknown(what, key, known)
+        for name, value in (("known_comparisons", self.known_comparisons), ("known_reward", self.known_reward)):
+            require(
+                not value or self.reward == "learned",
+                f"{name} with reward = 'true': the control learns no reward; leave it out",
+            )
+        require(
+            not (self.known_comparisons and model.get("label_buffer", 0)),
+            "known_comparisons with reward_model.label_buffer: older comparisons would be dropped; leave one out",
+        )
 
 
 def make_part(kind: registry.Kind, settings: Mapping[str, Any]) -> Any:
     """The registered part that ``settings["name"]`` names, built from the other settings."""
     rest = {key: value for key, value in settings.items() if key != "name"}
-    return build(registry.find(kind, settings["name"]), rest, f"setting of {kind} {settings['name']!r}:")
+    what = "reward_model setting" if kind == "reward" else f"setting of {kind} {settings['name']!r}:"
+    return build(registry.find(kind, settings["name"]), rest, what)
 
 
-def _part(kind: registry.Kind, value: Any, task: Any) -> dict[str, Any]:
-    """Name and every setting of a part, its defaults (and for policies the task's own) filled in."""
+def complete(setting: str, value: Any, task: TaskInfo | None = None) -> dict[str, Any]:
+    """Name and every setting of the part that a setting of a run (or a kind of part) names; what differs by ``task`` is
+    filled in where one is given."""
+    kind = KINDS.get(setting, setting)
+    default = _default_reward(task is not None and task.pixels) if kind == "reward" else ""
+    return _part(setting, kind, value, default, task)  # type: ignore[arg-type]
+
+
+def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: TaskInfo | None) -> dict[str, Any]:
     settings = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
+    if kind == "reward" and isinstance(value, Mapping):
+        settings = {"name": default, **settings}  # most suites set the default one's settings alone
     if not isinstance(settings.get("name"), str):
-        raise UserError(f"{kind} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
+        raise UserError(f"{setting} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
     part = registry.find(kind, settings["name"])
-    if kind == "policy" and hasattr(part, "settings_for"):
+    if task is not None and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}
     made = make_part(kind, settings)
-    return {"name": settings["name"], **plain(made, task.pixels)}
-
-
-def _typed(value: Any, annotation: str, what: str) -> Any:
-    """``value`` as the annotated type where it fits; ints pass for floats, lists for tuples."""
-    wanted = annotation.split("[")[0]
-    if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted == "tuple" and isinstance(value, (list, tuple)):
-        return tuple(value)
-    expected = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "Mapping": Mapping}
-    fits = isinstance(value, expected.get(wanted, object)) and not (wanted == "int" and isinstance(value, bool))
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{what} = {value!r} is not a finite number")
-    if not fits:
-        raise UserError(f"{what} = {value!r}: expected {annotation}")
-    return value
+    return {"name": settings["name"], **plain(made, task is not None and task.pixels)}

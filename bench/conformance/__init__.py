@@ -1,12 +1,14 @@
-"""Does a part keep the laws? ``python -m bench validate`` asks it of a task, policy, labeler or query strategy.
+"""Does a part keep the laws? ``python -m bench validate`` asks it of a task, policy, reward model, labeler or query
+strategy.
 
-``subject.py`` finds the part, ``labeler.py``, ``query.py``, ``policy.py`` and ``task.py`` have a function for each law,
+``subject.py`` finds the part; ``labeler.py``, ``query.py``, ``policy.py``, ``reward.py`` and ``task.py`` have a
+function for each law,
 ``short_run.py`` those that a real run shows; ``laws.py`` is what they share.
 """
 
 from __future__ import annotations
 
-from bench.conformance import labeler, policy, query, short_run, task
+from bench.conformance import labeler, policy, query, reward, short_run, task
 from bench.conformance.laws import Verdict, judge
 from bench.conformance.subject import Subject, resolve
 from prefrl_core.errors import UserError
@@ -16,7 +18,13 @@ __all__ = ["LAWS", "Subject", "Verdict", "check", "resolve"]
 
 LAWS = {
     kind: (*module.LAWS, *short_run.LAWS)
-    for kind, module in (("labeler", labeler), ("query", query), ("policy", policy), ("task", task))
+    for kind, module in (
+        ("labeler", labeler),
+        ("query", query),
+        ("policy", policy),
+        ("reward", reward),
+        ("task", task),
+    )
 }
 
 

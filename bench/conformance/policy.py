@@ -22,7 +22,7 @@ from bench.conformance.laws import (
 from bench.conformance.short_run import through_a_file
 from bench.conformance.subject import Subject
 from prefrl_core.errors import UserError
-from prefrl_core.policy.rollout import Rollout, collect
+from prefrl_core.rollout import Rollout, collect
 
 _CHOICES = 3
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bench.conformance import arena
 from bench.conformance.laws import NotApplicable, as_bytes, hold, poisoned
 from bench.conformance.subject import Subject
-from prefrl_core import checkpoint, registry, tasks
+from prefrl_core import checkpoint, loop, registry, tasks
+from prefrl_core.feedback.interview import Program
 from prefrl_core.feedback.labelers import Questions
-from prefrl_core.learner import Learner
 from prefrl_core.spec import RunSpec
 
 _ENVIRONMENTS, _ROLLOUT = 4, 64
@@ -33,7 +33,7 @@ def _spec(subject: Subject) -> RunSpec:
     if task.pixels:  # a game that the package knows nothing of is tried all the same
         values |= {"total_steps": _PIXEL_STEPS, "reward_model": _PIXEL_FITS, "score_shown": True}
     if subject.kind != "task":
-        values[subject.kind] = subject.plain(task.id)
+        values[subject.setting] = subject.plain(task.id)
     if subject.kind == "policy":
         made = registry.find("policy", subject.name)(**{k: v for k, v in values["policy"].items() if k != "name"})
         turn = made.environments * made.rollout_steps * getattr(made, "rollouts", 1)
@@ -45,16 +45,18 @@ def _spec(subject: Subject) -> RunSpec:
 
 
 class _Counted:
-    """A learner whose environment's steps and whose labeler's questions are counted apart from its own accounts."""
+    """A run whose environment's steps and whose labeler's questions are counted apart from its own accounts."""
 
-    def __init__(self, spec: RunSpec) -> None:
-        self.learner, self.steps, self.questions = Learner(spec), 0, 0
-        self._step, self._labeler = self.learner.env.step, self.learner.labeler
-        self.learner.env.step = self.step
-        self.learner.labeler = self
+    def __init__(self, spec: RunSpec, state: dict[str, Any] | None = None) -> None:
+        self.run, self.steps, self.questions = loop.start(spec, state=state), 0, 0
+        answers = self.run.interview.answers
+        assert isinstance(answers, Program)
+        self._step, self._labeler = self.run.env.step, answers.labeler
+        self.run.env.step = self.step  # type: ignore[method-assign]
+        answers.labeler = self
 
     def step(self, actions: NDArray[Any]) -> Any:
-        self.steps += self.learner.env.num_envs
+        self.steps += self.run.env.num_envs
         return self._step(actions)
 
     def answer(self, questions: Questions, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -65,8 +67,8 @@ class _Counted:
     def go_on(self, rows: int | None = None) -> list[dict[str, Any]]:
         """Iterate to the end, or for so many rows."""
         done: list[dict[str, Any]] = []
-        while not self.learner.finished and (rows is None or len(done) < rows):
-            done.append(dict(self.learner.iterate()))
+        while not self.run.finished and (rows is None or len(done) < rows):
+            done.append(dict(loop.turn(self.run)))
         return done
 
 
@@ -78,22 +80,21 @@ class ShortRun:
         whole = _Counted(self.spec)
         self.rows = whole.go_on()
         self.steps, self.questions = whole.steps, whole.questions
-        self.comparisons = whole.learner.comparisons.arrays()
-        self.features = whole.learner.comparisons.features.copy()
-        self.can_be_saved = whole.learner.can_be_saved
+        self.comparisons = whole.run.comparisons.arrays()
+        self.features = whole.run.comparisons.features.copy()
+        self.can_be_saved = whole.run.can_be_saved
         self.again, self.half, self.resumed = self._repeat(len(self.rows) // 2)
 
     def _repeat(self, half: int) -> tuple[bytes, list[dict[str, Any]], bytes]:
         with poisoned(99):
             once_more = _Counted(self.spec)
             rows = once_more.go_on(half)
-            state = through_a_file(once_more.learner.get_state()) if self.can_be_saved else None
-            again = as_bytes([rows + once_more.go_on(), once_more.learner.comparisons.arrays()])
+            state = through_a_file(once_more.run.get_state()) if self.can_be_saved else None
+            again = as_bytes([rows + once_more.go_on(), once_more.run.comparisons.arrays()])
             if state is None:
                 return again, rows, b""
-            resumed = _Counted(self.spec)
-            resumed.learner.set_state(state)
-            return again, rows, as_bytes([rows + resumed.go_on(), resumed.learner.comparisons.arrays()])
+            resumed = _Counted(self.spec, state)
+            return again, rows, as_bytes([rows + resumed.go_on(), resumed.run.comparisons.arrays()])
 
     @property
     def whole(self) -> bytes:

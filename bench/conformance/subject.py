@@ -12,7 +12,7 @@ from bench.conformance import arena
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError, unknown
 from prefrl_core.registry import Kind
-from prefrl_core.spec import RunSpec, make_part
+from prefrl_core.spec import KINDS, RunSpec, make_part
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -33,9 +33,13 @@ class Subject:
         """Name and all settings, as a run on ``task`` completes them."""
         if self.kind == "task":
             raise ValueError("a task has no settings")
-        found: dict[str, Any] = RunSpec.of({"task": task, self.kind: {"name": self.name, **self.settings}}).canonical()
-        settings: dict[str, Any] = found[self.kind]
-        return settings
+        spec = RunSpec.of({"task": task, self.setting: {"name": self.name, **self.settings}})
+        return dict(getattr(spec, self.setting))
+
+    @property
+    def setting(self) -> str:
+        """The setting of a run that names parts of this kind."""
+        return next((setting for setting, kind in KINDS.items() if kind == self.kind), self.kind)
 
     @cached_property
     def short_run(self) -> Any:
@@ -120,9 +124,11 @@ def _guess(module: str, name: str, part: Any) -> Kind:
         return "query"
     if hasattr(part, "make") and hasattr(part, "rollout_steps"):
         return "policy"
+    if hasattr(part, "make") and not hasattr(part, "info"):
+        return "reward"
     if hasattr(part, "info"):
         return "task"
     raise UserError(
         f"{module}:{name} is no part: a labeler has answer(), a query strategy choose(), a policy's settings make() "
-        "and rollout_steps, a task info and make()"
+        "and rollout_steps, a reward model's settings make(), a task info and make()"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.peers.side_by_side import Job, Peer, compare
 from prefrl_core.policy.ppo import PPOSettings
-from prefrl_core.spec import RewardSettings
+from prefrl_core.reward.settings import EnsembleSettings
 
 _TASKS = {"HalfCheetah": "mujoco-v5/half_cheetah@1"}
 _STEPS, _LABELS, _SEGMENT = 100_000, 700, 30
@@ -24,7 +24,7 @@ PEER = Peer("imitation", ("torch==2.13.0", "imitation==1.0.1", "mujoco==2.3.7", 
 
 def jobs(tasks: list[str], seeds: int) -> list[Job]:
     """All runs, each seed of ours next to the peer's."""
-    policy, reward_model = dataclasses.asdict(PPOSettings()), dataclasses.asdict(RewardSettings())
+    policy, reward_model = dataclasses.asdict(PPOSettings()), dataclasses.asdict(EnsembleSettings())
     made: list[Job] = []
     for seed in range(seeds):
         for name in tasks:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from prefrl_core.learner import Row, learn
+from prefrl_core.loop import Row, learn
 from prefrl_core.spec import RunSpec
 
 

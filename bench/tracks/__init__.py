@@ -99,6 +99,9 @@ class Track(Protocol):
     def kind(self, spec: Any) -> tuple[str, str, str]:
         """What a run's cost depends on besides its task: reward, optimiser, and every other setting as JSON."""
 
+    def place(self, spec: Any, folder: Path) -> None:
+        """Put what the run begins from into its new folder, where a spec names files."""
+
     def learn(
         self, spec: Any, recorder: FolderRecorder, state: dict[str, Any] | None, folder: Path, people: bool
     ) -> None:

@@ -1,4 +1,4 @@
-"""The main track: an agent in an environment learns from comparisons of clips (``prefrl_core.learner``)."""
+"""The main track: an agent in an environment learns from comparisons of clips (``prefrl_core.loop``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefrl_core import spec as core
+from prefrl_core import METHOD_VERSION
 from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
 
@@ -51,7 +51,7 @@ class Environments:
     def versions(self, task: str) -> dict[str, Any]:
         from prefrl_core import tasks
 
-        return {"method": core.METHOD_VERSION, **tasks.versions(task)}
+        return {"method": METHOD_VERSION, **tasks.versions(task)}
 
     def shares(self, spec: RunSpec) -> str:
         return ""
@@ -63,9 +63,15 @@ class Environments:
     def learn(
         self, spec: RunSpec, recorder: FolderRecorder, state: dict[str, Any] | None, folder: Path, people: bool
     ) -> None:
-        from prefrl_core.learner import learn
+        from prefrl_core.loop import learn
 
-        learn(spec, recorder, state, _desk(folder, spec, people))
+        learn(spec, recorder, state, _desk(folder, spec, people), folder)
+
+    def place(self, spec: RunSpec, folder: Path) -> None:
+        if spec.known_comparisons or spec.known_reward:
+            from prefrl_core import known
+
+            known.place(spec, folder)
 
     def measure(self, spec: RunSpec, seconds: float) -> Costs:
         from bench.probe import of_learner

@@ -61,6 +61,9 @@ class Language:
 
         learn(spec, recorder, (folder.parent / STAGES).resolve(), state)  # on a node a link to what its runs share
 
+    def place(self, spec: LanguageSpec, folder: Path) -> None:
+        """A run begins with nothing of its own."""
+
     def measure(self, spec: LanguageSpec, seconds: float) -> Costs:
         from bench.tracks.language_costs import measure
 

@@ -13,28 +13,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core import frames
-from prefrl_core.feedback.segments import Segments, Width, empty
+from prefrl_core.features import Features
+from prefrl_core.feedback.segments import Segments
 
 _ARRAYS = ("features", "true_returns", "mu", "step_asked", "multiplicity")
 
 
 class Comparisons:
-    """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but teaches nothing.
+    """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but teaches nothing. So
+    does an open one, which people have not answered yet.
 
-    With ``newest``, the segments of no more questions than that are kept; of older ones only the answers.
+    With ``newest``, the segments of no more questions than that are kept; of older ones only the answers. ``known``
+    comparisons, recorded before the run, come first: they teach like the others and are on nobody's account.
     """
 
-    def __init__(self, budget: int, length: int, width: Width, members: int, newest: int = 0) -> None:
+    def __init__(
+        self, budget: int, length: int, features: Features, members: int, newest: int = 0, known: int = 0
+    ) -> None:
         self.count = 0
-        self._kept = min(budget, newest or budget)
-        room = empty(2 * self._kept, length, width)
-        self._features = room.reshape(self._kept, 2, *room.shape[1:])  # question i has place i % kept
-        self._of_pixels = isinstance(width, tuple)
-        self._true_returns = np.empty((budget, 2))
-        self._mu = np.empty(budget)
-        self._step_asked = np.empty(budget, np.int64)
-        self._multiplicity = np.empty((budget, members), np.int64)
+        self.known = known
+        self.open: set[int] = set()
+        self._form = features
+        self._kept = min(budget + known, newest or budget + known)
+        memory = features.empty(2 * self._kept, length)
+        self._features = memory.reshape(self._kept, 2, *memory.shape[1:])  # question i has place i % kept
+        self._true_returns = np.empty((budget + known, 2))
+        self._mu = np.empty(budget + known)
+        self._step_asked = np.empty(budget + known, np.int64)
+        self._multiplicity = np.empty((budget + known, members), np.int64)
 
     features = property(
         lambda self: self._features[: self.count],
@@ -44,6 +50,26 @@ class Comparisons:
     mu = property(lambda self: self._mu[: self.count], doc="``(asked,)``: 1 left, 0 right, 0.5 tie, NaN skipped.")
     step_asked = property(lambda self: self._step_asked[: self.count], doc="``(asked,)`` in environment steps.")
     multiplicity = property(lambda self: self._multiplicity[: self.count], doc="``(asked, members)``.")
+
+    @property
+    def asked(self) -> int:
+        """Questions that this run put."""
+        return self.count - self.known
+
+    @property
+    def unanswered(self) -> bool:
+        """None of this run's questions was answered or skipped yet."""
+        return self.asked == len(self.open)
+
+    def ask(
+        self, pool: Segments, pairs: NDArray[np.int64], step: int, random: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Record questions about the pairs ``(asked, 2)`` of indices into ``pool``, open until they are answered;
+        returns their numbers ``(asked,)``."""
+        numbers = np.arange(self.count, self.count + len(pairs))
+        self.add(pool, pairs, np.full(len(pairs), np.nan), step, random)
+        self.open.update(numbers.tolist())
+        return numbers
 
     def add(
         self,
@@ -88,17 +114,18 @@ class Comparisons:
         numbers = (self._true_returns, self._mu, self._step_asked, self._multiplicity)
         return sum(array[:1].nbytes for array in (self._features, *numbers))
 
-    def answer(self, question: int, mu: float) -> None:
-        """The answer to a question that was added without one, or another answer to it.
+    def answer(self, question: int, mu: float | None) -> None:
+        """The answer to a question that was asked, or another answer to it; None takes one back: it is open again.
 
         Raises:
             ValueError: the question was not asked, or an answer is not in [0, 1] or NaN.
         """
         if not 0 <= question < self.count:
             raise ValueError(f"question {question} was not asked: there are {self.count}")
-        if not (np.isnan(mu) or 0 <= mu <= 1):
+        if not (mu is None or np.isnan(mu) or 0 <= mu <= 1):
             raise ValueError(f"an answer of {mu}")
-        self._mu[question] = mu
+        (self.open.add if mu is None else self.open.discard)(question)
+        self._mu[question] = np.nan if mu is None else mu
 
     def bag(self, member: int) -> NDArray[np.int64]:
         """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them."""
@@ -109,9 +136,8 @@ class Comparisons:
         return np.flatnonzero((self.multiplicity[:, member] == 0) & self._teaching)
 
     def rows(self, most: int) -> NDArray[Any]:
-        """At most ``most`` single steps ``(rows, width)`` of the compared segments, evenly spread over all of them; of
-        pixels ``(rows, STACK, height, width)``."""
-        clips = frames.clips(self.features) if self._of_pixels else self.features
+        """At most ``most`` single steps ``(rows, *shape)`` of the compared segments, evenly spread over all of them."""
+        clips = self._form.stepwise(self.features)
         # not every k-th: k may divide the segment's length, and all rows would be of one place in it
         total = clips.shape[0] * clips.shape[1] * clips.shape[2]
         spread = np.linspace(0, total - 1, min(most, total)).astype(np.int64)
@@ -120,24 +146,38 @@ class Comparisons:
 
     def account(self) -> dict[str, int]:
         """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""
-        skipped, ties = int(np.isnan(self.mu).sum()), int((self.mu == 0.5).sum())
-        return {"labels": self.count, "answered": self.count - skipped, "ties": ties, "skipped": skipped}
+        mu = self.mu[self.known :]
+        without, ties = int(np.isnan(mu).sum()), int((mu == 0.5).sum())
+        skipped = without - len(self.open)
+        return {"labels": self.asked, "answered": self.asked - without, "ties": ties, "skipped": skipped}
+
+    @property
+    def informative(self) -> bool:
+        """There is an answer to learn from."""
+        return not bool(np.isnan(self.mu).all())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was recorded, as copies; the frames of pixels compressed."""
-        arrays = {name: getattr(self, name).copy() for name in _ARRAYS if not (self._of_pixels and name == "features")}
-        if self._of_pixels:
-            packed = frames.pack(self.features)
-            arrays |= {"frames": packed["packed"], "frames_shape": packed["shape"]}
-        return arrays
+        """All that this run asked, as copies; the frames of pixels compressed."""
+        return self._arrays(self.known)
 
-    def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """The reverse of ``arrays``."""
-        self.count = len(arrays["mu"])
-        if self._of_pixels:
-            arrays = {
-                **arrays,
-                "features": frames.unpack({"packed": arrays["frames"], "shape": arrays["frames_shape"]}),
-            }
-        for name in _ARRAYS:
-            getattr(self, name)[:] = arrays[name]
+    def get_state(self) -> dict[str, Any]:
+        """Everything, known comparisons and open questions among it."""
+        return {**self._arrays(0), "open": np.array(sorted(self.open), np.int64)}
+
+    def _arrays(self, first: int) -> dict[str, NDArray[Any]]:
+        arrays = {name: getattr(self, name)[first:].copy() for name in _ARRAYS if name != "features"}
+        packed = self._form.pack(self.features[first:])
+        if isinstance(packed, dict):
+            return {**arrays, "frames": packed["packed"], "frames_shape": packed["shape"]}
+        return {"features": packed, **arrays}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``, and of ``arrays`` where nothing was known before the run."""
+        self.count = len(state["mu"])
+        packed = (
+            state["features"] if "features" in state else {"packed": state["frames"], "shape": state["frames_shape"]}
+        )
+        self.features[:] = self._form.unpack(packed)
+        for name in _ARRAYS[1:]:
+            getattr(self, name)[:] = state[name]
+        self.open = set(state["open"].tolist()) if "open" in state else set()

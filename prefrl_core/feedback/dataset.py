@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from prefrl_core import seeding
 from prefrl_core.errors import UserError
+from prefrl_core.features import Vectors
 from prefrl_core.feedback.comparisons import Comparisons
 
 SCHEMA = 1
@@ -52,11 +53,11 @@ class Recorded:
         recorded = self.multiplicity.shape[1]
         members = recorded if members is None else members
         features = np.concatenate([self.observations, self.actions], axis=-1)
-        made = Comparisons(len(self), features.shape[2], features.shape[3], members)
+        made = Comparisons(len(self), features.shape[2], Vectors(features.shape[3]), members)
         drawn = seeding.generator(seed, "bootstrap").poisson(1.0, (len(self), members))
         bootstrap = self.multiplicity if members == recorded else drawn
         arrays = {name: getattr(self, name) for name in ("true_returns", "mu", "step_asked")}
-        made.set_arrays({"features": features, **arrays, "multiplicity": bootstrap})
+        made.set_state({"features": features, **arrays, "multiplicity": bootstrap})
         return made
 
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError, require
 from prefrl_core.feedback import human_curve
-from prefrl_core.registry import register
-from prefrl_core.reward.likelihood import preference
+from prefrl_core.preference import preference
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Labeler(Protocol):
         """An answer ``(questions,)`` to each."""
 
 
-@register("labeler", "bpref")
 @dataclass(frozen=True)
 class Teacher:
     """All of B-Pref's imperfections, freely combined, in the order of its code: skip, equal, stochastic or myopic
@@ -100,13 +98,11 @@ class Teacher:
         return epsilon * questions.level * questions.left.shape[1]
 
 
-@register("labeler", "oracle")
 @dataclass(frozen=True)
 class Oracle(Teacher):
     """Always right."""
 
 
-@register("labeler", "stochastic")
 @dataclass(frozen=True)
 class Stochastic(Teacher):
     """Answers by a Bradley-Terry draw on the true returns."""
@@ -114,7 +110,6 @@ class Stochastic(Teacher):
     rationality: float = 1.0
 
 
-@register("labeler", "mistake")
 @dataclass(frozen=True)
 class Mistake(Teacher):
     """Wrong one time in ten."""
@@ -122,7 +117,6 @@ class Mistake(Teacher):
     mistake: float = 0.1
 
 
-@register("labeler", "skip")
 @dataclass(frozen=True)
 class Skip(Teacher):
     """Skips pairs of poor segments."""
@@ -130,7 +124,6 @@ class Skip(Teacher):
     skip: float = 0.1
 
 
-@register("labeler", "equal")
 @dataclass(frozen=True)
 class Equal(Teacher):
     """Calls near returns equal."""
@@ -138,7 +131,6 @@ class Equal(Teacher):
     equal: float = 0.1
 
 
-@register("labeler", "myopic")
 @dataclass(frozen=True)
 class Myopic(Teacher):
     """Looks mostly at the end of a segment."""
@@ -146,7 +138,6 @@ class Myopic(Teacher):
     discount: float = 0.9
 
 
-@register("labeler", "human")
 @dataclass(frozen=True)
 class Human:
     """People, on the page of ``python -m bench label``."""
@@ -171,7 +162,6 @@ class Human:
         return np.floor((numbers + 1) * self.catch) > np.floor(numbers * self.catch)
 
 
-@register("labeler", "human_curve")
 @dataclass(frozen=True)
 class HumanCurve:
     """Ties and errs as often as people do at the same gap (``feedback/human_curve.py``).

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.errors import require
-from prefrl_core.registry import register
 
 Indices = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -50,7 +49,6 @@ class _Strategy:
         require(self.factor >= 1, f"query setting factor = {self.factor}: at least 1")
 
 
-@register("query", "uniform")
 @dataclass(frozen=True)
 class Uniform(_Strategy):
     """Any pair is as good as another."""
@@ -62,7 +60,6 @@ class Uniform(_Strategy):
         return np.arange(count)
 
 
-@register("query", "disagreement")
 @dataclass(frozen=True)
 class Disagreement(_Strategy):
     """The pairs whose predicted preference varies most across the ensemble (Christiano et al. 2017, section 2.2.4)."""
@@ -74,7 +71,6 @@ class Disagreement(_Strategy):
         return _highest(disagreement(candidates), count)
 
 
-@register("query", "entropy")
 @dataclass(frozen=True)
 class Entropy(_Strategy):
     """The pairs whose mean predicted preference is nearest to a coin's (Lee et al. 2021, B-Pref)."""
@@ -84,7 +80,6 @@ class Entropy(_Strategy):
         return _highest(entropy(candidates), count)
 
 
-@register("query", "mutual_information")
 @dataclass(frozen=True)
 class MutualInformation(_Strategy):
     """The pairs whose answer tells most about which member is right: the entropy of the mean prediction less the mean
@@ -97,7 +92,6 @@ class MutualInformation(_Strategy):
         return _highest(mutual_information(candidates), count)
 
 
-@register("query", "k_center")
 @dataclass(frozen=True)
 class KCenter(_Strategy):
     """Pairs unlike each other and unlike those asked before: greedy k-centre (Sener and Savarese 2018)."""
@@ -107,7 +101,6 @@ class KCenter(_Strategy):
         return _spread(candidates, np.arange(len(candidates.pairs)), count)
 
 
-@register("query", "disagreement_k_center")
 @dataclass(frozen=True)
 class DisagreementKCenter(_Strategy):
     """k-centre among the half on which the ensemble disagrees most (Lee et al. 2021, B-Pref)."""
@@ -119,7 +112,6 @@ class DisagreementKCenter(_Strategy):
         return _spread_among_half(candidates, disagreement, count)
 
 
-@register("query", "entropy_k_center")
 @dataclass(frozen=True)
 class EntropyKCenter(_Strategy):
     """k-centre among the half whose mean prediction has the highest entropy (Lee et al. 2021, B-Pref)."""
@@ -129,7 +121,6 @@ class EntropyKCenter(_Strategy):
         return _spread_among_half(candidates, entropy, count)
 
 
-@register("query", "recent")
 @dataclass(frozen=True)
 class Recent(_Strategy):
     """Uniform over pairs of segments of the present policy (Hu et al. 2024, QPA)."""

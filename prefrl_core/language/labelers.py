@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prefrl_core import seeding
 from prefrl_core.errors import UserError, require, unknown
 from prefrl_core.feedback import human_curve
-from prefrl_core.spec import build
+from prefrl_core.settings import build
 
 Floats = NDArray[np.float64]
 

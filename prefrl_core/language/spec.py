@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from prefrl_core.errors import UserError, require, unknown
 from prefrl_core.language import labelers, presets, settings, tasks
-from prefrl_core.spec import build, check_keys
+from prefrl_core.settings import build, check_keys
 
 # Raised whenever a change to the track alters the numbers of a run; stands in every run's key and every stage's hash.
 METHOD_VERSION = 1

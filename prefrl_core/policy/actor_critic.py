@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from prefrl_core import seeding
 from prefrl_core.errors import UserError, require
+from prefrl_core.features import input_count
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import MLP, Array, Parameters
+from prefrl_core.normalize import AsTheyAre, RewardScale, Standardizer
 from prefrl_core.policy import gae
-from prefrl_core.policy.distributions import distribution, input_count, parameter_count
-from prefrl_core.policy.normalize import AsTheyAre, RewardScale, Standardizer
-from prefrl_core.policy.rollout import Rollout
+from prefrl_core.policy.distributions import distribution, parameter_count
+from prefrl_core.rollout import Rollout
 
 
 @dataclass(frozen=True)

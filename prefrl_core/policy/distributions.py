@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
+from prefrl_core.features import input_count
 from prefrl_core.networks import Array, Parameters
 
 _HALF_LOG_2PI = np.float32(0.5 * np.log(2 * np.pi))
@@ -122,11 +123,6 @@ class Categorical:
         """Mean Fisher matrix of the distributions times a direction, given the logits' ``tangents`` along it."""
         p = np.exp(_log_softmax(logits))
         return p * (tangents - np.vecdot(p, tangents)[:, None]) / np.float32(len(tangents))
-
-
-def input_count(space: gym.Space[Any]) -> int:
-    """Numbers that describe one distribution over ``space``: a network's outputs."""
-    return int(space.n) if isinstance(space, gym.spaces.Discrete) else int(np.prod(space.shape or ()))
 
 
 def parameter_count(space: gym.Space[Any]) -> int:

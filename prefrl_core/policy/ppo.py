@@ -14,17 +14,15 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core import registry
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, check_settings
-from prefrl_core.policy.rollout import Rollout
-from prefrl_core.spec import of_pixels
+from prefrl_core.rollout import Rollout
+from prefrl_core.settings import of_pixels
 from prefrl_core.tasks import TaskInfo
 
 
-@registry.register("policy", "ppo")
 @dataclass(frozen=True)
 class PPOSettings:
     """Settings of PPO; ``hyperparameters.py`` has those that differ by task."""

@@ -16,16 +16,14 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core import registry
 from prefrl_core.networks import MLP, Adam, Array, Parameters
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings
 from prefrl_core.policy.distributions import distribution
-from prefrl_core.policy.rollout import Rollout
+from prefrl_core.rollout import Rollout
 from prefrl_core.tasks import TaskInfo
 
 
-@registry.register("policy", "trpo")
 @dataclass(frozen=True)
 class TRPOSettings:
     """Settings of TRPO; ``hyperparameters.py`` has those that differ by task."""

@@ -52,6 +52,10 @@ class Sample:
         """``step``, ``predicted`` and ``true``, each ``(segments kept,)``; returns are undiscounted sums."""
         return {name: np.concatenate(kept) for name, kept in self._kept.items()}
 
-    def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """The reverse of ``arrays``."""
-        self._kept = {name: [arrays[name]] for name in self._kept}
+    def get_state(self) -> dict[str, Any]:
+        """The same."""
+        return self.arrays()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+        self._kept = {name: [state[name]] for name in self._kept}

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from prefrl_core import frames, seeding
+from prefrl_core.errors import UserError
+from prefrl_core.features import Features
 from prefrl_core.frames import STACK, Frames
-from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array
-from prefrl_core.reward.ensemble import Ensemble
-from prefrl_core.spec import RewardSettings
+from prefrl_core.reward.fitted import FittedReward
+from prefrl_core.reward.settings import EnsembleSettings
 from prefrl_core.tensors import Tensors, blocks, from_numpy, to_numpy
 
 _LAYERS = ((STACK, 16, 7, 3), (16, 16, 5, 2), (16, 16, 3, 1), (16, 16, 3, 1))  # channels in and out, kernel, stride
@@ -111,28 +112,33 @@ class Member:
         return functional.linear(hidden, *full[-1]).float()[:, 0]
 
 
-class ConvolutionalEnsemble(Ensemble):
+class ConvolutionalEnsemble(FittedReward):
     """Reward predictors over stacked frames. Features are observations ``(..., STACK, height, width)``, uint8; those of
     compared segments are kept as frames, see ``prefrl_core.frames``."""
 
     normalising_rows, validation_pairs = 512, 16  # a row costs a hundred times what one of a small network does
 
-    def __init__(self, settings: RewardSettings, seed: int, hardware: Hardware) -> None:
-        hardware.torch()
-        self.settings, self.hardware = settings, hardware
-        self.parameters: Any = Tensors(settings.members * Member.count(settings.hidden), hardware)
-        self.members: Any = [Member(settings.hidden, self.parameters) for _ in range(settings.members)]
+    members: list[Member]
+    parameters: Tensors
+
+    def __init__(self, settings: EnsembleSettings, features: Features, seed: int, segment: int = 0) -> None:
+        super().__init__(settings, features, seed)
+        if not features.hardware:
+            raise UserError("reward_model 'convolutional' sees pixels alone: choose 'ensemble'")
+        (self.hardware,) = features.hardware
+        self.hardware.torch()
+        self.dropout = settings.dropout
+        self.parameters = Tensors(settings.members * Member.count(settings.hidden), self.hardware)
+        self.members = [Member(settings.hidden, self.parameters) for _ in range(settings.members)]
         for index, member in enumerate(self.members):
             member.initialise(seeding.generator(seed, f"reward member {index}"))
-        self.optimiser: Any = self.parameters.adam(settings.learning_rate)
+        self.optimiser = self.parameters.adam(settings.learning_rate)
         self.dropping = seeding.generator(seed, "reward dropout")
-        self.means = np.zeros(settings.members, np.float32)
-        self.stds = np.ones(settings.members, np.float32)
         self._folded: list[tuple[Folded, Folded]] = []
         self._folded_at = -1
         self._graph: torch.Tensor | None = None
 
-    def outputs(self, features: Frames) -> Array:
+    def outputs(self, features: Frames, done: NDArray[np.bool_] | None = None) -> Array:
         """Each member's plain output, ``(members, ...)`` for observations ``(..., STACK, height, width)``."""
         return self._outputs(features, list(range(len(self.members))))
 
@@ -152,24 +158,24 @@ class ConvolutionalEnsemble(Ensemble):
                 result[:, block] = torch.stack(made).cpu().numpy()
         return result.reshape(len(chosen), *around)
 
-    def segment_sums(self, features: Frames) -> Array:
+    def segment_sums(self, kept: Frames) -> Array:
         """Undiscounted sums of the plain outputs, ``(members, segments)``, of segments' frames."""
-        sums = [self.outputs(frames.clips(features[block])).sum(-1) for block in blocks(len(features), 64)]
+        sums = [self.outputs(frames.clips(kept[block])).sum(-1) for block in blocks(len(kept), 64)]
         return np.concatenate(sums, axis=1)
 
-    def pair_sums(self, member: Any, features: Frames, fitting: bool = False) -> Array:
+    def pair_sums(self, member: Member, kept: Frames, fitting: bool = False) -> Array:
         """One member's sums ``(pairs, 2)`` for the frames ``(pairs, 2, frames, height, width)`` of compared segments;
         when ``fitting``, ``backward`` can follow."""
-        clips = frames.clips(features)
+        clips = frames.clips(kept)
         pairs, sides, steps = clips.shape[:3]
         if not fitting:
             return self._outputs(clips, [self.members.index(member)])[0].sum(-1)
         rows = from_numpy(clips.reshape(-1, *clips.shape[3:]), self.hardware)
-        outputs = member.fitting(rows, self.settings.dropout, self.dropping)
+        outputs = member.fitting(rows, self.dropout, self.dropping)
         self._graph = outputs.reshape(pairs, sides, steps).sum(2)
         return to_numpy(self._graph)
 
-    def backward(self, member: Any, slopes: Array, l2: float) -> None:
+    def backward(self, member: Member, slopes: Array, l2: float) -> None:
         """Add the gradient of a loss, given its derivative ``(pairs, 2)`` with respect to the latest ``pair_sums``
         while fitting, and that of the penalty on the weights."""
         assert self._graph is not None
@@ -177,30 +183,22 @@ class ConvolutionalEnsemble(Ensemble):
         self._graph = None
         with torch.no_grad():
             for weight, *_ in (*member.convolutions, *member.full):
+                assert weight.grad is not None
                 weight.grad.add_(weight, alpha=2 * l2)
 
-    def observe(self, features: NDArray[Any]) -> None:
-        """Pixels have one scale."""
-
     def get_state(self) -> dict[str, Any]:
-        """Everything that a later prediction or gradient step depends on."""
+        """Everything that a later prediction or fit depends on."""
         moments = [torch.stack([*member.means, *member.variances]) for member in self.members]
-        return {
-            "optimiser": self.optimiser.get_state(),
-            "moments": to_numpy(torch.stack(moments)),
-            "dropping": seeding.state_of(self.dropping),
-            "means": self.means.copy(),
-            "stds": self.stds.copy(),
-        }
+        dropping = seeding.state_of(self.dropping)
+        return {**super().get_state(), "moments": to_numpy(torch.stack(moments)), "dropping": dropping}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
-        self.optimiser.set_state(state["optimiser"])
+        super().set_state(state)
         for member, moments in zip(self.members, torch.from_numpy(state["moments"]), strict=True):
             for mine, saved in zip((*member.means, *member.variances), moments, strict=True):
                 mine.copy_(saved)
         seeding.restore(self.dropping, state["dropping"])
-        self.means, self.stds = state["means"].copy(), state["stds"].copy()
 
 
 def _uniform(random: np.random.Generator, shape: Any, fan_in: int) -> torch.Tensor:

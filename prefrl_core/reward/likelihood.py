@@ -1,20 +1,10 @@
-"""The probability that one segment is preferred to another (Christiano et al. 2017, equation 1, and section 2.2.3)."""
+"""What a reward model minimises over compared segments (Christiano et al. 2017, sections 2.2.3 and 3.3)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-
-
-def preference(left: Floats, right: Floats) -> Floats:
-    """Probability that the left segment is preferred: Bradley-Terry on the undiscounted sums of predicted reward."""
-    difference = left - right
-    small = np.exp(-np.abs(difference))
-    return np.where(difference >= 0, 1 / (1 + small), small / (1 + small))
+from prefrl_core.preference import Floats, preference
 
 
 def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float) -> tuple[Floats, Floats]:

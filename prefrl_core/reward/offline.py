@@ -1,39 +1,72 @@
-"""A reward model fitted to recorded comparisons, without a task: the same ensemble and the same fit as in a run."""
+"""A reward model fitted to recorded comparisons, without a task: the same model and the same fit as in a run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from prefrl_core.errors import UserError
+from prefrl_core import known
+from prefrl_core.errors import UserError, require
+from prefrl_core.features import Vectors
 from prefrl_core.feedback.dataset import Recorded
-from prefrl_core.reward.ensemble import Ensemble
-from prefrl_core.reward.fit import Fitter
-from prefrl_core.spec import RewardSettings
+from prefrl_core.reward.fitted import FittedReward
+from prefrl_core.rollout import Turn
+from prefrl_core.spec import complete, make_part
 
 _BETWEEN_LOOKS = 10  # gradient steps between two changes of the L2 weight
 
 
-def fit(recorded: Recorded, settings: RewardSettings | None = None, updates: int = 1000, seed: int = 0) -> Ensemble:
-    """An ensemble after ``updates`` gradient steps; ``ensemble.reward(features)`` predicts.
+def fit(
+    recorded: Recorded, reward_model: str | Mapping[str, Any] = "ensemble", updates: int = 1000, seed: int = 0
+) -> FittedReward:
+    """A reward model after ``updates`` gradient steps; its ``predict(features)`` predicts.
+
+    Args:
+        reward_model: its name, or a table of name and settings, as a suite file has it.
 
     Raises:
-        UserError: no comparison was answered, or the parameters diverged.
+        UserError: no comparison was answered, the parameters diverged, or the reward model needs a run's unlabelled
+            segments.
     """
-    settings = settings or RewardSettings()
-    comparisons = recorded.comparisons(settings.members, seed)
-    if not comparisons.account()["answered"]:
+    settings = make_part("reward", complete("reward", reward_model))
+    features = np.concatenate([recorded.observations, recorded.actions], axis=-1)
+    model = settings.make(Vectors(features.shape[-1]), seed, features.shape[2])
+    if not isinstance(model, FittedReward):
+        raise UserError(f"reward_model {type(model).__name__} cannot be fitted by itself: inherit from FittedReward")
+    require(
+        not model.needs_unlabelled,
+        f"reward_model {type(model).__name__} learns from unlabelled segments, and recorded comparisons have none: use "
+        "it in a run",
+    )
+    comparisons = recorded.comparisons(model.bootstraps, seed)
+    if not comparisons.informative:
         raise UserError(f"none of the {len(recorded)} comparisons was answered: nothing to fit a reward model to")
-    ensemble = Ensemble(settings, comparisons.features.shape[-1], seed)
-    ensemble.observe(comparisons.features)
-    fitter = Fitter(ensemble, seed)
+    model.observe(_turn(comparisons.features))
     for done in range(0, updates, _BETWEEN_LOOKS):
-        fitter.fit(comparisons, min(_BETWEEN_LOOKS, updates - done))
-    return ensemble
+        model.take_steps(comparisons, min(_BETWEEN_LOOKS, updates - done))
+    return model
 
 
-def accuracy(ensemble: Ensemble, recorded: Recorded) -> float:
-    """Share of the comparisons with unequal true returns whose better segment the ensemble predicts; NaN of none."""
-    predicted = ensemble.reward(recorded.comparisons().features).sum(-1)
-    gaps, guesses = (np.subtract(*sums.T) for sums in (recorded.true_returns, predicted))
+def accuracy(model: FittedReward, recorded: Recorded) -> float:
+    """Share of the comparisons with unequal true returns whose better segment the model predicts; NaN of none."""
+    kept = recorded.comparisons().features
+    sums = model.segment_sums(kept.reshape(-1, *kept.shape[2:])).mean(0).reshape(-1, 2)
+    gaps, guesses = (np.subtract(*each.T) for each in (recorded.true_returns, sums))
     told = gaps != 0
     return float(np.mean(np.sign(gaps[told]) == np.sign(guesses[told]))) if told.any() else float("nan")
+
+
+def save(path: Path, model: FittedReward, recorded: Recorded, reward_model: str | Mapping[str, Any]) -> None:
+    """Write a fitted model, for ``known_reward`` of a run on the same task with the same ``reward_model``."""
+    table = complete("reward", reward_model)
+    about = {"task": recorded.about.get("task"), "shape": list(model.features.shape), "reward_model": table}
+    known.save_reward(path, model, about)
+
+
+def _turn(features: Any) -> Turn:
+    """Compared segments in the place of a turn of a run."""
+    nothing = np.zeros((0, 0))
+    return Turn((), features, nothing, nothing.astype(bool), nothing.astype(np.float32))

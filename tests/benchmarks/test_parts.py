@@ -13,25 +13,26 @@ import pytest
 from bench import stats, store
 from prefrl_core import checkpoint
 from prefrl_core.feedback import queries
-from prefrl_core.learner import COLUMNS, Learner
+from prefrl_core.loop import COLUMNS, start, turn
+from prefrl_core.parts import Run
 from prefrl_core.policy import gae
-from prefrl_core.policy.rollout import collect
 from prefrl_core.registry import find, names
+from prefrl_core.rollout import collect
 from prefrl_core.spec import RunSpec
 
 Measure = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def learner() -> Learner:
+def learner() -> Run:
     """HalfCheetah with 700 labels, past its untrained phase."""
-    made = Learner(RunSpec.of({"task": "mujoco/half_cheetah", "labels": 700}))
+    made = start(RunSpec.of({"task": "mujoco/half_cheetah", "labels": 700}))
     while made.step < made.untrained_steps + 2048:
-        made.iterate()
+        turn(made)
     return made
 
 
-def test_acting(against_yardstick: Measure, learner: Learner) -> None:
+def test_acting(against_yardstick: Measure, learner: Run) -> None:
     observations = learner.observations.astype(np.float32)
     actions = against_yardstick(lambda: learner.policy.executed(learner.policy.act(observations)))
     assert actions.shape == (16, 6)
@@ -43,7 +44,7 @@ def test_gae(against_yardstick: Measure) -> None:
     assert against_yardstick(lambda: gae.advantages(rewards, values, following, never, never, 0.99, 0.95)).any()
 
 
-def test_ppo_update(against_yardstick: Measure, learner: Learner) -> None:
+def test_ppo_update(against_yardstick: Measure, learner: Run) -> None:
     rollout, truth = collect(learner.env, learner.policy, learner.observations, 128)
     rewards = truth.rewards
     learner.observations = rollout.last_observations
@@ -51,10 +52,10 @@ def test_ppo_update(against_yardstick: Measure, learner: Learner) -> None:
 
 
 @pytest.mark.parametrize("comparisons", [100, 1400, 10_000])
-def test_reward_prediction(against_yardstick: Measure, learner: Learner, comparisons: int) -> None:
+def test_reward_prediction(against_yardstick: Measure, learner: Run, comparisons: int) -> None:
     """Both segments of so many comparisons, 60 steps a comparison."""
     features = np.random.default_rng(0).standard_normal((comparisons * 60, 23), np.float32)
-    assert against_yardstick(lambda: learner.ensemble.reward(features), rounds=3).shape == (comparisons * 60,)
+    assert against_yardstick(lambda: learner.reward.predict(features), rounds=3).shape == (comparisons * 60,)
 
 
 @pytest.mark.parametrize("strategy", names("query"))
@@ -68,7 +69,7 @@ def test_query_selection(against_yardstick: Measure, strategy: str) -> None:
     assert len(np.unique(chosen)) == 100
 
 
-def test_checkpoint(against_yardstick: Measure, learner: Learner, tmp_path: Path) -> None:
+def test_checkpoint(against_yardstick: Measure, learner: Run, tmp_path: Path) -> None:
     """State, file, flush to disk."""
     against_yardstick(lambda: checkpoint.save(tmp_path / "c", learner.get_state()), rounds=6)
     assert checkpoint.load(tmp_path / "c")["progress"]["step"] == learner.step

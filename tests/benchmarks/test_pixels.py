@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from prefrl_core.hardware import Hardware
-from prefrl_core.learner import Learner
+from prefrl_core.loop import start, turn
+from prefrl_core.parts import Run
 from prefrl_core.spec import RunSpec
 
 pytest.importorskip("ale_py")
@@ -25,18 +26,18 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-def started(**settings: Any) -> Learner:
+def started(**settings: Any) -> Run:
     """A run in its second iteration; the first stands for the untrained phase."""
-    learner = Learner(RunSpec.of({"task": TASK, "total_steps": 1_000_000, **settings}))
-    learner.untrained_steps = learner.round_steps
+    learner = start(RunSpec.of({"task": TASK, "total_steps": 1_000_000, **settings}))
+    learner.untrained_steps = learner.turn_steps
     for _ in range(2):
-        learner.iterate()
+        turn(learner)
     return learner
 
 
-def seconds_per_step(learner: Learner) -> float:
+def seconds_per_step(learner: Run) -> float:
     start, step = process_time(), learner.step
-    learner.iterate()
+    turn(learner)
     return (process_time() - start) / (learner.step - step)
 
 
@@ -59,7 +60,7 @@ def test_pong(benchmark: Any, run: str) -> None:
     benchmark.extra_info["env_steps_per_second"] = round(1 / ours)
     benchmark.extra_info["ratio_to_bare_games"] = round(bare / ours, 3)
     benchmark.extra_info["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    benchmark.pedantic(learner.iterate, rounds=3)
+    benchmark.pedantic(turn, (learner,), rounds=3)
 
 
 def test_training_on_256_frames(benchmark: Any) -> None:

@@ -35,7 +35,7 @@ labels = 20
 LEARNER = """
 import os, signal, sys, time, types
 
-def learn(spec, recorder, state=None, desk=None):
+def learn(spec, recorder, state=None, people=None, inputs=None):
     import numpy as np
     from prefrl_core.errors import UserError
     random, step = np.random.default_rng([spec.seed, spec.labels]), 0
@@ -62,9 +62,9 @@ def learn(spec, recorder, state=None, desk=None):
             recorder.comparisons({"answers": random.normal(size=4).round(3)})
             recorder.save({"step": step, "random": random.bit_generator.state})
 
-module = types.ModuleType("prefrl_core.learner")
+module = types.ModuleType("prefrl_core.loop")
 module.learn = learn
-sys.modules["prefrl_core.learner"] = module
+sys.modules["prefrl_core.loop"] = module
 """
 
 

@@ -14,7 +14,8 @@ pytest.importorskip("ale_py")
 
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
-from prefrl_core.learner import Learner
+from prefrl_core.loop import start, turn
+from prefrl_core.parts import Run
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import atari
 
@@ -37,10 +38,10 @@ TINY: dict[str, Any] = {
 A2C = {"name": "a2c", "environments": 4, "rollout_steps": 5, "rollouts": 5, "hidden": (16,)}
 
 
-def rows(learner: Learner, turns: int | None = None) -> list[str]:
+def rows(learner: Run, turns: int | None = None) -> list[str]:
     made = []
     while not learner.finished and (turns is None or len(made) < turns):
-        made.append(json.dumps(learner.iterate()))
+        made.append(json.dumps(turn(learner)))
     return made
 
 
@@ -50,15 +51,14 @@ def test_a_run_gives_the_same_bytes_again_and_from_a_checkpoint(
 ) -> None:
     monkeypatch.setattr(atari, "_PERIOD", 90)  # games are started anew within the run, on both sides of the checkpoint
     spec = RunSpec.of({**TINY, "policy": policy})
-    whole = Learner(spec)
+    whole = start(spec)
     first = rows(whole, 5)
     checkpoint.save(tmp_path / "checkpoint", whole.get_state())
     rest = rows(whole)
     assert whole.comparisons.count == 12 and len(rest) > 5
-    again = Learner(spec)
+    again = start(spec)
     assert rows(again) == first + rest
-    resumed = Learner(spec)
-    resumed.set_state(checkpoint.load(tmp_path / "checkpoint"))
+    resumed = start(spec, state=checkpoint.load(tmp_path / "checkpoint"))
     assert rows(resumed) == rest
     for name, array in whole.comparisons.arrays().items():
         assert np.array_equal(array, resumed.comparisons.arrays()[name], equal_nan=array.dtype.kind == "f"), name
@@ -72,4 +72,4 @@ def test_without_a_graphics_card_the_error_says_how_to_do_without() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(UserError, match=r"no graphics card here: .* \(or set device = 'cpu'\)"):
-        Learner(RunSpec.of({**TINY, "device": "cuda"}))
+        start(RunSpec.of({**TINY, "device": "cuda"}))

@@ -14,10 +14,10 @@ import pytest
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Questions
-from prefrl_core.learner import COLUMNS, Learner, learn
+from prefrl_core.loop import COLUMNS, learn, start, turn
+from prefrl_core.parts import Run
 from prefrl_core.registry import register
 from prefrl_core.reward.ensemble import Ensemble
-from prefrl_core.reward.fit import Fitter
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import TaskInfo
 
@@ -125,42 +125,42 @@ def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, policy: d
 
 def test_a_saved_state_is_a_snapshot() -> None:
     """What was handed out must not change when the run goes on."""
-    learner = Learner(RunSpec.of(POINT))
+    learner = start(RunSpec.of(POINT))
     for _ in range(6):
-        learner.iterate()
+        turn(learner)
     state = learner.get_state()
     before = [np.array(part, copy=True) for part in (state["policy"]["optimiser"]["values"], state["pool"]["features"])]
     labels = len(state["comparisons"]["mu"])
     for _ in range(6):
-        learner.iterate()
+        turn(learner)
     np.testing.assert_array_equal(state["policy"]["optimiser"]["values"], before[0])
     np.testing.assert_array_equal(state["pool"]["features"], before[1])
     assert len(state["comparisons"]["mu"]) == labels
 
 
 def test_state_of_another_run_is_refused() -> None:
-    state = Learner(RunSpec.of(POINT)).get_state()
+    state = start(RunSpec.of(POINT)).get_state()
     with pytest.raises(UserError, match="checkpoint is not one of this run"):
-        Learner(RunSpec.of({**POINT, "policy": {**SMALL, "hidden": [8]}})).set_state(state)
+        start(RunSpec.of({**POINT, "policy": {**SMALL, "hidden": [8]}})).restore(state)
     del state["policy"]
     with pytest.raises(UserError, match="checkpoint is not one of this run"):
-        Learner(RunSpec.of(POINT)).set_state(state)
+        start(RunSpec.of(POINT)).restore(state)
 
 
-def parameters(learner: Learner) -> bytes:
+def parameters(learner: Run) -> bytes:
     while not learner.finished:
-        learner.iterate()
-    return learner.policy.parameters.values.tobytes() + learner.ensemble.parameters.values.tobytes()
+        turn(learner)
+    return learner.policy.parameters.values.tobytes() + learner.reward.parameters.values.tobytes()
 
 
 def test_the_true_reward_reaches_the_learner_through_labels_only() -> None:
     blind = {**POINT, "labeler": "test/blind"}
-    learned = [parameters(Learner(RunSpec.of({**blind, "task": task}))) for task in ("my/point", "test/rescored")]
+    learned = [parameters(start(RunSpec.of({**blind, "task": task}))) for task in ("my/point", "test/rescored")]
     assert learned[0] == learned[1]
-    seen = [parameters(Learner(RunSpec.of({**POINT, "task": task}))) for task in ("my/point", "test/rescored")]
+    seen = [parameters(start(RunSpec.of({**POINT, "task": task}))) for task in ("my/point", "test/rescored")]
     assert seen[0] != seen[1]  # what the oracle says does reach it
     control = {**POINT, "labels": 0, "reward": "true"}
-    controls = [parameters(Learner(RunSpec.of({**control, "task": task}))) for task in ("my/point", "test/rescored")]
+    controls = [parameters(start(RunSpec.of({**control, "task": task}))) for task in ("my/point", "test/rescored")]
     assert controls[0] != controls[1]
 
 
@@ -187,16 +187,16 @@ def test_the_sample_of_segments_covers_the_run_and_tells_what_the_log_tells() ->
 
 def test_one_reward_model_labels_a_whole_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    for cls, name in ((Ensemble, "reward"), (Ensemble, "observe"), (Ensemble, "normalise"), (Fitter, "fit")):
-        plain = getattr(cls, name)
+    for name in ("predict", "observe", "normalise", "fit"):
+        plain = getattr(Ensemble, name)
 
         def spied(self: Any, *arguments: Any, plain: Any = plain, name: str = name) -> Any:
             events.append(name)
             return plain(self, *arguments)
 
-        monkeypatch.setattr(cls, name, spied)
+        monkeypatch.setattr(Ensemble, name, spied)
     rows = ran(**POINT).rows
-    rounds = " ".join(events).split("reward")[1:]
+    rounds = " ".join(events).split("predict")[1:]
     assert len(rounds) == len(rows)  # one prediction a rollout, and all that changes the model lies between two
     assert all(changes.split() in (["observe"], ["observe", "fit", "normalise"]) for changes in rounds)
 
@@ -221,11 +221,11 @@ def test_budgets_are_exact_for_every_optimiser(name: str) -> None:
 
 def test_short_rollouts_are_joined_for_segments_and_the_reward_is_fitted_between_turns() -> None:
     """A segment has 10 steps, a rollout of A2C 5: segments reach across rollouts, all labelled by one reward model."""
-    learner = Learner(RunSpec.of({**POINT, "policy": OTHERS["a2c"]}))
+    learner = start(RunSpec.of({**POINT, "policy": OTHERS["a2c"]}))
     fitted: list[int] = []
-    fit, learner.fitter.fit = learner.fitter.fit, lambda *a: (fitted.append(learner.step), fit(*a))[1]
+    fit, learner.reward.fit = learner.reward.fit, lambda *a: (fitted.append(learner.step), fit(*a))[1]
     while not learner.finished:
-        learner.iterate()
+        turn(learner)
     assert len(fitted) > 10 and set(np.diff(fitted)[:-1]) == {13 * 5 * 4}  # the last turn may be shorter
     assert learner.pool.segments.features.shape[1] == 10 > learner.policy.rollout_steps
 
@@ -233,7 +233,7 @@ def test_short_rollouts_are_joined_for_segments_and_the_reward_is_fitted_between
 def test_episodes_of_fixed_length_are_staggered_and_those_cut_short_are_not_told() -> None:
     """Reacher's episodes have 50 steps. In lockstep all four environments end one in the same rollouts; staggered,
     episodes end at four different times, and every return told is one of 50 steps."""
-    learner = Learner(RunSpec.of({"task": "mujoco/reacher", "total_steps": 8000, "reward": "true", "policy": SMALL}))
+    learner = start(RunSpec.of({"task": "mujoco/reacher", "total_steps": 8000, "reward": "true", "policy": SMALL}))
     at_once, told, ended = [], 0, 0
     step = learner.env.step
 
@@ -244,22 +244,22 @@ def test_episodes_of_fixed_length_are_staggered_and_those_cut_short_are_not_told
 
     learner.env.step = watched
     while not learner.finished:
-        row = learner.iterate()
+        row = turn(learner)
         told += row["episodes"]
         if row["phase"] == "untrained":
             assert set(at_once) <= {0, 4}
             ended = len(at_once)
     assert set(at_once[ended:]) == {0, 1}
     assert sum(at_once) - told == 3  # of environments 1, 2 and 3, once
-    assert set(learner.recent_lengths) == {50}
+    assert set(learner.returns.recent_lengths) == {50}
 
 
 def test_a_task_that_ends_episodes_is_not_staggered() -> None:
     settings = {"total_steps": 9000, "reward": "true", "policy": SMALL, "variable_length": True}
-    learner = Learner(RunSpec.of({"task": "mujoco-v5/hopper", **settings}))
+    learner = start(RunSpec.of({"task": "mujoco-v5/hopper", **settings}))
     learner.env.stagger = lambda: pytest.fail("staggered")
     while not learner.finished:
-        learner.iterate()
+        turn(learner)
 
 
 def test_skipped_questions_count_and_teach_nothing() -> None:

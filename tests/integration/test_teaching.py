@@ -18,7 +18,8 @@ from bench.labeling import session
 from bench.labeling.desk import LedgerDesk
 from bench.labeling.ledger import NAME, Ledger
 from prefrl_core.errors import UserError
-from prefrl_core.learner import Learner, learn
+from prefrl_core.feedback.labelers import Human
+from prefrl_core.loop import learn, start, turn
 from prefrl_core.spec import RunSpec
 
 SETTINGS: dict[str, Any] = {
@@ -54,15 +55,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def test_a_run_done_again_from_its_answers_has_the_same_rows(ledger: Ledger) -> None:
     first, again = Memory(), Memory()
-    learn(SPEC, first, desk=desk(ledger))
-    learn(SPEC, again, desk=LedgerDesk(ledger, live=False))
+    learn(SPEC, first, people=desk(ledger))
+    learn(SPEC, again, people=LedgerDesk(ledger, live=False))
     assert first.rows == again.rows
     assert first.rows[-1]["labels"] == 24 and first.rows[-1]["answered"] >= 22 and first.rows[-1]["skipped"] == 0
 
 
 def test_other_answers_give_another_run(ledger: Ledger, tmp_path: Path) -> None:
     first, other = Memory(), Memory()
-    learn(SPEC, first, desk=desk(ledger))
+    learn(SPEC, first, people=desk(ledger))
     contrary = Ledger(tmp_path / "other.sqlite")
 
     def contradict() -> None:
@@ -72,17 +73,17 @@ def test_other_answers_give_another_run(ledger: Ledger, tmp_path: Path) -> None:
             left, right = contrary.rows(sql, page.question)[0]
             contrary.answer(page.nonce, "right" if left > right else "left", 0.0)
 
-    learn(SPEC, other, desk=desk(contrary, contradict))
+    learn(SPEC, other, people=desk(contrary, contradict))
     contrary.close()
     assert first.rows != other.rows
 
 
 def test_stopped_anywhere_and_gone_on_with_is_as_never_stopped(ledger: Ledger) -> None:
     whole = Memory()
-    learn(SPEC, whole, desk=desk(ledger))
+    learn(SPEC, whole, people=desk(ledger))
     for stop in (3, 9, 15):
-        learner = Learner(SPEC, LedgerDesk(ledger, live=False))
-        rows = [learner.iterate() for _ in range(stop)]
+        learner = start(SPEC, LedgerDesk(ledger, live=False))
+        rows = [turn(learner) for _ in range(stop)]
         state = learner.get_state()
         learner.env.close()
         rest = Memory()
@@ -92,24 +93,24 @@ def test_stopped_anywhere_and_gone_on_with_is_as_never_stopped(ledger: Ledger) -
 
 def test_an_answer_taken_back_after_it_taught_is_forgotten(ledger: Ledger) -> None:
     person = ledger.join("ada")
-    learner = Learner(SPEC, desk(ledger))
-    while learner.comparisons.count - len(learner.waiting) < 4:
-        learner.iterate()
+    learner = start(SPEC, desk(ledger))
+    while learner.comparisons.count - len(learner.comparisons.open) < 4:
+        turn(learner)
     before = learner.comparisons.mu.copy()
     page = ledger.undo(person)
     assert page is not None
-    learner.labeler = type(learner.labeler)(backlog=100)
-    row = learner.iterate()
+    learner.interview.answers.labeler = Human(backlog=100)
+    row = turn(learner)
     assert np.isnan(learner.comparisons.mu[page.question]) and not np.isnan(before[page.question])
-    assert page.question in learner.waiting and row["skipped"] == 0
+    assert page.question in learner.comparisons.open and row["skipped"] == 0
     ledger.answer(page.nonce, "equal", 0.0)
-    learner.iterate()
+    turn(learner)
     assert learner.comparisons.mu[page.question] == 0.5
     learner.env.close()
 
 
 def test_catches_are_pairs_with_a_clear_answer(ledger: Ledger) -> None:
-    learn(SPEC, Memory(), desk=desk(ledger))
+    learn(SPEC, Memory(), people=desk(ledger))
     gaps = {0: [], 1: []}  # type: dict[int, list[float]]
     for row in ledger.rows("SELECT catch, abs(left_return - right_return) AS gap FROM questions"):
         gaps[row["catch"]].append(row["gap"])
@@ -118,22 +119,22 @@ def test_catches_are_pairs_with_a_clear_answer(ledger: Ledger) -> None:
 
 def test_nobody_sees_the_true_reward_on_the_page(ledger: Ledger) -> None:
     """What is drawn are positions: no number of the reward is among them."""
-    learn(SPEC, Memory(), desk=desk(ledger))
+    learn(SPEC, Memory(), people=desk(ledger))
     scenes = ledger.scenes(0, "left")
     assert scenes is not None and scenes.shape == (15, 4)  # segment, joint positions
 
 
 def test_without_a_desk_or_pictures_a_run_says_what_to_do() -> None:
     with pytest.raises(UserError, match="bench label"):
-        Learner(SPEC)
+        start(SPEC)
     blind = {**SETTINGS, "task": "gymnasium/Pendulum-v1", "variable_length": True}
     with pytest.raises(UserError, match="cannot be shown"):
-        Learner(RunSpec.of(blind), LedgerDesk(Ledger(Path(":memory:"))))
+        start(RunSpec.of(blind), LedgerDesk(Ledger(Path(":memory:"))))
 
 
 def test_a_synthetic_labeler_never_looks_at_the_desk() -> None:
-    learner = Learner(RunSpec.of({**SETTINGS, "labeler": "oracle"}), LedgerDesk(Ledger(Path(":memory:"))))
-    assert learner.desk is None and learner.pool.segments.scenes.shape[-1] == 0
+    learner = start(RunSpec.of({**SETTINGS, "labeler": "oracle"}), LedgerDesk(Ledger(Path(":memory:"))))
+    assert learner.scene == 0 and learner.pool.segments.scenes.shape[-1] == 0
     learner.env.close()
 
 

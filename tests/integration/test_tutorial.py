@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefrl_core.learner import COLUMNS
+from prefrl_core.loop import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()

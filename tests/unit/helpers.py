@@ -8,14 +8,15 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from prefrl_core.features import Vectors
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Segments
 from prefrl_core.networks import MLP
 from prefrl_core.policy.a2c import A2CSettings
 from prefrl_core.policy.distributions import Categorical
 from prefrl_core.policy.ppo import PPO, PPOSettings
-from prefrl_core.policy.rollout import Rollout, collect
 from prefrl_core.policy.trpo import TRPOSettings
+from prefrl_core.rollout import Rollout, Turn, collect
 
 torch.set_num_threads(1)
 SPACES = {"continuous": 0, "discrete": 4}  # choices of Identity
@@ -221,11 +222,17 @@ def behaviour(count: int, seed: int) -> Segments:
     return Segments(features, features @ WANTED, features[..., :0])
 
 
+def acted(features: np.ndarray) -> Turn:
+    """A turn of the loop with these features ``(steps, envs, width)``."""
+    nothing = np.zeros(features.shape[:2], np.float32)
+    return Turn((), features, nothing, nothing > 0, nothing[..., None][..., :0])
+
+
 def asked(count: int, members: int = 3, seed: int = 0, mu: Any = None) -> Comparisons:
     """Comparisons of random segments, answered without error, or as ``mu`` says."""
     pool, pairs = behaviour(2 * count, seed), np.arange(2 * count).reshape(count, 2)
     returns = pool.true_rewards.sum(1)[pairs]
-    comparisons = Comparisons(count, STEPS, WIDTH, members)
+    comparisons = Comparisons(count, STEPS, Vectors(WIDTH), members)
     answers = (returns[:, 0] > returns[:, 1]).astype(float) if mu is None else np.resize(np.array(mu, float), count)
     comparisons.add(pool, pairs, answers, 0, np.random.default_rng(seed + 100))
     return comparisons

@@ -218,7 +218,7 @@ def test_settings_of_pixels_do_not_rename_other_runs() -> None:
     assert not {"device", "precision", "score_shown"} & plain.keys()
     assert not {"dropout", "label_buffer"} & plain["reward_model"].keys() and "scale_rewards" not in plain["policy"]
     spec = RunSpec.of({"task": "atari/pong", "policy": "a2c", "reward_model": {"dropout": 0.5}})
-    assert spec.canonical()["policy"]["anneal"] == 1.6 and spec.reward_model.hidden == (64,)
+    assert spec.canonical()["policy"]["anneal"] == 1.6 and spec.reward_model["hidden"] == (64,)
     assert RunSpec.of(spec.canonical()) == spec
 
 
@@ -234,9 +234,10 @@ def test_stacks_are_views_of_frames_kept_once() -> None:
 
 
 def test_three_thousand_comparisons_fit_and_are_packed_small() -> None:
+    from prefrl_core.features import Frames
     from prefrl_core.feedback.comparisons import Comparisons
 
-    kept = Comparisons(10_000, SEGMENT, (84, 84), 3, newest=3000)
+    kept = Comparisons(10_000, SEGMENT, Frames(84, 84), 3, newest=3000)
     assert 3000 * kept.bytes_each < 1.2 * 2**30
     env: Any = tasks.make("atari/pong", 4, 0)
     env.reset(seed=0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from prefrl_core.features import Frames
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Segments
 from prefrl_core.frames import unstacked
@@ -16,8 +17,7 @@ from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Adam, Parameters, RMSProp, clip_norm
 from prefrl_core.policy.convolutional import Convolutional
 from prefrl_core.reward.convolutional import ConvolutionalEnsemble
-from prefrl_core.reward.fit import Fitter
-from prefrl_core.spec import RewardSettings
+from prefrl_core.reward.settings import EnsembleSettings
 from prefrl_core.tensors import Tensors
 
 EXACT = Hardware("cpu", "float32")
@@ -99,7 +99,7 @@ def test_optimisers_step_as_those_in_numpy(kind: str) -> None:
 
 def ensemble(hardware: Hardware = EXACT, **settings: Any) -> ConvolutionalEnsemble:
     return ConvolutionalEnsemble(
-        RewardSettings(**{"hidden": (8,), "members": 2, "dropout": 0.0, **settings}), 0, hardware
+        EnsembleSettings(**{"hidden": (8,), "members": 2, "dropout": 0.0, **settings}), Frames(84, 84, hardware), 0
     )
 
 
@@ -175,7 +175,7 @@ def test_members_differ_and_a_saved_ensemble_goes_on_to_the_bit() -> None:
             each.pair_sums(member, stored, fitting=True)
             each.backward(member, np.array([[1, -1], [0.5, -0.5]], np.float32), 1e-3)
         each.optimiser.step()
-        each.normalise(pixels(8))
+        each.normalise(each.outputs(pixels(8)))
         return each.outputs(pixels(8))
 
     step(mine)
@@ -183,7 +183,7 @@ def test_members_differ_and_a_saved_ensemble_goes_on_to_the_bit() -> None:
     one, two = mine.outputs(pixels(8)), again.outputs(pixels(8))
     assert np.array_equal(one, two) and not np.allclose(one[0], one[1])
     assert np.array_equal(step(mine), step(again))
-    assert abs(float(mine.reward(pixels(8)).mean())) < 1e-3  # normalised over these
+    assert abs(float(mine.predict(pixels(8)).mean())) < 1e-3  # normalised over these
 
 
 def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:
@@ -199,11 +199,11 @@ def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:
         pool = Segments(clips, np.repeat(place[:, None], length, 1).astype(np.float64), np.empty((400, length, 0)))
         pairs = np.arange(400).reshape(-1, 2)
         answers = (place[pairs[:, 0]] > place[pairs[:, 1]]) + (place[pairs[:, 0]] == place[pairs[:, 1]]) / 2
-        comparisons = Comparisons(120, length, (84, 84), 1)
+        comparisons = Comparisons(120, length, Frames(84, 84), 1)
         comparisons.add(pool, pairs[:120], answers[:120], 0, random)
-        settings = RewardSettings(members=1, hidden=(64,), learning_rate=1e-3, batch_pairs=8, l2=1e-5)
-        learned = ConvolutionalEnsemble(settings, 1, Hardware("cpu", precision))
-        Fitter(learned, 1).fit(comparisons, 120)
+        settings = EnsembleSettings(members=1, hidden=(64,), learning_rate=1e-3, batch_pairs=8, l2=1e-5)
+        learned = ConvolutionalEnsemble(settings, Frames(84, 84, Hardware("cpu", precision)), 1)
+        learned.take_steps(comparisons, 120)
         sums, new = learned.segment_sums(clips)[0], pairs[120:]
         untied = answers[120:] != 0.5
         accuracies[precision] = ((sums[new[:, 0]] > sums[new[:, 1]]) == (answers[120:] == 1))[untied].mean()

@@ -14,7 +14,6 @@ from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
 from prefrl_core.feedback.dataset import ARRAYS, Recorded
 from prefrl_core.reward import offline
-from prefrl_core.spec import RewardSettings
 
 ABOUT = {"run": "0123456789abcdef", "task": "my/task@1", "seed": 3, "labeler": {"name": "bpref", "mistake": 0.1}}
 
@@ -139,7 +138,7 @@ def test_runs_of_one_task_are_joined() -> None:
 def test_a_reward_model_fitted_offline_orders_pairs_it_never_saw() -> None:
     whole = recorded(400).take(slice(4, None))
     held_out, shown = whole.take(slice(100)), whole.take(slice(100, None))
-    settings = RewardSettings(members=2, uniform_answer=0.0)
+    settings = {"members": 2, "uniform_answer": 0.0}
     before = offline.fit(shown, settings, updates=0)
     fitted = offline.fit(shown, settings, updates=300)
     assert offline.accuracy(before, held_out) < 0.75 < 0.85 < offline.accuracy(fitted, held_out)

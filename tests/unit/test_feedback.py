@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from prefrl_core.features import Vectors
 from prefrl_core.feedback import schedule
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.queries import draw_pairs
@@ -82,7 +83,7 @@ def segments(first: int, count: int, steps: int = 2) -> Segments:
 
 
 def test_pool_keeps_copies_of_the_newest() -> None:
-    pool, new = Pool(5, 2, 3), segments(3, 4)
+    pool, new = Pool(5, 2, Vectors(3)), segments(3, 4)
     pool.add(segments(0, 3))
     pool.add(new)
     assert pool.segments.features[:, 0, 0].tolist() == [2, 3, 4, 5, 6]
@@ -96,7 +97,7 @@ def test_pool_keeps_copies_of_the_newest() -> None:
         assert np.diff(pool.segments.features[2:, 0, 0]).tolist() == [1, 1]
     pool.add(segments(7, 9))
     assert pool.segments.features[:, 1, 2].tolist() == [11, 12, 13, 14, 15]
-    again = Pool(5, 2, 3)
+    again = Pool(5, 2, Vectors(3))
     again.set_state(pool.get_state())
     assert (again.segments.features == pool.segments.features).all()
 
@@ -137,7 +138,7 @@ def test_no_pair_of_fewer_than_two_segments(held: int) -> None:
 
 
 def comparisons(budget: int = 10, members: int = 3) -> Comparisons:
-    return Comparisons(budget, 2, 3, members)
+    return Comparisons(budget, 2, Vectors(3), members)
 
 
 def ask(kept: Comparisons, mu: list[float], step: int = 0, seed: int = 0, pool: Segments | None = None) -> None:
@@ -146,7 +147,7 @@ def ask(kept: Comparisons, mu: list[float], step: int = 0, seed: int = 0, pool: 
 
 
 def test_comparisons_keep_their_segments_when_the_pool_forgets_them() -> None:
-    pool, kept = Pool(4, 2, 3), comparisons()
+    pool, kept = Pool(4, 2, Vectors(3)), comparisons()
     pool.add(segments(0, 4))
     kept.add(pool.segments, np.array([[3, 1], [0, 2]]), np.array([1.0, 0]), 77, rng())
     pool.segments.features[:] = -9
@@ -225,7 +226,7 @@ def test_arrays_round_trip() -> None:
     kept, again = comparisons(), comparisons()
     ask(kept, [1, np.nan, 0.5], step=12)
     arrays_ = kept.arrays()
-    again.set_arrays(arrays_)
+    again.set_state(arrays_)
     assert {name: x.tobytes() for name, x in again.arrays().items()} == {n: x.tobytes() for n, x in arrays_.items()}
     assert again.account() == kept.account() and again.bag(2).tolist() == kept.bag(2).tolist()
     arrays_["mu"][:] = 0

@@ -92,5 +92,5 @@ def test_without_torch_the_language_track_says_how_to_get_it(monkeypatch: pytest
 
 
 def test_the_main_track_imports_no_torch() -> None:
-    code = "import sys, bench.cli, prefrl_core.learner, prefrl_core.feedback.labelers; sys.exit('torch' in sys.modules)"
+    code = "import sys, bench.cli, prefrl_core.loop, prefrl_core.feedback.labelers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

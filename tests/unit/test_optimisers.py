@@ -15,8 +15,8 @@ from prefrl_core.networks import Parameters, RMSProp
 from prefrl_core.policy.a2c import A2C, A2CSettings
 from prefrl_core.policy.distributions import Categorical
 from prefrl_core.policy.ppo import PPOSettings
-from prefrl_core.policy.rollout import collect
 from prefrl_core.policy.trpo import TRPO, TRPOSettings, conjugate_gradient
+from prefrl_core.rollout import collect
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -12,11 +12,12 @@ from helpers import SPACES, Identity, Twin, minibatch, ppo, scripted, slow_advan
 
 from prefrl_core.errors import UserError
 from prefrl_core.networks import Parameters
+from prefrl_core.features import Vectors
+from prefrl_core.normalize import Moments, RewardScale, Standardizer
 from prefrl_core.policy.distributions import Categorical, Gaussian, distribution
 from prefrl_core.policy.gae import advantages
-from prefrl_core.policy.normalize import Moments, RewardScale, Standardizer
 from prefrl_core.policy.ppo import PPO, PPOSettings
-from prefrl_core.policy.rollout import Rollout
+from prefrl_core.rollout import Rollout
 
 BOX = gym.spaces.Box(-1, 1, (3,), np.float32)
 
@@ -98,11 +99,11 @@ def test_a_last_or_final_observation_that_is_not_finite_is_refused(spoil: tuple[
 
 def test_features_are_observation_and_action() -> None:
     _, rollout, _, _ = scripted()
-    assert (rollout.features() == np.concatenate([rollout.observations, rollout.actions], axis=-1)).all()
+    assert (Vectors(5).of(rollout) == np.concatenate([rollout.observations, rollout.actions], axis=-1)).all()
     empty = np.empty((0, 2), np.int64)
     chosen, flags, seen = np.array([[2, 0]]), np.zeros((1, 2), bool), np.full((1, 2, 1), 7, np.float32)
     rollout = Rollout(seen, chosen, chosen, flags, flags, seen[0], empty, np.empty((0, 1), np.float32), seen[..., :0])
-    assert rollout.features(3).tolist() == [[[7, 0, 0, 1], [7, 1, 0, 0]]]
+    assert Vectors(4, choices=3).of(rollout).tolist() == [[[7, 0, 0, 1], [7, 1, 0, 0]]]
 
 
 # Distributions

@@ -46,7 +46,7 @@ def test_a_machine_without_cpuinfo_has_a_name(monkeypatch: pytest.MonkeyPatch, t
 def test_only_changed_code_is_an_uncommitted_change(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str, dirty: bool
 ) -> None:
-    for name in ("README.md", "bench/cli.py", "prefrl_core/learner.py"):
+    for name in ("README.md", "bench/cli.py", "prefrl_core/loop.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("committed")
     author = ("-c", "user.name=a", "-c", "user.email=a@b")

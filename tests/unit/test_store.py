@@ -181,7 +181,7 @@ def test_reading_needs_neither_the_learner_nor_the_simulator(tmp_path: Path) -> 
     code = (
         "import sys; from pathlib import Path; from bench import store\n"
         f"print(store.load(Path({str(tmp_path)!r}))[0].rows)\n"
-        "bad = {'torch', 'mujoco', 'gymnasium', 'prefrl_core.learner', 'prefrl_core.tasks'} & set(sys.modules)\n"
+        "bad = {'torch', 'mujoco', 'gymnasium', 'prefrl_core.loop', 'prefrl_core.tasks'} & set(sys.modules)\n"
         "assert not bad, bad"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

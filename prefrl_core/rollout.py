@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,33 +10,19 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.environment import Environment, Shown
 from prefrl_core.errors import UserError
 from prefrl_core.frames import STACK, stacked
 
 
-class Policy(Protocol):
-    """How to act, and how to act better. A policy optimiser is one file that offers this."""
+class Actor(Protocol):
+    """Who acts."""
 
-    rollout_steps: int  # steps an environment takes between two improvements
-    rollouts: int  # improvements between two looks at the reward model; 1 where it is left out
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
         """Draw an action for each raw observation ``(envs, obs)``."""
 
     def executed(self, actions: NDArray[Any]) -> NDArray[Any]:
         """What the task is given for drawn actions (continuous ones clipped to their bounds)."""
-
-    def observe(self, rollout: Rollout) -> None:
-        """Take in a rollout's observations without learning from it."""
-
-    def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
-        """Learn from a rollout under ``rewards`` ``(steps, envs)``; ``progress`` in [0, 1] is the share of the run."""
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that a later ``act`` or ``improve`` depends on."""
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The reverse of ``get_state``."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +46,6 @@ class Rollout:
         """``(steps, envs)``: the episode ended at this step."""
         return self.terminated | self.truncated
 
-    def features(self, discrete_actions: int = 0) -> NDArray[Any]:
-        """What a reward model sees, ``(steps, envs, obs + act)``: observation and executed action, a discrete one
-        of ``discrete_actions`` choices as a unit vector. Of pixels the observation alone, as in the paper."""
-        if self.observations.dtype == np.uint8:
-            return self.observations
-        actions = np.eye(discrete_actions, dtype=np.float32)[self.actions] if discrete_actions else self.actions
-        return np.concatenate([self.observations, actions], axis=-1, dtype=np.float32)
-
     def next_values(self, values: NDArray[Any], last: NDArray[Any], final: NDArray[Any]) -> NDArray[Any]:
         """Value of what followed each step: ``values`` one step on, ``last`` at the rollout's end, ``final`` at an
         episode's end. Shapes ``(steps, envs)``, ``(envs,)``, ``(ended,)`` -> ``(steps, envs)``."""
@@ -83,8 +62,30 @@ class Truth:
     games: NDArray[np.float64]  # (ended, 3): environment, score, steps of hidden episodes
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What was acted between two fits of the reward: one rollout, or several that follow one another."""
+
+    rollouts: tuple[Rollout, ...]
+    features: NDArray[Any]  # (steps, envs, *shape): what a reward model sees, raw
+    rewards: NDArray[np.floating[Any]]  # (steps, envs), predicted, all by one reward model
+    done: NDArray[np.bool_]  # (steps, envs)
+    scenes: NDArray[np.float32]  # (steps, envs, scene)
+
+    def next_observations(self) -> NDArray[Any]:
+        """``(steps, envs, obs)``: the observation that followed each step in the same episode."""
+        return np.concatenate(
+            [one.next_values(one.observations, one.last_observations, one.final_observations) for one in self.rollouts]
+        )
+
+
+def join(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays of rollouts that follow one another as one; a single one is not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
 def collect(
-    env: gym.vector.VectorEnv, policy: Policy, observations: NDArray[Any], steps: int, scene: int = 0
+    env: Environment, policy: Actor, observations: NDArray[Any], steps: int, scene: int = 0
 ) -> tuple[Rollout, Truth]:
     """Act for ``steps`` steps from ``observations`` ``(envs, obs)``, the present ones of ``env``;
     ``scene`` numbers a step say what to draw, if the task's ``scenes()`` are to be kept.
@@ -98,7 +99,7 @@ def collect(
     space, count = env.single_action_space, env.num_envs
     discrete = isinstance(space, gym.spaces.Discrete)
     action_shape = space.shape or ()
-    seen, newest = _room(observations, steps)
+    seen, newest = _allocate(observations, steps)
     pixels = seen is not newest
     drawn: NDArray[Any] = np.empty((steps, count, *action_shape), np.int64 if discrete else np.float32)
     actions = np.empty_like(drawn)
@@ -109,8 +110,8 @@ def collect(
     games: list[NDArray[np.float64]] = [np.zeros((0, 3))]
     for step in range(steps):
         newest[step] = observations[:, -1] if pixels else observations
-        if scene:
-            scenes[step] = env.scenes()  # type: ignore[attr-defined]
+        if scene and isinstance(env, Shown):
+            scenes[step] = env.scenes()
         drawn[step] = policy.act(seen[step])
         actions[step] = policy.executed(drawn[step])
         observations, rewards[step], terminated[step], truncated[step], infos = env.step(actions[step])
@@ -135,9 +136,10 @@ def collect(
     return rollout, Truth(rewards, np.concatenate(games))
 
 
-def _room(observations: NDArray[Any], steps: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Where the observations of a rollout go, ``(steps, envs, obs)``, and the part of it that is written at each step:
-    all of it, or where they are stacks of frames, of which the first is put there now, the newest frame."""
+def _allocate(observations: NDArray[Any], steps: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Memory for the observations of a rollout: the view that the policy reads, ``(steps, envs, obs)``, and the slice
+    that is written at each step. For stacks of frames that slice is the newest frame; the first stack is stored here.
+    """
     if observations.ndim == 2:
         seen = np.empty((steps, *observations.shape), np.float32)
         return seen, seen

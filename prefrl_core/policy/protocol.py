@@ -1,0 +1,58 @@
+"""What a policy offers to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from prefrl_core.rollout import Rollout
+
+
+class Predictor(Protocol):
+    """What a policy may ask a reward model: nothing but predictions."""
+
+    context: int  # steps that a prediction takes into account at once; 1 where each step is predicted by itself
+
+    def predict(self, features: NDArray[Any], done: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Predicted reward ``(...)`` of raw features ``(..., width)``; where ``context`` is above 1, of
+        ``(steps, envs, width)``, with the ends of episodes ``done`` ``(steps, envs)``."""
+
+
+class Policy(Protocol):
+    """How to act, and how to act better. A policy optimiser is one file that offers this.
+
+    An optimiser that learns from a replay also offers ``reward_changed`` (see ``LearnsFromReplay``), and
+    ``untrained_steps`` where it wants to act for longer than an episode before the first question.
+    """
+
+    rollout_steps: int  # steps an environment takes between two improvements
+    rollouts: int  # improvements between two looks at the reward model; 1 where it is left out
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Draw an action for each raw observation ``(envs, obs)``."""
+
+    def executed(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """What the task is given for drawn actions (continuous ones clipped to their bounds)."""
+
+    def observe(self, rollout: Rollout) -> None:
+        """Take in a rollout of the untrained phase, without a reward."""
+
+    def improve(self, rollout: Rollout, rewards: NDArray[Any], progress: float) -> Mapping[str, float]:
+        """Learn from a rollout under ``rewards`` ``(steps, envs)``; ``progress`` in [0, 1] is the share of the run."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that a later ``act`` or ``improve`` depends on."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+
+
+class LearnsFromReplay(Protocol):
+    """A policy that stores transitions. Its rewards must never be those of an older reward model."""
+
+    def reward_changed(self, reward: Predictor) -> None:
+        """The reward model is another one from here on. Called before the first improvement of a run that learns its
+        reward, after each fit, and after a checkpoint was restored; never where the true reward is used. The policy
+        predicts when it samples, or, where ``reward.context`` is above 1, predicts all it has stored anew."""

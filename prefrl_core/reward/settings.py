@@ -1,0 +1,83 @@
+"""Settings of the reward models: what all fitted ones share, and what each adds. Importing this needs no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from prefrl_core import registry
+from prefrl_core.errors import require
+from prefrl_core.features import Features
+from prefrl_core.reward.protocol import RewardLearner
+from prefrl_core.settings import of_pixels
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a reward model is fitted to comparisons (Christiano et al. 2017, sections 2.2.3 and A.1)."""
+
+    members: int = 3  # predictors in the ensemble
+    learning_rate: float = 3e-3  # Adam
+    batch_pairs: int = 16  # comparisons a member sees in one gradient step
+    initial_updates: int = 200  # gradient steps after the labels of the untrained policy
+    updates: int = 6  # gradient steps after each later rollout, however many labels there are
+    uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
+    l2: float = 1e-3  # initial weight of the squared weights; 0 turns regularisation off
+    l2_rate: float = 0.01  # relative change of that weight in one gradient step
+    output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
+    normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
+    target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
+    label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
+
+    learner: ClassVar[str] = ""  # the class that these are the settings of, as module:name; imported when it is made
+
+    def make(self, features: Features, seed: int, segment: int) -> RewardLearner:
+        """An unfitted reward model over ``features``, for segments of ``segment`` steps.
+
+        Raises:
+            UserError: it does not know such features, or what it needs is missing.
+        """
+        made: RewardLearner = registry.resolve(self.learner)(self, features, seed, segment)
+        return made
+
+    def __post_init__(self) -> None:
+        for name in ("members", "batch_pairs"):
+            require(getattr(self, name) >= 1, f"reward_model.{name} = {getattr(self, name)}: at least 1")
+        for name in ("initial_updates", "updates", "l2", "l2_rate", "label_buffer"):
+            require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
+        for name in ("learning_rate", "output_std"):
+            require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
+        require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
+        require(
+            self.target in ("preference", "return"),
+            f"reward_model.target = {self.target!r}: choose 'preference' or 'return'",
+        )
+
+
+@dataclass(frozen=True)
+class EnsembleSettings(FitSettings):
+    """Small networks in NumPy over observation and action; the default."""
+
+    hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
+    dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
+    learner: ClassVar[str] = "prefrl_core.reward.ensemble:Ensemble"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.dropout < 1, f"reward_model.dropout = {self.dropout}: in [0, 1)")
+        require(all(width >= 1 for width in self.hidden), f"reward_model.hidden = {self.hidden}: widths of at least 1")
+
+
+@dataclass(frozen=True)
+class ConvolutionalSettings(EnsembleSettings):
+    """The paper's networks over frames (section A.2), the default over pixels. The fully connected layer, the scale and
+    the buffer are the paper's; docs/atari.md says what the others were chosen by."""
+
+    hidden: tuple[int, ...] = (64,)  # widths of the leaky ReLU layers behind the convolutions
+    learning_rate: float = 3e-4  # Adam
+    batch_pairs: int = 8  # comparisons a member sees in one gradient step
+    updates: int = 4  # gradient steps after each later rollout, however many labels there are
+    l2: float = 1e-5  # initial weight of the squared weights; 0 turns regularisation off
+    output_std: float = 0.05  # standard deviation of the predicted reward over the compared segments
+    label_buffer: int = of_pixels(3000)  # the newest labels are kept and fitted to, so many; 0 keeps all
+    learner: ClassVar[str] = "prefrl_core.reward.convolutional:ConvolutionalEnsemble"
