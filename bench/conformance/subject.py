@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, get_args
 
 from bench.conformance import arena
@@ -36,16 +35,6 @@ class Subject:
         found: dict[str, Any] = RunSpec.of({"task": task, self.kind: {"name": self.name, **self.settings}}).canonical()
         settings: dict[str, Any] = found[self.kind]
         return settings
-
-    @cached_property
-    def short_run(self) -> Any:
-        """A real run with this part, or the exception that ended it."""
-        from bench.conformance.short_run import ShortRun
-
-        try:
-            return ShortRun(self)
-        except Exception as error:  # somebody else's code may fail in any way
-            return error
 
 
 def resolve(word: str, settings: Mapping[str, Any]) -> list[Subject]:
