@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench import tracks, worker
-from bench.probe import Costs
+from bench.costs import Costs
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 

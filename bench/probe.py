@@ -8,32 +8,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.costs import Costs
 from bench.recorder import encode, peak_memory
 
 if TYPE_CHECKING:
     from prefrl_core.spec import RunSpec
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Of one kind of run; seconds are wall time on one core."""
-
-    untrained_steps: int  # of the run, before it learns
-    round_steps: int  # environment steps of one turn
-    untrained: float  # seconds of one turn that only acts
-    first: float  # seconds of the last of these, after which the reward is fitted for the first time, for long
-    learning: float  # seconds of each later turn
-    saving: float  # seconds of a checkpoint
-    row_bytes: int  # of metrics and timing, a turn
-    checkpoint_bytes: int  # with a full pool of segments and no comparisons
-    comparison_bytes: int  # each
-    memory_bytes: int  # most that the process had
-    units: Mapping[str, float] = field(default_factory=dict)  # seconds of each unit of work, of tracks that count such
 
 
 def of_learner(spec: RunSpec, seconds: float) -> Costs:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from prefrl_core.errors import UserError, require
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
 
 

@@ -13,7 +13,7 @@ from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
     from prefrl_core.feedback.desk import Desk
 

@@ -16,7 +16,7 @@ from prefrl_core.language import tasks
 from prefrl_core.language.spec import LanguageSpec
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
 
 
