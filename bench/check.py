@@ -44,7 +44,7 @@ def inspect(out: Path) -> Iterator[Finding]:
             yield Finding(out / name, "leftover", "a run's folder that was never finished making: delete it")
         elif (out / name / "spec.json").exists():
             yield Finding(out / name, "damaged", "a run's folder under a name that is not its key: rename it")
-    yield from _of_stages(out / tracks.STAGES)
+    yield from _of_stages(out / store.STAGES)
 
 
 def _of_stages(folder: Path) -> Iterator[Finding]:

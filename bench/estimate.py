@@ -1,7 +1,7 @@
 """What a suite will cost: wall time, memory and disk, from a probe of this machine for some seconds.
 
 Runs that differ in seed, number of labels and length alone are one kind of work, and each kind is probed once
-(``bench.probe``, for a moment, in a process of its own and beside as many others as runs will be beside one another).
+(``bench.measure``, for a moment, in a process of its own and beside as many others as runs will be beside one another).
 Kinds that there is no time for take the figures of the most similar one that was probed. The figures of a kind make
 those of its runs, and a schedule of the runs in their order makes the suite's.
 """
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench import tracks, worker
-from bench.probe import Costs
+from bench.costs import Costs
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -102,7 +102,7 @@ def _measure(planned: Planned, seconds: float, until: float) -> tuple[Costs, flo
         return "no time left"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "bench.probe", str(seconds)],
+            [sys.executable, "-m", "bench.measure", str(seconds)],
             input=json.dumps(planned.spec.canonical()),
             capture_output=True,
             text=True,

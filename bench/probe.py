@@ -1,42 +1,21 @@
-"""What one kind of run costs on this machine: ``python -m bench.probe SECONDS < SPEC`` does some turns of its loop.
+"""What one kind of run costs on this machine, measured by some turns of the learner's loop.
 
-The spec is the canonical one as JSON; the answer is one JSON object on stdout. What happens once in a run (the first
-fit of the reward) is timed apart from what happens at every turn, and a checkpoint is written to see what that costs.
+What happens once in a run (the first fit of the reward) is timed apart from what happens at every turn, and a
+checkpoint is written to see what that costs. ``bench.measure`` does it in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import tracks
+from bench.costs import Costs
 from bench.recorder import encode, peak_memory
 
 if TYPE_CHECKING:
     from prefrl_core.spec import RunSpec
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Of one kind of run; seconds are wall time on one core."""
-
-    untrained_steps: int  # of the run, before it learns
-    round_steps: int  # environment steps of one turn
-    untrained: float  # seconds of one turn that only acts
-    first: float  # seconds of the last of these, after which the reward is fitted for the first time, for long
-    learning: float  # seconds of each later turn
-    saving: float  # seconds of a checkpoint
-    row_bytes: int  # of metrics and timing, a turn
-    checkpoint_bytes: int  # with a full pool of segments and no comparisons
-    comparison_bytes: int  # each
-    memory_bytes: int  # most that the process had
-    units: Mapping[str, float] = field(default_factory=dict)  # seconds of each unit of work, of tracks that count such
 
 
 def of_learner(spec: RunSpec, seconds: float) -> Costs:
@@ -81,15 +60,3 @@ def of_learner(spec: RunSpec, seconds: float) -> Costs:
         comparison,
         peak_memory(),
     )
-
-
-def main() -> None:
-    began = time.monotonic()
-    values = json.load(sys.stdin)
-    track = tracks.of(values["task"])
-    costs = track.measure(track.spec(values), float(sys.argv[1]))
-    print(json.dumps({"costs": asdict(costs), "seconds": time.monotonic() - began}))
-
-
-if __name__ == "__main__":
-    main()

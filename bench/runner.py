@@ -8,7 +8,6 @@ locked while it is worked on.
 
 from __future__ import annotations
 
-import os
 import signal
 import tempfile
 import time
@@ -154,11 +153,6 @@ def writable(out: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"{out} cannot be written to ({error.strerror}): choose another folder with --out") from error
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _job(planned: Planned, out: Path) -> Job:

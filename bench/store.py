@@ -35,6 +35,7 @@ CHECKED = (
     "segments.safetensors",
 )  # of a finished run
 SAMPLES = ("samples.safetensors", "samples.json")  # and of one of the language track
+STAGES = "stages"  # in a results folder: what several runs begin with, of tracks that have such
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 

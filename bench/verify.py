@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench import provenance, runner, store, tracks, worker
+from bench.answers.ledger import NAME as _ANSWERS
 from bench.executors.local import LocalExecutor
-from bench.labeling.ledger import NAME as _ANSWERS
 from bench.progress import Display, Job
 from bench.suite import Planned
 from prefrl_core.errors import UserError

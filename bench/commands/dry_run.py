@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import estimate, runner, store
+from bench import estimate, resources, store
 from bench.commands.shared import table
 from bench.progress import duration
 from bench.suite import Planned
@@ -25,7 +25,7 @@ def command(options: argparse.Namespace, planned: Sequence[Planned]) -> int:
     steps = sum(one.spec.total_steps for one in left)
     print(f"{len(planned)} runs, {len(left)} to do: {steps:,} steps")
     if left and not options.no_probe:
-        workers = options.workers or runner.cores()
+        workers = options.workers or resources.cores()
         print(cost(left, workers, options.out))
     return 0
 
@@ -51,12 +51,12 @@ def cells_table(planned: Sequence[Planned], states: Sequence[str]) -> str:
 
 def cost(left: Sequence[Planned], workers: int, out: Path) -> str:
     """What these runs take on so many workers, in words."""
-    beside = min(workers, runner.cores())
+    beside = min(workers, resources.cores())
     probed = estimate.probe(left, beside)
     found = estimate.estimate(left, probed, workers)
     inferred = [kind for kind in probed.costs if kind not in probed.measured]
     lines = [
-        f"on {workers} workers, as fast as {beside} of this machine's {runner.cores()} cores were just now:",
+        f"on {workers} workers, as fast as {beside} of this machine's {resources.cores()} cores were just now:",
         f"  wall time  {duration(found.wall)} ({duration(found.work)} of one core)",
         f"  memory     {_size(found.memory)} ({_size(found.largest)} the largest run)",
         f"  disk       {_size(found.disk)} in {out}",

@@ -52,7 +52,7 @@ def command(options: argparse.Namespace) -> int:
         from bench.commands import dry_run
 
         return dry_run.command(options, planned)
-    from bench import progress, runner
+    from bench import progress, resources, runner
 
     if options.executor == "local":  # a cluster's nodes have disks of their own
         for task in sorted({one.task for one in planned}):
@@ -71,7 +71,7 @@ def command(options: argparse.Namespace) -> int:
             return RayExecutor(options.address, options.out, jobs, options.workers, options.ship)
         from bench.executors.local import LocalExecutor
 
-        return LocalExecutor(options.workers or runner.cores())
+        return LocalExecutor(options.workers or resources.cores())
 
     return runner.execute(planned, options.out, executor, display)
 

@@ -102,7 +102,7 @@ def describe(run: Run) -> str:
 
 def _people(run: Run) -> list[list[Any]]:
     """Who taught it, a line each."""
-    from bench.labeling.people import sitting
+    from bench.answers.people import sitting
 
     if (found := sitting(run.folder)) is None:
         return []

@@ -23,14 +23,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """0: every run came out the same; 1: one did not; 2: for one it cannot be told here."""
-    from bench import progress, runner, store, suite, verify
+    from bench import progress, resources, store, suite, verify
 
     if options.what.endswith(".toml") or options.what in suite.names():
         planned = suite.load(options.what).runs()
         runs = verify.sample([store.Run(options.out / one.key) for one in planned], options.sample, options.draw)
     else:
         runs = verify.sample([store.find(options.out, options.what)], None)
-    verdicts = list(verify.verify(runs, options.workers or runner.cores(), progress.Plain))
+    verdicts = list(verify.verify(runs, options.workers or resources.cores(), progress.Plain))
     words = {True: "same bytes", False: "DIFFERS", None: "cannot tell"}
     print(table([[words[one.same], one.run.key, one.what] for one in verdicts]))
     same = sum(one.same is True for one in verdicts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, get_args
 
 from bench.conformance import arena
@@ -40,16 +39,6 @@ class Subject:
     def setting(self) -> str:
         """The setting of a run that names parts of this kind."""
         return next((setting for setting, kind in KINDS.items() if kind == self.kind), self.kind)
-
-    @cached_property
-    def short_run(self) -> Any:
-        """A real run with this part, or the exception that ended it."""
-        from bench.conformance.short_run import ShortRun
-
-        try:
-            return ShortRun(self)
-        except Exception as error:  # somebody else's code may fail in any way
-            return error
 
 
 def resolve(word: str, settings: Mapping[str, Any]) -> list[Subject]:

@@ -19,7 +19,6 @@ from typing import Any
 
 from bench import store
 from bench.executors.process import WorkerProcess
-from bench.tracks import STAGES
 
 FAILURE = ("failed.json", "traceback.txt")  # what a failed run leaves, and a new attempt takes away
 _LAST = ("checkpoint.safetensors", "done.json")  # what builds on the other files, in this order
@@ -49,7 +48,7 @@ class NodeWorker:
             self._scratch = tempfile.mkdtemp(prefix="prefrl-")
             self._folder = Path(self._scratch) / self._folder.name
             self._folder.mkdir()
-            (self._folder.parent / STAGES).symlink_to(node_stages())
+            (self._folder.parent / store.STAGES).symlink_to(node_stages())
             for name, data in files.items():
                 (self._folder / name).write_bytes(data)
         self._process = WorkerProcess(self._folder)
@@ -91,7 +90,7 @@ class NodeWorker:
 def node_stages() -> Path:
     """Where runs on this node's own disk keep what several of them begin with; made by the first that does, and it
     stays until somebody removes it."""
-    return Path(tempfile.gettempdir()) / f"prefrl-{STAGES}-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"prefrl-{store.STAGES}-{os.getuid()}"
 
 
 def changed(folder: Path, known: Stamps) -> Files:

@@ -1,1 +1,1 @@
-"""People give the labels: the ledger of questions and answers, clips, the page and its server."""
+"""People give the labels: clips, the page and its server. ``bench.answers`` keeps what they say."""

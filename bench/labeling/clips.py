@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.labeling.ledger import Ledger
+from bench.answers.ledger import Ledger
 from bench.video import encode
 from prefrl_core.tasks.rendering import Painter, painter
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import store
-from bench.labeling.ledger import Ledger
+from bench.answers.ledger import Ledger
 from prefrl_core.errors import UserError
 
 _RECENT = 600.0  # seconds over which the speed of answering is measured

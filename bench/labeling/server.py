@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from bench.answers.ledger import LONGEST_NAME, Ledger, Refused, Shown
 from bench.labeling.clips import Studio
-from bench.labeling.ledger import LONGEST_NAME, Ledger, Refused, Shown
 from bench.labeling.progress import Progress
 from prefrl_core.errors import UserError
 

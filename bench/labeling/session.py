@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import store, tracks
+from bench.answers.ledger import NAME, Ledger
 from bench.executors.process import WorkerProcess
-from bench.labeling.ledger import NAME, Ledger
 from prefrl_core.errors import UserError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.report.data import DescribedSuite, PlannedRun
+    from bench.report.data import DescribedSuite, PlannedRun, Study
 
 
 def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, to: Path, command: str) -> Path:
@@ -24,11 +24,10 @@ def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path
     Raises:
         UserError: nothing was run yet, a run is damaged, versions of MuJoCo are mixed, or ``to`` cannot be written.
     """
-    from bench import tracks
     from bench.report import data
 
     study = data.load(suite, planned, out, command)
-    files = tracks.of(study.tasks[0]).report(study)
+    files = _build(study)
     try:
         to.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -36,3 +35,16 @@ def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path
     except OSError as error:
         raise UserError(f"{to} cannot be written ({error.strerror}): free it, or choose another folder") from error
     return to / "index.html"
+
+
+def _build(study: Study) -> dict[str, bytes]:
+    """All files of the report by name. The kind of the suite's runs decides which report that is."""
+    from bench import tracks
+
+    if tracks.of(study.tasks[0]).name == "language":
+        from bench.report.language import page as language
+
+        return language.build(study)
+    from bench.report import page
+
+    return page.build(study)

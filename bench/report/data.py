@@ -294,7 +294,7 @@ def _find(plan: PlannedRun, out: Path) -> Run:
         run,
         status=folder.status if rows or folder.status == "failed" else "missing",
         error=folder.error or "",
-        metrics={name: np.array([_number(row.get(name)) for row in rows]) for name in COLUMNS},
+        metrics={name: np.array([number(row.get(name)) for row in rows]) for name in COLUMNS},
         untrained=np.array([row.get("phase") == "untrained" for row in rows], float),
         done=folder.done,
         provenance=folder.provenance,
@@ -303,5 +303,6 @@ def _find(plan: PlannedRun, out: Path) -> Run:
     )
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """A row's value, NaN where there is nothing to tell."""
     return float("nan") if value is None else float(value)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from bench.runner import cores
+from bench.resources import cores
 
 T = TypeVar("T")
 _FEW = 4  # calls that are not worth a process

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.labeling.people import Account, sitting
+from bench.answers.people import Account, sitting
 from bench.report.data import Run, Study
 from bench.report.formats import NONE, Entry, Table
 

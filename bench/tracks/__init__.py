@@ -16,11 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from prefrl_core.errors import UserError, require
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
-    from bench.report.data import Study
-
-STAGES = "stages"  # in a results folder: what several runs begin with, of tracks that have such
 
 
 class Spec(Protocol):
@@ -60,6 +57,7 @@ class Track(Protocol):
     def packages(self) -> Sequence[str]:
         """Those whose versions stand in a run's provenance."""
 
+    name: str  # of the kind of run
     outcome: str  # the column that tells how well a run does: progress and ``show`` follow it
     labels: str  # the column that counts what was asked so far
 
@@ -115,9 +113,6 @@ class Track(Protocol):
 
     def bare_speed(self, spec: Any) -> float | None:
         """Steps a second of the run's yardstick in this process; None where it has none."""
-
-    def report(self, study: Study) -> dict[str, bytes]:
-        """All files of a report by name."""
 
 
 def of(task: str) -> Track:

@@ -13,9 +13,8 @@ from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
-    from bench.report.data import Study
     from prefrl_core.feedback.desk import Desk
 
 SAVED_EVERY = 16  # turns
@@ -24,6 +23,7 @@ SAVED_EVERY = 16  # turns
 class Environments:
     """See ``bench.tracks.Track``."""
 
+    name = "environments"
     settings = tuple(entry.name for entry in dataclasses.fields(RunSpec))
     outcome = "true_return"
     labels = "labels"
@@ -89,18 +89,13 @@ class Environments:
 
         return bare_speed(spec.task)
 
-    def report(self, study: Study) -> dict[str, bytes]:
-        from bench.report import page
-
-        return page.build(study)
-
 
 def _desk(folder: Path, spec: RunSpec, people: bool) -> Desk | None:
     """Where people answer: the ledger in the run's folder. Without them, answers that were heard are heard again."""
     if spec.labeler["name"] != "human":
         return None
-    from bench.labeling.desk import LedgerDesk
-    from bench.labeling.ledger import NAME, Ledger
+    from bench.answers.desk import LedgerDesk
+    from bench.answers.ledger import NAME, Ledger
 
     if not people and not (folder / NAME).exists():
         raise UserError(f"run {folder.name} is taught by people: python -m bench label {folder.name}")

@@ -10,20 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.tracks import STAGES
+from bench.store import STAGES
 from prefrl_core.language import spec as core
 from prefrl_core.language import tasks
 from prefrl_core.language.spec import LanguageSpec
 
 if TYPE_CHECKING:
-    from bench.probe import Costs
+    from bench.costs import Costs
     from bench.recorder import FolderRecorder
-    from bench.report.data import Study
 
 
 class Language:
     """See ``bench.tracks.Track``."""
 
+    name = "language"
     settings = tuple(entry.name for entry in dataclasses.fields(LanguageSpec))
     outcome = "gold_gain"
     labels = "labels.rankings"
@@ -77,8 +77,3 @@ class Language:
 
     def bare_speed(self, spec: LanguageSpec) -> None:
         return None
-
-    def report(self, study: Study) -> dict[str, bytes]:
-        from bench.report.language import page
-
-        return page.build(study)

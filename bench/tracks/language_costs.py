@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.probe import Costs
+from bench.costs import Costs
 from bench.recorder import encode, peak_memory
 from prefrl_core.language.rows import COLUMNS
 from prefrl_core.language.spec import LanguageSpec

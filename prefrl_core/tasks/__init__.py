@@ -20,42 +20,18 @@ steps leave alone, and may offer ``get_state``, ``set_state`` and ``stagger``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prefrl_core import registry
 from prefrl_core.errors import UserError
+from prefrl_core.tasks.task import Task, TaskInfo
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
 __all__ = ["Task", "TaskInfo", "describe", "make", "names", "versions"]
-
-
-@dataclass(frozen=True)
-class TaskInfo:
-    """What a run needs to know of a task before it is made."""
-
-    id: str  # with its version
-    episode_steps: int  # time limit in environment steps
-    segment_steps: int  # environment steps of a clip that is compared
-    fixed_length: bool  # every episode lasts until its time limit
-    endless: bool = False  # ends of episodes are hidden: to the learner it is one that never ends
-    pixels: bool = False  # observations are stacked frames
-    clip: float = math.inf  # bound of the true reward, on either side, where a policy or a reward model is given it
-    score_shown: bool = False  # the observation tells the true return, as a number on a screen does
-
-
-class Task(Protocol):
-    """What a registered part gives; ``packages`` (names of distributions) is optional."""
-
-    @property
-    def info(self) -> TaskInfo: ...
-
-    def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]: ...
 
 
 def describe(id: str) -> TaskInfo:
@@ -116,7 +92,7 @@ def _find(id: str) -> Task:
 
         task = GymnasiumTask(name)
     elif name.startswith("atari/"):
-        from prefrl_core.tasks.atari_games import AtariTask
+        from prefrl_core.tasks.atari_task import AtariTask
 
         task = AtariTask(name)
     else:
@@ -165,7 +141,8 @@ _register_mujoco()
 
 
 def _register_atari() -> None:
-    from prefrl_core.tasks.atari_games import GAMES, NOVEL, AtariTask
+    from prefrl_core.tasks.atari_games import GAMES, NOVEL
+    from prefrl_core.tasks.atari_task import AtariTask
 
     def part(name: str) -> Callable[[], AtariTask]:
         return lambda: AtariTask(name)

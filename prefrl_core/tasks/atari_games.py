@@ -8,15 +8,7 @@ ships too, and in Enduro the speedometer (Christiano et al. 2017, section A.2): 
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from prefrl_core.errors import UserError, unknown
-from prefrl_core.tasks import TaskInfo
-
-if TYPE_CHECKING:
-    from prefrl_core.tasks.atari import AtariVectorEnv
 
 Area = tuple[int, int, int, int]  # first row, row after the last, first column, column after the last
 
@@ -47,49 +39,3 @@ GAMES = {
 NOVEL = {"enduro_level": "enduro"}  # behaviours that no score rewards, by the game that they are played in
 
 UNKNOWN = Game((), 1.0)  # any other game: nothing is blanked, which a run has to ask for
-
-
-class AtariTask:
-    """The task ``atari/<game>``.
-
-    Raises:
-        UserError: ale_py has no such game, or is not installed and the game is not one of the paper's.
-    """
-
-    packages = ("ale-py",)
-
-    def __init__(self, name: str) -> None:
-        self._game = name.removeprefix("atari/")
-        self._program = NOVEL.get(self._game, self._game)
-        if self._program not in GAMES and self._program not in games():
-            raise unknown("game", self._game, (*games(), *NOVEL))
-        self.info = TaskInfo(
-            f"atari/{self._game}@1",
-            LONGEST,
-            SEGMENT,
-            fixed_length=True,
-            endless=True,
-            pixels=True,
-            clip=1.0,
-            score_shown=self._program not in GAMES,
-        )
-
-    def make(self, num_envs: int, seed: int, threads: int) -> AtariVectorEnv:
-        """``num_envs`` games, stepped by so many threads; the same for any number of them."""
-        from prefrl_core.tasks.atari import AtariVectorEnv
-
-        return AtariVectorEnv(self._game, num_envs, seed, threads)
-
-
-@functools.cache
-def games() -> tuple[str, ...]:
-    """All games that ale_py has the program of.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        from ale_py import roms
-    except ModuleNotFoundError as error:
-        raise UserError("Atari games need the package 'ale-py': pip install 'prefrl-bench[atari]'") from error
-    return tuple(sorted(roms.get_all_rom_ids()))

@@ -17,8 +17,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-from prefrl_core.tasks import TaskInfo
 from prefrl_core.tasks.checks import require_finite
+from prefrl_core.tasks.task import TaskInfo
 
 _SIMULATORS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}  # behind Gymnasium's own modules
 

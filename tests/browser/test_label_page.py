@@ -15,7 +15,7 @@ import pytest
 from chromium import CHROMIUM, STATUS, Page, browser
 
 from bench import store
-from bench.labeling.ledger import NAME, Ledger
+from bench.answers.ledger import NAME, Ledger
 from prefrl_core.errors import UserError
 from prefrl_core.tasks.rendering import painter
 

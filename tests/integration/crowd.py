@@ -19,8 +19,8 @@ import httpx2 as httpx
 import numpy as np
 import uvicorn
 
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import NAME, Ledger
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import NAME, Ledger
 from bench.labeling.progress import Progress
 from bench.labeling.server import application
 from bench.labeling.session import begin

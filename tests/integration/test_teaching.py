@@ -13,10 +13,10 @@ import pytest
 from test_learner import Memory
 
 from bench import cli, store
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import NAME, Ledger
 from bench.executors.process import WorkerProcess
 from bench.labeling import session
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import NAME, Ledger
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Human
 from prefrl_core.loop import learn, start, turn

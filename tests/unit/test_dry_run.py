@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, estimate, suite
-from bench.probe import Costs
+from bench.costs import Costs
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
 

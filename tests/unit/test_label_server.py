@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from test_ledger import asked
 
 from bench import store
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import Ledger
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import Ledger
 from bench.labeling.progress import Progress
 from bench.labeling.server import application
 from bench.labeling.session import begin

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, estimate, suite
-from bench.probe import Costs
+from bench.costs import Costs
 from bench.tracks import language_costs
 from prefrl_core.language.spec import LanguageSpec
 

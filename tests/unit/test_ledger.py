@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import Ledger, Refused, Shown
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import Ledger, Refused, Shown
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.desk import Asked
 

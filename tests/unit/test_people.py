@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli, store
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import NAME, Ledger
-from bench.labeling.people import krippendorff_alpha, sitting
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import NAME, Ledger
+from bench.answers.people import krippendorff_alpha, sitting
 from bench.labeling.session import begin
 from prefrl_core.feedback.desk import Asked
 

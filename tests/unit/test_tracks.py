@@ -148,7 +148,7 @@ def test_without_torch_the_rest_works_and_says_what_is_missing(tmp_path: Path) -
 def test_runs_on_a_nodes_own_disk_share_their_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Started:
         def __init__(self, folder: Path) -> None:
-            (stages := (folder.parent / tracks.STAGES).resolve()).mkdir(exist_ok=True)
+            (stages := (folder.parent / store.STAGES).resolve()).mkdir(exist_ok=True)
             (stages / "sft-1.safetensors").write_bytes(b"made")
             self.ends = os.pipe()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bench import cli, store, video
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import Ledger
 from bench.labeling import clips
 from bench.labeling.clips import Studio
-from bench.labeling.desk import LedgerDesk
-from bench.labeling.ledger import Ledger
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.desk import Asked

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import stats, store
 from bench.report import data, names
-from bench.report.data import Study
+from bench.report.data import Study, number
 from bench.tracks import Spec
 
 SHOWN_N = (4, 16, 64)  # of best of n, in tables; figures show all
@@ -41,22 +41,22 @@ class Told:
 
     def value(self, column: str) -> float:
         """Of the final row; NaN where there is nothing to tell."""
-        return _number(self.final.get(column))
+        return number(self.final.get(column))
 
     def before(self, column: str) -> float:
         """Of SFT, where PPO began; NaN without PPO."""
-        return next((_number(row.get(column)) for row in self.rows if row["stage"] == "ppo"), float("nan"))
+        return next((number(row.get(column)) for row in self.rows if row["stage"] == "ppo"), float("nan"))
 
     def last(self, column: str, stage: str) -> float:
         """The last value of a column within a stage; NaN if it has none."""
         found = [row[column] for row in self.rows if row["stage"] == stage and row.get(column) is not None]
-        return _number(found[-1] if found else None)
+        return number(found[-1] if found else None)
 
     def curve(self, *columns: str) -> stats.Array:
         """These columns ``(points, columns)`` over PPO, on prompts of the validation split, from SFT on; only rows in
         which all of them were measured."""
         rows = [row for row in self.rows if row["stage"] == "ppo"]
-        values = np.array([[_number(row.get(name)) for name in columns] for row in rows], float).reshape(
+        values = np.array([[number(row.get(name)) for name in columns] for row in rows], float).reshape(
             -1, len(columns)
         )
         return np.asarray(values[np.isfinite(values).all(axis=1)], float)
@@ -187,10 +187,6 @@ def _told(run: data.Run) -> Told:
     folder = store.Run(run.folder)
     samples, texts = folder.samples()
     return Told(run, folder.rows, samples, texts)
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _finite(values: Sequence[float]) -> stats.Array:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.labeling.ledger import NAME
+from bench.answers.ledger import NAME
 
 _SIDES = ("left", "right")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.labeling.ledger import ANSWERS, Ledger
+from bench.answers.ledger import ANSWERS, Ledger
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.desk import Asked, Heard
 

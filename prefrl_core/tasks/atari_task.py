@@ -1,0 +1,59 @@
+"""The tasks ``atari/<game>``: what each is, known without its emulator, which ``make`` alone imports (atari.py)."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from prefrl_core.errors import UserError, unknown
+from prefrl_core.tasks.atari_games import GAMES, LONGEST, NOVEL, SEGMENT
+from prefrl_core.tasks.task import TaskInfo
+
+if TYPE_CHECKING:
+    from prefrl_core.tasks.atari import AtariVectorEnv
+
+
+class AtariTask:
+    """The task ``atari/<game>``.
+
+    Raises:
+        UserError: ale_py has no such game, or is not installed and the game is not one of the paper's.
+    """
+
+    packages = ("ale-py",)
+
+    def __init__(self, name: str) -> None:
+        self._game = name.removeprefix("atari/")
+        self._program = NOVEL.get(self._game, self._game)
+        if self._program not in GAMES and self._program not in games():
+            raise unknown("game", self._game, (*games(), *NOVEL))
+        self.info = TaskInfo(
+            f"atari/{self._game}@1",
+            LONGEST,
+            SEGMENT,
+            fixed_length=True,
+            endless=True,
+            pixels=True,
+            clip=1.0,
+            score_shown=self._program not in GAMES,
+        )
+
+    def make(self, num_envs: int, seed: int, threads: int) -> AtariVectorEnv:
+        """``num_envs`` games, stepped by so many threads; the same for any number of them."""
+        from prefrl_core.tasks.atari import AtariVectorEnv
+
+        return AtariVectorEnv(self._game, num_envs, seed, threads)
+
+
+@functools.cache
+def games() -> tuple[str, ...]:
+    """All games that ale_py has the program of.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        from ale_py import roms
+    except ModuleNotFoundError as error:
+        raise UserError("Atari games need the package 'ale-py': pip install 'prefrl-bench[atari]'") from error
+    return tuple(sorted(roms.get_all_rom_ids()))
