@@ -87,10 +87,11 @@ class RunSpec:
         """What the run begins with, named by its content instead of by where it lies."""
         if not (self.known_comparisons or self.known_reward):
             return self
-        from prefrl_core import known  # NumPy and Gymnasium, which a description else does not need
-
-        comparisons = known.named(self.known_comparisons, known.COMPARISONS, self.task)
-        reward = known.named(self.known_reward, known.REWARD, self.task)
+        named = registry.resolve(
+            "prefrl_core.known:named"
+        )  # it needs NumPy and Gymnasium, which a description does not
+        comparisons = named(self.known_comparisons, "comparisons", self.task)
+        reward = named(self.known_reward, "reward model", self.task)
         return dataclasses.replace(self, known_comparisons=comparisons, known_reward=reward)
 
     def _check(self, task: TaskInfo) -> None:
