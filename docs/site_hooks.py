@@ -81,16 +81,23 @@ def _option(action: argparse.Action) -> str:
 def settings() -> str:
     """Every setting of a run and of our parts, from the fields of their dataclasses and the comments beside them."""
     from prefrl_core import registry
-    from prefrl_core.spec import RewardSettings, RunSpec
+    from prefrl_core.spec import KINDS, RunSpec
 
     parts = [
         "# Settings",
         "What can stand in a suite file: under `[run]`, in a task's table or in an arm. An unknown name is refused.",
-        *("## A run", _fields(RunSpec), "## reward_model", _fields(RewardSettings)),
+        *("## A run", _fields(RunSpec)),
     ]
-    titles: dict[registry.Kind, str] = {"policy": "Policies", "labeler": "Labelers", "query": "Query strategies"}
+    titles: dict[registry.Kind, str] = {
+        "reward": "Reward models",
+        "policy": "Policies",
+        "labeler": "Labelers",
+        "query": "Query strategies",
+    }
+    settings_of = {kind: setting for setting, kind in KINDS.items()}
     for kind, title in titles.items():
-        parts += [f"## {title}", f'`{kind} = "name"`, or `{kind} = {{ name = "name", setting = value }}`.']
+        setting = settings_of[kind]
+        parts += [f"## {title}", f'`{setting} = "name"`, or `{setting} = {{ name = "name", setting = value }}`.']
         for name in registry.names(kind):
             part = registry.find(kind, name)
             parts += [f"### {name}", _sentence(part.__doc__), _fields(part)]
@@ -128,7 +135,7 @@ def _fields(part: Any) -> str:
 def _default(one: dataclasses.Field[Any]) -> str:
     value = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
     if isinstance(value, dict):
-        value = value["name"]
+        value = value.get("name", "ensemble")
     return "see below" if dataclasses.is_dataclass(value) else json.dumps(value)
 
 

@@ -45,9 +45,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_example_suite_runs(undisturbed: Path) -> None:
     runs = store.load(undisturbed)
-    assert [run.status for run in runs] == ["done"] * 4
+    assert [run.status for run in runs] == ["done"] * 6
     labelled = [run for run in runs if run.spec["reward"] == "learned"]
-    assert all(run.spec["labeler"] == {"name": "unsure", "margin": 0.3} for run in labelled)
+    own = [run for run in labelled if run.spec["labeler"] == {"name": "unsure", "margin": 0.3}]
+    modules = [run for run in labelled if run.spec["reward_model"].get("name") == "transformer"]
+    assert len(own) == len(modules) == 2 and not set(own) & set(modules)
     assert all(run.rows[-1]["labels"] == 100 for run in labelled)
 
 
