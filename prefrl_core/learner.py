@@ -9,8 +9,8 @@ Then episodes of fixed length are staggered over the environments.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -89,6 +89,12 @@ def learn(spec: RunSpec, recorder: Recorder, state: dict[str, Any] | None = None
         learner.env.close()
 
 
+class Predictor(NamedTuple):
+    """What a policy with a replay is told of the reward."""
+
+    predict: Callable[[NDArray[Any]], NDArray[Any]]  # features (..., obs + act) -> rewards (...)
+
+
 class Learner:
     """One run: its parts, and how far it has come."""
 
@@ -126,6 +132,8 @@ class Learner:
         self.rollouts = getattr(self.policy, "rollouts", 1)
         self.round_steps = self.rollouts * self.policy.rollout_steps * self.env.num_envs  # of one turn of the loop
         self.sample = Sample(spec.total_steps // self.round_steps)
+        self.replays = hasattr(self.policy, "reward_changed")
+        self._tell_reward()
         self.step = self.iteration = 0
         self.untrained_steps = self._untrained_steps()
         self.running_returns = np.zeros(self.env.num_envs)
@@ -165,6 +173,11 @@ class Learner:
             self.observations = self.env.stagger()
             self.running_returns[:], self.running_lengths[:] = 0, 0
 
+    def _tell_reward(self) -> None:
+        """Tell a policy with a replay what rewards are now."""
+        if self.replays and self.spec.reward == "learned":
+            self.policy.reward_changed(Predictor(self.ensemble.reward))
+
     def _rollouts_left(self) -> int:
         """Rollouts of this turn; the last of a run may be shorter than the others."""
         steps_left = (self.spec.total_steps - self.step) // self.env.num_envs
@@ -185,7 +198,8 @@ class Learner:
         self.step += rewards.size
         seen = truth.rewards, truth.games, rollout.done, features, rewards, rollout.scenes
         if untrained:  # the policy only sees the rollout
-            self.policy.observe(rollout)
+            known = (rewards,) if self.replays and self.spec.reward == "true" else ()
+            self.policy.observe(rollout, *known)
             return seen, {}
         return seen, self.policy.improve(rollout, rewards, progress)
 
@@ -217,6 +231,7 @@ class Learner:
             if self.desk is not None:
                 self._hear(self.desk, frames.pictures(features[:, :, -1]) if self.info.pixels else scenes)
             row |= self._fit(features, first)
+            self._tell_reward()
         return row
 
     def _ask(self, count: int) -> None:
@@ -313,7 +328,8 @@ class Learner:
         spec = self.spec
         episode = (_ENDLESS_STEPS if self.info.endless else self.info.episode_steps) * self.env.num_envs
         shown = 2 * schedule.initial(spec.labels, spec.initial_labels) * spec.segment
-        wanted = max(min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
+        own = getattr(self.policy, "untrained_steps", 0)
+        wanted = max(own, min(episode, spec.total_steps // 4), min(shown, int(spec.total_steps * _UNTRAINED_SHARE)))
         return -(-wanted // self.round_steps) * self.round_steps
 
     def _count_returns(
@@ -372,6 +388,7 @@ class Learner:
             self.env.set_state(state["task"])
             self.policy.set_state(state["policy"])
             self.ensemble.set_state(state["ensemble"])
+            self._tell_reward()
             self.fitter.set_state(state["fitter"])
             self.pool.set_state(state["pool"])
             self.comparisons.set_arrays(state["comparisons"])

@@ -2,4 +2,5 @@
 
 from prefrl_core.policy import a2c as a2c  # they register themselves
 from prefrl_core.policy import ppo as ppo
+from prefrl_core.policy import sac as sac
 from prefrl_core.policy import trpo as trpo

@@ -33,6 +33,7 @@ _BY_POLICY: dict[str, dict[str, dict[str, Any]]] = {
         "inverted_double_pendulum": _PENDULUMS,
         "walker2d": {"discount": 0.99, "trace": 0.95},
     },
+    "sac": {},
 }
 
 
@@ -64,7 +65,8 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
     """
     if task.pixels and policy not in _PIXELS:
         raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
-    general = {"center_rewards": task.fixed_length, **(_PIXELS[policy] if task.pixels else {})}
+    centered = task.fixed_length and policy != "sac"
+    general = {"center_rewards": centered, **(_PIXELS[policy] if task.pixels else {})}
     return {**general, **_BY_POLICY[policy].get(stem(task.id), {})}
 
 
