@@ -65,6 +65,8 @@ def of_learner(spec: RunSpec, seconds: float) -> Costs:
             began = time.monotonic()
             checkpoint.save(path := Path(folder) / "checkpoint", learner.get_state())
             size, saving = path.stat().st_size, time.monotonic() - began
+            grown = sum(side.stat().st_size for side in checkpoint.sides(path))
+            size += grown * spec.total_steps // max(1, learner.step)  # a replay, until the run is done
     comparison = learner.comparisons.bytes_each
     segment = learner.pool.segments.features[:1].nbytes + spec.segment * 8
     size += (learner.pool.capacity - len(learner.pool.segments)) * segment * (spec.reward == "learned")

@@ -76,7 +76,7 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
     try:
         if not hasattr(learner.env, "scenes"):
             raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
-        state = checkpoint.load(path)
+        state = checkpoint.load(path, logs=False)
         if learner.info.pixels:  # a new game is shown: that of the checkpoint need not be played again
             state["task"] = learner.env.get_state()
         learner.set_state(state)

@@ -30,7 +30,7 @@ _LOGS = ".rows"  # ends the names of side files
 class Log:
     """Rows that a state only ever adds to. ``save`` appends those that are new to a side file of the checkpoint's, and
     writes none of them again. ``rows(start, stop)`` gives those with these numbers, for ``first <= start``, as a
-    structured array of ``dtype``."""
+    structured array of ``dtype``; it may ask the living state, so save it before that goes on."""
 
     dtype: np.dtype[Any]
     total: int  # rows ever added
@@ -89,6 +89,18 @@ def load(path: Path, logs: bool = True) -> dict[str, Any]:
 def sides(path: Path) -> list[Path]:
     """The side files of a checkpoint that there are."""
     return sorted(path.parent.glob(f"{path.stem}.*{_LOGS}"))
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint and its side files."""
+    path.unlink(missing_ok=True)
+    remove_sides(path)
+
+
+def remove_sides(path: Path) -> None:
+    """Delete what a run needs to go on and nobody else: the side files. ``load`` then needs ``logs=False``."""
+    for side in sides(path):
+        side.unlink(missing_ok=True)
 
 
 def _side(path: Path, key: str) -> Path:
