@@ -1,8 +1,8 @@
 """Everything a run needs to go on as if nothing had happened, in one safetensors file, and beside it logs that grow.
 
-A state is a nested dictionary whose leaves are arrays and plain values. Arrays become tensors under their
-path in the dictionary; plain values become one JSON text in the file's header. What only ever grows is a ``Log``: it stands in a file of its
-own, to which each checkpoint appends. Nothing is pickled.
+A state is a nested dictionary whose leaves are arrays and plain values. Arrays become tensors under their path in the
+dictionary; plain values become one JSON text in the file's header. What only ever grows is a ``Log``: it stands in a
+file of its own, to which each checkpoint appends. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, logs: bool = True) -> dict[str, Any]:
-    """The state that ``save`` wrote; without ``logs``, whose side files a finished run does not keep, they are left out.
+    """The state that ``save`` wrote; without ``logs`` they are left out: a finished run does not keep them.
 
     Raises:
         UserError: a file is missing, truncated or no checkpoint.
@@ -164,8 +164,8 @@ def _read(path: Path, kept: dict[str, Any]) -> Log:
 
 
 def _type(log: Log) -> list[Any]:
-    fields = log.dtype.fields or {}
-    return [[name, kind.base.str, list(kind.shape)] for name, (kind, *_) in fields.items()]
+    kinds = [(name, log.dtype[name]) for name in log.dtype.names or ()]
+    return [[name, kind.base.str, list(kind.shape)] for name, kind in kinds]
 
 
 def _put(state: dict[str, Any], key: str, value: Any) -> None:
@@ -175,9 +175,7 @@ def _put(state: dict[str, Any], key: str, value: Any) -> None:
     state[name] = value
 
 
-def _split(
-    state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], logs: dict[str, Log]
-) -> dict[str, Any]:
+def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], logs: dict[str, Log]) -> dict[str, Any]:
     """The plain part of ``state``; its arrays and logs go to ``arrays`` and ``logs`` under their path."""
     plain: dict[str, Any] = {}
     for key, value in state.items():

@@ -23,6 +23,7 @@ Kind = Literal["task", "policy", "labeler", "query"]
 T = TypeVar("T")
 
 _parts: dict[str, dict[str, Any]] = {"task": {}, "policy": {}, "labeler": {}, "query": {}}
+_aliases: dict[tuple[str, str], Any] = {}
 _builtin = {
     "task": "prefrl_core.tasks",
     "policy": "prefrl_core.policy",
@@ -49,6 +50,23 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
         return part
 
     return add
+
+
+def alias(kind: Kind, name: str) -> Callable[[T], T]:
+    """Decorator of a function from a ``TaskInfo`` to the name of the part that ``name`` stands for on that task."""
+
+    def add(choose: T) -> T:
+        _aliases[kind, name] = choose
+        return choose
+
+    return add
+
+
+def stands_for(kind: Kind, name: str, task: Any) -> str:
+    """The name of the part that ``name`` means on a task: mostly itself."""
+    importlib.import_module(_builtin[kind])
+    choose = _aliases.get((kind, name))
+    return str(choose(task)) if choose else name
 
 
 def load_plugins(modules: Iterable[str]) -> None:

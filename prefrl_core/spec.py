@@ -255,6 +255,7 @@ def _part(kind: registry.Kind, value: Any, task: Any) -> dict[str, Any]:
     settings = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     if not isinstance(settings.get("name"), str):
         raise UserError(f"{kind} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
+    settings["name"] = registry.stands_for(kind, settings["name"], task)
     part = registry.find(kind, settings["name"])
     if kind == "policy" and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}

@@ -12,19 +12,14 @@ _NEIGHBOUR = 5  # k, as released
 _OTHERS = 2048  # random states of the replay among which neighbours are looked for; the release takes all of them
 
 
-class Novelty:
-    """Rewards of exploration; raw observations, as in the release."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def rewards(self, replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:
-        """``(steps, batch)``: the distance of each state from its k-th neighbour, over the batch's standard deviation."""
-        others = replay.observations[random.integers(0, replay.steps * replay.envs, _OTHERS)]
-        states = replay.observations[drawn.places.reshape(-1)]
-        distances = np.sqrt(nearest(states, others, _NEIGHBOUR))
-        distances /= distances.std() + np.float32(1e-6)
-        return distances.reshape(drawn.places.shape)
+def rewards(replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:
+    """``(steps, drawn)``: the distance of each state's raw observation, as in the release, from its k-th neighbour, in
+    units of the standard deviation of those drawn."""
+    others = replay.observations[random.integers(0, replay.steps * replay.envs, _OTHERS)]
+    states = replay.observations[drawn.places.reshape(-1)]
+    distances = np.sqrt(nearest(states, others, _NEIGHBOUR))
+    distances /= distances.std() + np.float32(1e-6)
+    return distances.reshape(drawn.places.shape)
 
 
 def nearest(states: Array, others: Array, k: int) -> Array:

@@ -83,8 +83,8 @@ class ReLUNetwork:
         self.biases[-1] *= np.float32(output_scale)
 
     def forward(self, inputs: Array) -> Array:
-        """Outputs ``(rows, sizes[-1])`` for inputs ``(rows, sizes[0])``: a buffer that holds until the next call with as
-        many rows."""
+        """Outputs ``(rows, sizes[-1])`` for inputs ``(rows, sizes[0])``: a buffer that holds until the next call with
+        as many rows."""
         buffers = self._of(len(inputs))
         self._input = hidden = inputs
         for weight, bias, buffer in zip(self.weights, self.biases, buffers, strict=True):
@@ -97,8 +97,8 @@ class ReLUNetwork:
         return hidden
 
     def backward(self, gradient: Array, learn: bool = True, inputs: slice | None = None) -> Array:
-        """Go back from a loss's gradient ``(rows, sizes[-1])`` with respect to the outputs of the latest ``forward``, or
-        of its first rows; spoils it.
+        """Go back from a loss's gradient ``(rows, sizes[-1])`` with respect to the outputs of the latest ``forward``,
+        or of its first rows; spoils it.
 
         Args:
             learn: set this network's part of the parameters' gradient.
@@ -121,7 +121,9 @@ class ReLUNetwork:
                 # of a single column a plain product: a matrix product would take four times as long
                 product = np.matmul if gradient.shape[1] > 1 else np.multiply
                 gradient = product(gradient, self.weights[layer].T, out=buffers[layer - 1].delta[:rows])
-                positive = np.greater(buffers[layer - 1].output[:rows], np.float32(0), out=buffers[layer - 1].mask[:rows])
+                positive = np.greater(
+                    buffers[layer - 1].output[:rows], np.float32(0), out=buffers[layer - 1].mask[:rows]
+                )
                 gradient *= positive
         return gradient if inputs is None else gradient @ self.weights[0][inputs].T
 

@@ -99,8 +99,8 @@ class Replay:
         replay that is a time limit."""
         row = self.total % self.rows
         pending, before = self._shaped(self.observations)[row], self._shaped(self.before)[row]
-        changed = np.flatnonzero((pending != observations).any(1) & (before == _NONE)) if self.total else []
-        self._keep_apart(np.full(len(changed), row), np.asarray(changed, np.int64), pending[changed])
+        changed = np.flatnonzero((pending != observations).any(1) & (before == _NONE) & (self.total > 0))
+        self._keep_apart(np.full(len(changed), row), changed, pending[changed])
 
     def _keep_apart(self, rows: NDArray[Any], envs: NDArray[np.int64], observations: Array) -> None:
         count = len(rows)
@@ -128,7 +128,7 @@ class Replay:
     def draw(
         self, count: int, steps: int, discount: float, random: np.random.Generator, rewarded: bool = False
     ) -> Drawn:
-        """``count`` transitions of up to ``steps`` steps, uniform over all held, or over those whose reward is known."""
+        """``count`` transitions of up to ``steps`` steps, uniform over all held, or over those with a reward."""
         newest = self.rewarded if rewarded else self.steps
         if newest == 0:
             raise UserError("the replay holds no step to learn from: let the policy act before it improves")
@@ -211,9 +211,7 @@ class Replay:
 
     @property
     def _rings(self) -> dict[str, NDArray[Any]]:
-        return {
-            name: getattr(self, name) for name in ("observations", "actions", "rewards", "terminated", "before")
-        }
+        return {name: getattr(self, name) for name in ("observations", "actions", "rewards", "terminated", "before")}
 
     @property
     def _row_type(self) -> np.dtype[Any]:

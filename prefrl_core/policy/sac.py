@@ -1,10 +1,8 @@
-"""Soft actor-critic (Haarnoja et al. 2018, with the temperature of their second paper), for many environments and one
-processor core.
+"""Soft actor-critic for many environments and one processor core; ``soft.py`` has its equations.
 
-Every ``steps_per_update`` environment steps there is one update: both critics towards the smaller of two target
-critics, the actor along the smaller critic's gradient, the temperature towards the target entropy. A replay holds raw
-transitions. When the reward is learned, the rewards of a batch are predicted as it is drawn, so that none is ever
-stale; a reward that sees several steps at once relabels the whole replay when it changes (``reward_changed``).
+Every ``steps_per_update`` environment steps there is one update. A replay holds raw transitions. When the reward is
+learned, the rewards of a batch are predicted as it is drawn, so that none is ever stale; a reward that sees several
+steps at once relabels the whole replay when it changes (``reward_changed``).
 Left out: discrete actions, pixels, prioritised replay.
 """
 
@@ -18,20 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import registry, seeding
-from prefrl_core.errors import UserError, require
-from prefrl_core.networks import MLP, Array, Parameters
-from prefrl_core.policy import hyperparameters
-from prefrl_core.policy.exploration import Novelty
-from prefrl_core.policy.layers import ReLUNetwork, Scratch
+from prefrl_core.errors import require
+from prefrl_core.networks import Array
+from prefrl_core.policy import exploration, hyperparameters
 from prefrl_core.policy.normalize import Standardizer
 from prefrl_core.policy.replay import Drawn, Replay
 from prefrl_core.policy.rollout import Rollout
+from prefrl_core.policy.soft import SoftActorCritic, Stretch
 from prefrl_core.policy.squashed import Squashed
 from prefrl_core.tasks import TaskInfo
 
 _SCALE_ROWS, _SCALE_RATE = 4096, 0.1  # steps over which the rewards' scale is measured at each improvement; its weight
-_PROGRESS = ("improved", "updates", "owed", "reward_mean", "reward_std")
-_GENERATORS = ("_initial", "acting", "drawing")
+_PROGRESS = ("improved", "owed", "reward_mean", "reward_std")
+_GENERATORS = ("initial", "acting", "drawing")
 _STRETCH = 32  # updates whose batches are drawn together
 _SLOWEST, _FASTEST = 64, 1  # environment steps an update: beyond these the learner starves, or drowns in each step
 
@@ -86,17 +83,15 @@ class SACSettings:
         )
 
     def _check_ranges(self) -> None:
-        at_least_1 = ("environments", "rollout_steps", "rollouts", "batch", "n_step", "actor_delay")
-        above_0 = ("actor_learning_rate", "critic_learning_rate", "temperature", "tau")
-        for names, holds, text in (
-            (at_least_1, lambda value: value >= 1, "at least 1"),
-            (above_0, lambda value: value > 0, "above 0"),
-            (("random_steps", "explore_steps"), lambda value: value >= 0, "at least 0"),
-            (("discount", "tau", "anneal"), lambda value: 0 <= value <= 1, "in [0, 1]"),
-        ):
-            for name in names:
-                value = getattr(self, name)
-                require(holds(value), f"policy setting {name} = {value}: {text}")
+        lowest = dict.fromkeys(("environments", "rollout_steps", "rollouts", "batch", "n_step", "actor_delay"), 1)
+        lowest |= dict.fromkeys(("random_steps", "explore_steps"), 0)
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            require(value >= least, f"policy setting {name} = {value}: at least {least}")
+        for name in ("actor_learning_rate", "critic_learning_rate", "temperature", "tau"):
+            require(getattr(self, name) > 0, f"policy setting {name} = {getattr(self, name)}: above 0")
+        for name in ("discount", "tau", "anneal"):
+            require(0 <= getattr(self, name) <= 1, f"policy setting {name} = {getattr(self, name)}: in [0, 1]")
         widths = len(self.hidden) > 0 and all(width >= 1 for width in self.hidden)
         require(widths, f"policy setting hidden = {self.hidden}: widths of at least 1, for at least one layer")
 
@@ -118,29 +113,6 @@ class SACSettings:
         return SAC(self, env, seed)
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """What several updates learn from, a batch each; ``rows`` transitions a batch."""
-
-    states: Array  # (batches, 2 rows, obs), standardized: those before, then those after
-    actions: Array  # (batches, rows, act) in [-1, 1], as taken
-    returns: Array  # (batches, rows), sums of scaled rewards
-    bootstrap: Array  # (batches, rows), what the value of the state after is multiplied by
-
-
-class Twins:
-    """Two critics of (observation, action) with one vector of parameters."""
-
-    def __init__(self, settings: SACSettings, inputs: int, scratch: Scratch) -> None:
-        sizes = (inputs, *settings.hidden, 1)
-        self.parameters = Parameters(2 * MLP.count(sizes))
-        self.networks = [ReLUNetwork(sizes, self.parameters, scratch, settings.layer_norm) for _ in range(2)]
-
-    def values(self, rows: Array) -> list[Array]:
-        """Each one's values ``(rows,)``, valid until its next call."""
-        return [network.forward(rows)[:, 0] for network in self.networks]
-
-
 class SAC:
     """Actor, critics, their targets, the temperature, and the replay."""
 
@@ -151,43 +123,15 @@ class SAC:
         self.width = width
         self.replay = Replay(settings.capacity, env.num_envs, width, act)
         self.standardizer = Standardizer(width)
-        sizes = (width, *settings.hidden, 2 * act)
-        self.actor_parameters = Parameters(MLP.count(sizes) + 1)
-        scratch = Scratch()
-        self.actor = ReLUNetwork(sizes, self.actor_parameters, scratch)
-        self.critics, self.targets = (Twins(settings, width + act, scratch) for _ in range(2))
-        self._initial = seeding.generator(seed, "policy initialisation")
-        self.actor.initialise(self._initial, output_scale=0.1)  # begins near the middle of the box
-        self._log_temperature, self._temperature_gradient = self.actor_parameters.take(1)
-        self._log_temperature[:] = np.log(settings.temperature)
-        self.actor_optimiser = self.actor_parameters.adam(settings.actor_learning_rate)
-        self._new_critics()
+        self.initial = seeding.generator(seed, "policy initialisation")
+        self.soft = SoftActorCritic(settings, width, self.squashed, self.initial)
+        self._noise = np.empty((2 * settings.batch, act), np.float32)
         self.acting, self.drawing = seeding.generator(seed, "acting"), seeding.generator(seed, "replay")
         self.untrained_steps = settings.random_steps + settings.explore_steps if settings.explore_steps else 0
-        self.novelty = Novelty(width)
         self.reward: Reward | None = None
         self.improved = False
-        self.updates = self.owed = 0  # updates taken; environment steps that none was taken for yet
+        self.owed = 0  # environment steps that no update was taken for yet
         self.reward_mean, self.reward_std = 0.0, 0.0  # over the replay; 0: never measured
-        self._make_buffers(act)
-
-    def _new_critics(self) -> None:
-        """Untrained critics and targets."""
-        for network in self.critics.networks:
-            network.initialise(self._initial)
-        self.targets.parameters.values[:] = self.critics.parameters.values
-        self.critic_optimiser = self.critics.parameters.adam(self.settings.critic_learning_rate)
-
-    def _make_buffers(self, act: int) -> None:
-        batch = self.settings.batch
-        self._noise = np.empty((2 * batch, act), np.float32)
-        self._pairs = np.empty((2, batch, self.width + act), np.float32)  # before and after, with an action
-        self._follow = np.empty_like(self.critics.parameters.values)
-
-    @property
-    def temperature(self) -> np.float32:
-        """The weight of the entropy, alpha."""
-        return np.exp(self._log_temperature[0])
 
     @property
     def exploring(self) -> bool:
@@ -199,7 +143,7 @@ class SAC:
         """Draw an action in [-1, 1] for each raw observation ``(envs, obs)``; uniformly before anything is learned."""
         if not (self.improved or self.exploring):
             return self.acting.uniform(-1, 1, (len(observations), self.squashed.size)).astype(np.float32)
-        outputs = self.actor.forward(self._standardized(np.asarray(observations, np.float32)))
+        outputs = self.soft.actor.forward(self._standardized(np.asarray(observations, np.float32)))
         noise = self.acting.standard_normal((len(outputs), self.squashed.size), dtype=np.float32)
         return self.squashed.draw(outputs, noise)[0]
 
@@ -225,23 +169,18 @@ class SAC:
     def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
         """Remember a rollout and take the updates that are due; returns what they measured."""
         if not self.improved and self.settings.explore_steps and self.settings.reset_critic:
-            self._new_critics()
+            self.soft.new_critics()
         self.improved = True
         self._remember(rollout, rewards)
         self._measure_rewards()
-        self._set_learning_rates(1 - self.settings.anneal * progress)
+        self.soft.anneal(1 - self.settings.anneal * progress)
         measured = self._learn(rewards.size)
-        self._require_finite()
+        self.soft.require_finite()
         return measured
 
     def _remember(self, rollout: Rollout, rewards: NDArray[Any] | None) -> None:
         self.replay.add(rollout, rewards)
         self.standardizer.update(rollout.observations)
-
-    def _set_learning_rates(self, share: float) -> None:
-        settings = self.settings
-        self.actor_optimiser.learning_rate = settings.actor_learning_rate * share
-        self.critic_optimiser.learning_rate = settings.critic_learning_rate * share
 
     def _learn(self, steps: int) -> dict[str, float]:
         """The updates that ``steps`` more environment steps bring; the means of what they measured."""
@@ -250,12 +189,12 @@ class SAC:
         for first in range(0, count, _STRETCH):
             stretch = self._draw(min(_STRETCH, count - first))
             for place in range(len(stretch.states)):
-                loss, entropy = self._update(stretch, place)
+                loss, entropy = self.soft.update(stretch, place, self._new_noise())
                 losses, entropies = losses + loss, entropies + entropy
         return {
             "policy_entropy": entropies / max(1, count),
             "value_loss": losses / max(1, count),
-            "learning_rate": self.actor_optimiser.learning_rate,
+            "learning_rate": self.soft.actor_optimiser.learning_rate,
         }
 
     def _draw(self, batches: int) -> Stretch:
@@ -281,36 +220,15 @@ class SAC:
             rewards = rewards - np.float32(self.reward_mean)
         if self.settings.scale_rewards and self.reward_std:
             rewards = rewards / np.float32(self.reward_std)
-        return np.vecdot(rewards, drawn.weights, axis=0)
+        return np.einsum("sb,sb->b", rewards, drawn.weights)
 
     def _rewards(self, drawn: Drawn) -> Array:
         """Rewards ``(steps, drawn)`` as predicted, stored, or while exploring how new the states are."""
         if self.exploring:
-            return self.novelty.rewards(self.replay, drawn, self.drawing)
+            return exploration.rewards(self.replay, drawn, self.drawing)
         if self.reward is None or getattr(self.reward, "context", 1) > 1:
             return self.replay.rewards[drawn.places]
         return np.asarray(self.reward.predict(self.replay.features(drawn)), np.float32)
-
-    def _update(self, stretch: Stretch, place: int) -> tuple[float, float]:
-        """One update of everything; returns the critics' loss and the policy's entropy."""
-        settings, rows = self.settings, self.settings.batch
-        states = stretch.states[place]
-        actions, density = self.squashed.draw(self.actor.forward(states), self._new_noise())
-        before, after = self._pairs
-        before[:, : self.width], after[:, : self.width] = states[:rows], states[rows:]
-        before[:, self.width :], after[:, self.width :] = stretch.actions[place], actions[rows:]
-        value = np.minimum(*self.targets.values(after))
-        value -= self.temperature * density[rows:]
-        value *= stretch.bootstrap[place]
-        value += stretch.returns[place]
-        loss = self._update_critics(before, value)
-        entropy = -float(density[:rows].sum()) / rows
-        self.updates += 1
-        if self.updates % settings.actor_delay == 0:
-            before[:, self.width :] = actions[:rows]
-            self._update_actor(before, entropy)
-        self._move_targets()
-        return loss, entropy
 
     def _measure_rewards(self) -> None:
         """Follow the mean and the standard deviation of the rewards over the replay."""
@@ -327,48 +245,11 @@ class SAC:
         noise: Array = self.drawing.standard_normal(dtype=np.float32, out=self._noise)
         return noise
 
-    def _update_critics(self, rows: Array, targets: Array) -> float:
-        """One step on the mean over the batch of half the squared error, summed over both; returns that."""
-        total = 0.0
-        for network in self.critics.networks:
-            error = network.forward(rows)[:, 0] - targets
-            total += 0.5 * float(error @ error) / len(error)
-            error /= np.float32(len(error))
-            network.backward(error[:, None])
-        self.critic_optimiser.step()
-        return total
-
-    def _update_actor(self, rows: Array, entropy: float) -> None:
-        """One step of the actor on the mean of alpha log pi - min Q at its own actions, one of the temperature."""
-        share, temperature = np.float32(1 / len(rows)), self.temperature
-        first, second = self.critics.values(rows)
-        smaller = np.multiply(first <= second, -share, dtype=np.float32)
-        columns = slice(self.width, None)
-        by_action = self.critics.networks[0].backward(smaller[:, None], learn=False, inputs=columns)
-        smaller = np.multiply(first > second, -share, dtype=np.float32)
-        by_action += self.critics.networks[1].backward(smaller[:, None], learn=False, inputs=columns)
-        self.actor.backward(self.squashed.backward(by_action, temperature * share))
-        self._temperature_gradient[0] = entropy - self.settings.target_entropy * self.squashed.size
-        self.actor_optimiser.step()
-
-    def _move_targets(self) -> None:
-        """targets += tau (critics - targets)."""
-        targets = self.targets.parameters.values
-        np.subtract(self.critics.parameters.values, targets, out=self._follow)
-        self._follow *= np.float32(self.settings.tau)
-        targets += self._follow
-
-    def _require_finite(self) -> None:
-        if not (self.actor_parameters.finite() and self.critics.parameters.finite()):
-            raise UserError("the policy diverged (parameters are not finite): lower its critic_learning_rate")
-
     def get_state(self) -> dict[str, Any]:
         """Everything that a later ``act`` or ``improve`` depends on, the reward apart: after ``set_state`` call
         ``reward_changed`` again."""
         return {
-            "actor": self.actor_optimiser.get_state(),
-            "critics": self.critic_optimiser.get_state(),
-            "targets": self.targets.parameters.values.copy(),
+            "soft": self.soft.get_state(),
             "standardizer": self.standardizer.get_state(),
             "replay": self.replay.get_state(),
             "progress": {name: getattr(self, name) for name in _PROGRESS},
@@ -377,9 +258,7 @@ class SAC:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``; from a finished run, whose replay is not kept, it can only ``act``."""
-        self.actor_optimiser.set_state(state["actor"])
-        self.critic_optimiser.set_state(state["critics"])
-        self.targets.parameters.values[:] = state["targets"]
+        self.soft.set_state(state["soft"])
         self.standardizer.set_state(state["standardizer"])
         if "steps" in state["replay"]:
             self.replay.set_state(state["replay"])

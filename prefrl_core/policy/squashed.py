@@ -15,7 +15,7 @@ _LOW, _HIGH = np.float32(-5), np.float32(2)  # bounds of the log standard deviat
 
 
 class Squashed:
-    """Actions ``a = tanh(mean + std * noise)`` in [-1, 1] for outputs ``(rows, 2 act)``: means, log standard deviations.
+    """Actions ``a = tanh(mean + std * noise)`` in [-1, 1] for outputs ``(rows, 2 act)``: means and logarithms of stds.
 
     Raises:
         UserError: the action space is no flat box with bounds.
@@ -28,7 +28,7 @@ class Squashed:
         )
         low, high = space.low, space.high  # type: ignore[attr-defined]
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            raise UserError(f"policy 'sac' on action space {space}: its actions need bounds; choose policy = 'ppo'")
+            raise UserError(f"policy 'sac' on action space {space}: its actions need bounds; choose 'ppo'")
         self.size = len(low)
         self.middle, self.reach = (high + low) / np.float32(2), (high - low) / np.float32(2)
         self._low, self._high = low, high
@@ -42,7 +42,7 @@ class Squashed:
         return (actions - self.middle) / self.reach
 
     def draw(self, outputs: Array, noise: Array) -> tuple[Array, Array]:
-        """Actions ``(rows, act)`` and their log-densities ``(rows,)``, for standard normal ``noise`` ``(rows, act)``."""
+        """Actions ``(rows, act)`` and log-densities ``(rows,)``, for standard normal ``noise`` ``(rows, act)``."""
         wide = outputs[:, self.size :]
         log_std = np.minimum(np.maximum(wide, _LOW), _HIGH)
         self._free = wide == log_std  # where the bound leaves the output its gradient
@@ -53,7 +53,7 @@ class Squashed:
         return actions, density.sum(1) - np.float32(self.size) * _HALF_LOG_2PI
 
     def backward(self, by_action: Array, by_density: np.float32) -> Array:
-        """Gradient ``(rows, 2 act)`` with respect to the outputs of the latest ``draw``, or of its first rows, of a loss
+        """Gradient ``(rows, 2 act)`` with respect to the outputs of the latest ``draw``, or its first rows, of a loss
         whose gradients are ``by_action`` ``(rows, act)`` and, for each row's log-density, ``by_density``."""
         rows = len(by_action)
         actions, slope, spread = self._actions[:rows], self._slope[:rows], self._spread[:rows]

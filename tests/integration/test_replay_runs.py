@@ -67,7 +67,9 @@ def test_killed_and_resumed_is_uninterrupted(suite: Path, tmp_path: Path) -> Non
                 parent.send_signal(signal.SIGKILL)
             time.sleep(0.01)
         parent.wait()
-        assert all(len(checkpoint.sides(path)) == 2 for path in checkpoints(out) if not (path.parent / "done.json").exists())
+        assert all(
+            len(checkpoint.sides(path)) == 2 for path in checkpoints(out) if not (path.parent / "done.json").exists()
+        )
     assert run(suite, out).wait() == 0
     assert contents(out) == contents(whole)
     assert any("resumed" in one.provenance for one in store.load(out))

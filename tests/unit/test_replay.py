@@ -52,7 +52,9 @@ def slow_memory(rollouts: list[tuple[Rollout, np.ndarray]]) -> list[dict[tuple[i
         for t, env in np.ndindex(rewards.shape):
             last = t + 1 == len(rewards)
             follows = rollout.last_observations[env] if last else rollout.observations[t + 1, env]
-            cut = last and number + 1 < len(rollouts) and (follows != rollouts[number + 1][0].observations[0, env]).any()
+            cut = (
+                last and number + 1 < len(rollouts) and (follows != rollouts[number + 1][0].observations[0, env]).any()
+            )
             steps[env].append(
                 (
                     rollout.observations[t, env],
@@ -120,7 +122,7 @@ def test_environments_set_anew_between_two_rollouts_are_a_time_limit() -> None:
     replay.take(drawn, states)
     for row, place in enumerate(drawn.places[0]):
         t, env = divmod(int(place), ENVS)
-        total, follows, weight = slow_transition(slow[env], t, 3)
+        _, follows, weight = slow_transition(slow[env], t, 3)
         assert states[0, 1, row].tolist() == follows.tolist() and drawn.bootstrap[row] == pytest.approx(weight)
 
 
@@ -185,11 +187,15 @@ def test_a_restored_replay_goes_on_alike(tmp_path: Path) -> None:
         replay.add(rollout, rewards)
         again.add(rollout, rewards)
     one, other = replay.get_state(), again.get_state()
-    assert frozen(one["steps"]) == frozen(other["steps"]) and frozen(one["observations"]) == frozen(other["observations"])
+    assert frozen(one["steps"]) == frozen(other["steps"]) and frozen(one["observations"]) == frozen(
+        other["observations"]
+    )
 
 
 def test_bad_input() -> None:
-    with pytest.raises(UserError, match=r"capacity = 1000000000000: the replay needs .* GiB and this machine has .* lower"):
+    with pytest.raises(
+        UserError, match=r"capacity = 1000000000000: the replay needs .* GiB and this machine has .* lower"
+    ):
         Replay(10**12, 4, 17, 6)
     rollouts = lived(rollout=10)
     with pytest.raises(UserError, match=r"capacity = 15: a rollout has 30 steps; raise it"):

@@ -77,7 +77,10 @@ def test_going_back_from_the_first_rows_alone() -> None:
 
 def test_squashed_actions_their_density_and_its_gradient() -> None:
     squashed = Squashed(gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32)))
-    outputs, noise = (2 * rng(1).standard_normal((50, 4))).astype(np.float32), rng(2).standard_normal((50, 2), np.float32)
+    outputs, noise = (
+        (2 * rng(1).standard_normal((50, 4))).astype(np.float32),
+        rng(2).standard_normal((50, 2), np.float32),
+    )
     outputs[:3, 2:] = [[3, 0], [-6, 1], [0, -9]]  # beyond the bounds of the log standard deviation
     actions, density = squashed.draw(outputs, noise)
     by_action = rng(3).standard_normal((50, 2), np.float32)
@@ -133,20 +136,17 @@ def test_one_update_is_that_of_a_slow_sac(layer_norm: bool) -> None:
     """Critics, actor, temperature and targets after one update, from the same batch and noise, by autograd in double."""
     policy, env = made(layer_norm=layer_norm, scale_rewards=False, temperature=0.3, tau=0.1)
     lived(env, policy, 4, learn=False)
-    policy._log_temperature[:] = np.log(0.3)
     stretch = policy._draw(1)
-    noise: list[np.ndarray] = []
-    fresh = policy._new_noise
-    policy._new_noise = lambda: noise.append(fresh().copy()) or noise[0]  # type: ignore[method-assign]
-    actor, critics = leaves(policy.actor), [leaves(one) for one in policy.critics.networks]
-    targets = [leaves(one) for one in policy.targets.networks]
+    soft, noise = policy.soft, rng(9).standard_normal((2 * SMALL["batch"], 1), np.float32)
+    actor, critics = leaves(soft.actor), [leaves(one) for one in soft.critics.networks]
+    targets = [leaves(one) for one in soft.targets.networks]
     log_alpha = torch.tensor(np.log(0.3), dtype=torch.float64, requires_grad=True)
-    loss, entropy = policy._update(stretch, 0)
+    loss, entropy = soft.update(stretch, 0, noise)
 
     rows, act = SMALL["batch"], 1
     states, taken = torch.tensor(stretch.states[0]).double(), torch.tensor(stretch.actions[0]).double()
     outputs = forward(actor, states, False)
-    log_std, drawn = outputs[:, act:].clamp(-5, 2), torch.tensor(noise[0]).double()
+    log_std, drawn = outputs[:, act:].clamp(-5, 2), torch.tensor(noise).double()
     actions = torch.tanh(outputs[:, :act] + log_std.exp() * drawn)
     density = -0.5 * drawn**2 - log_std - 0.5 * np.log(2 * np.pi) - torch.log(1 - actions**2 + 1e-6)
     density = density.sum(1)
@@ -159,12 +159,12 @@ def test_one_update_is_that_of_a_slow_sac(layer_norm: bool) -> None:
     losses = [0.5 * ((forward(one, before, layer_norm)[:, 0] - wanted) ** 2).mean() for one in critics]
     assert loss == pytest.approx(sum(one.item() for one in losses), rel=1e-4)
     sum(losses).backward()  # type: ignore[union-attr]
-    new_critics = joined([part for one in critics for part in TorchAdam.step(one, policy.settings.critic_learning_rate)])
-    np.testing.assert_allclose(policy.critics.parameters.values, new_critics, atol=2e-5)
-    old_targets = joined([leaf.detach().numpy() for one in targets for leaf in one])
-    np.testing.assert_allclose(
-        policy.targets.parameters.values, 0.9 * old_targets + 0.1 * new_critics, atol=1e-5
+    new_critics = joined(
+        [part for one in critics for part in TorchAdam.step(one, policy.settings.critic_learning_rate)]
     )
+    np.testing.assert_allclose(policy.soft.critics.parameters.values, new_critics, atol=2e-5)
+    old_targets = joined([leaf.detach().numpy() for one in targets for leaf in one])
+    np.testing.assert_allclose(policy.soft.targets.parameters.values, 0.9 * old_targets + 0.1 * new_critics, atol=1e-5)
     own = torch.cat([states[:rows], actions[:rows]], 1)
     q = torch.minimum(*(forward(one, own, layer_norm)[:, 0] for one in critics))
     policy_loss = (alpha * density[:rows] - q).mean()
@@ -172,7 +172,7 @@ def test_one_update_is_that_of_a_slow_sac(layer_norm: bool) -> None:
     (policy_loss + temperature_loss).backward()
     assert entropy == pytest.approx(-density[:rows].mean().item(), rel=1e-4)
     stepped = joined([*TorchAdam.step([*actor, log_alpha], policy.settings.actor_learning_rate)])
-    np.testing.assert_allclose(policy.actor_parameters.values, stepped, atol=5e-5)
+    np.testing.assert_allclose(policy.soft.actor_parameters.values, stepped, atol=5e-5)
 
 
 class Says:
@@ -223,7 +223,9 @@ def test_features_are_raw_observations_and_executed_actions() -> None:
 def mean_reward(reward: Any = None, **settings: Any) -> float:
     """Of the last 256 of 10,240 steps in 16 environments."""
     env = Identity(16, 0, 0)
-    policy = SACSettings(**{**SMALL, "environments": 16, "discount": 0.5, "steps_per_update": 4, "target_entropy": -2.0, **settings}).make(env, 0)
+    policy = SACSettings(
+        **{**SMALL, "environments": 16, "discount": 0.5, "steps_per_update": 4, "target_entropy": -2.0, **settings}
+    ).make(env, 0)
     if reward is not None:
         policy.reward_changed(reward)
     late = []
@@ -234,7 +236,9 @@ def mean_reward(reward: Any = None, **settings: Any) -> float:
     return float(np.mean(late))
 
 
-@pytest.mark.parametrize("settings", [{}, {"n_step": 3, "layer_norm": True}, {"actor_delay": 2, "center_rewards": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"n_step": 3, "layer_norm": True}, {"actor_delay": 2, "center_rewards": True}]
+)
 def test_it_learns_a_trivial_task(settings: dict[str, Any]) -> None:
     assert mean_reward(**settings) > -0.12  # an action drawn at random has -0.67
 
@@ -259,16 +263,16 @@ def test_exploration_learns_before_the_first_improvement_and_then_forgets_its_cr
     policy, env = made(random_steps=64, explore_steps=96)
     assert policy.untrained_steps == 160
     lived(env, policy, 2, learn=False)
-    assert policy.exploring and policy.updates == 0
+    assert policy.exploring and policy.soft.updates == 0
     lived(env, policy, 3, learn=False)
-    assert policy.updates == 3 * 32 // 8
-    before = policy.critics.parameters.values.copy()
-    actor = policy.actor_parameters.values.copy()
+    assert policy.soft.updates == 3 * 32 // 8
+    before = policy.soft.critics.parameters.values.copy()
+    actor = policy.soft.actor_parameters.values.copy()
     policy._measure_rewards = lambda: None  # type: ignore[method-assign]
     policy._learn = lambda steps: {}  # type: ignore[method-assign, assignment]
     lived(env, policy, 1)
-    assert (policy.critics.parameters.values != before).mean() > 0.9 and policy.critic_optimiser.steps == 0
-    assert (policy.actor_parameters.values == actor).all() and not policy.exploring
+    assert (policy.soft.critics.parameters.values != before).mean() > 0.9 and policy.soft.critic_optimiser.steps == 0
+    assert (policy.soft.actor_parameters.values == actor).all() and not policy.exploring
 
 
 def test_distance_to_the_kth_neighbour() -> None:
