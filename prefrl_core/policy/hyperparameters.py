@@ -33,6 +33,7 @@ _BY_POLICY: dict[str, dict[str, dict[str, Any]]] = {
         "inverted_double_pendulum": _PENDULUMS,
         "walker2d": {"discount": 0.99, "trace": 0.95},
     },
+    "sac": {},
 }
 
 
@@ -56,6 +57,27 @@ _PIXELS: dict[str, dict[str, Any]] = {
 }
 
 
+# The optimiser that the control of a task, and its arms with labels, use where a suite says policy = "tuned".
+_TUNED = dict.fromkeys(
+    (
+        "mujoco/half_cheetah",
+        "mujoco/hopper",
+        "mujoco/walker2d",
+        "mujoco/inverted_pendulum",
+        "mujoco/inverted_double_pendulum",
+        "mujoco/reacher",
+        "mujoco/swimmer",
+        "mujoco/ant",
+    ),
+    "sac",
+)
+
+
+def tuned(task: TaskInfo) -> str:
+    """Name of the optimiser that ``policy = "tuned"`` stands for on a task; PPO where none was chosen by measuring."""
+    return _TUNED.get(task.id.split("@")[0], "ppo")
+
+
 def of(policy: str, task: TaskInfo) -> dict[str, Any]:
     """Settings of one policy optimiser on one task. Rewards are centred where every episode has the same length.
 
@@ -64,7 +86,8 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
     """
     if task.pixels and policy not in _PIXELS:
         raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
-    general = {"center_rewards": task.fixed_length, **(_PIXELS[policy] if task.pixels else {})}
+    centered = task.fixed_length and policy != "sac"
+    general = {"center_rewards": centered, **(_PIXELS[policy] if task.pixels else {})}
     return {**general, **_BY_POLICY[policy].get(stem(task.id), {})}
 
 
