@@ -38,6 +38,11 @@ _BUILTIN: dict[str, dict[str, str]] = {
         "convolutional": "prefrl_core.reward.settings:ConvolutionalSettings",
         "ensemble": "prefrl_core.reward.settings:EnsembleSettings",
         "module": "prefrl_core.reward.module:ModuleSettings",
+        "qpa": "prefrl_core.reward.crops:CropSettings",
+        "rime": "prefrl_core.reward.rime:RimeSettings",
+        "rune": "prefrl_core.reward.rune:RuneSettings",
+        "star": "prefrl_core.reward.star:StarSettings",
+        "surf": "prefrl_core.reward.surf:SurfSettings",
     },
     "labeler": {
         "bpref": f"{_LABELERS}:Teacher",

@@ -117,13 +117,16 @@ class ModuleReward(FittedReward):
                     out[start : start + size] = member(torch.from_numpy(rows[start : start + size])).numpy()
         return result
 
-    def pair_sums(self, member: Any, kept: NDArray[Any], fitting: bool = False) -> Array:
+    def pair_sums(
+        self, member: Any, kept: NDArray[Any], fitting: bool = False, mask: NDArray[Any] | None = None
+    ) -> Array:
         """A member's scores ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments."""
         rows = torch.from_numpy(self.standardize(kept).reshape(-1, *kept.shape[2:]))
         member.train(fitting)
         with torch.set_grad_enabled(fitting), self._own_random_numbers():
             flat = rows if self.context > 1 else rows.reshape(-1, self.width)
-            sums = member(flat).reshape(*kept.shape[:2], -1).sum(-1)
+            shares = member(flat).reshape(*kept.shape[:2], -1)
+            sums = (shares if mask is None else shares * torch.from_numpy(mask)).sum(-1)
         self._graph = sums if fitting else None
         found: Array = sums.detach().numpy().copy()
         return found
