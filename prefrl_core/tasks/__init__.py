@@ -2,8 +2,9 @@
 
 Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
 ``atari/<game>@1`` (from pixels, see atari.py), ``dmcontrol/<domain>_<task>@1`` (the DeepMind Control Suite, see
-dmcontrol.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users register; without ``@version`` an id means the present version. Describing a MuJoCo task
-imports neither MuJoCo nor Gymnasium.
+dmcontrol.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users
+register; without ``@version`` an id means the present version. Describing a MuJoCo task or one of our own of the Control
+Suite imports neither MuJoCo nor Gymnasium.
 
 A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
 
@@ -95,6 +96,10 @@ def _find(id: str) -> Task:
         from prefrl_core.tasks.atari_task import AtariTask
 
         task = AtariTask(name)
+    elif name.startswith("dmcontrol/") and name not in registry.names("task"):
+        from prefrl_core.tasks.dmcontrol_package import PackageTask
+
+        task = PackageTask(name)
     else:
         task = registry.find("task", name)()
     present = task.info.id.partition("@")[2]

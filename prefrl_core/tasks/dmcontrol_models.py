@@ -85,10 +85,12 @@ def _quadruped(floor: float) -> Edit:
 
 
 def _finger(root: ElementTree.Element) -> None:
-    """The spinner's hinge turns with less damping than the file says."""
-    for joint in root.iter("joint"):
-        if joint.get("name") == "hinge":
-            joint.set("damping", "0.03")
+    """The spinner's hinge has less damping than the file says, and nobody sees the other tasks' target."""
+    for element in root.iter():
+        if element.tag == "joint" and element.get("name") == "hinge":
+            element.set("damping", "0.03")
+        if element.tag == "site" and element.get("name") in ("target", "tip"):
+            element.set("rgba", "0 0 0 0")
 
 
 def _reacher(root: ElementTree.Element) -> None:

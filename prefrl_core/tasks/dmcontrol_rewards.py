@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prefrl_core.tasks.mujoco_tasks import Floats, Frame, Score
 
 _GAUSSIAN = np.sqrt(-2 * np.log(0.1))  # a distance of one margin is worth 0.1
+_CART_MARGINS = np.array([2.0, 5.0])  # metres of the cart, rad/s of the pole
 
 
 def at_least(x: Floats, bound: float, margin: float, worth: float) -> Floats:
@@ -117,9 +118,8 @@ def ball_in_cup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -
 def cartpole_swingup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -> tuple[Floats, None]:
     """Pole upright and slow, cart in the middle, small controls. ``extra``: rotations of cart and pole (18)."""
     upright = (after.extra[:, 17] + 1) / 2
-    centered = (1 + near_zero(after.qpos[:, 0], 2.0)) / 2
+    centered, slow = (1 + _bell(after.rows[:, 0:4:3] / _CART_MARGINS).T) / 2
     gentle = (4 + small(actions[:, 0].astype(np.float64))) / 5
-    slow = (1 + near_zero(after.qvel[:, 1], 5.0)) / 2
     return upright * gentle * slow * centered, None
 
 

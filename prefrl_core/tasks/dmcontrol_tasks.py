@@ -104,7 +104,7 @@ def _observe_humanoid(frame: Frame) -> Floats:
     """Joints, height of the head, hands and feet as the torso sees them, its vertical, the velocities."""
     extra, count = frame.extra, len(frame.rows)
     limbs = extra[:, 13:25].reshape(count, 4, 3) - extra[:, None, 10:13]
-    seen = (limbs @ extra[:, 1:10].reshape(count, 3, 3)).reshape(count, 12)
+    seen = np.einsum("nki,nij->nkj", limbs, extra[:, 1:10].reshape(count, 3, 3)).reshape(count, 12)
     return np.concatenate((frame.qpos[:, 7:], extra[:, :1], seen, extra[:, 7:10], extra[:, 25:28], frame.qvel), axis=1)
 
 
