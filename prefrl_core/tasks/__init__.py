@@ -3,8 +3,8 @@
 Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
 ``atari/<game>@1`` (from pixels, see atari.py), ``dmcontrol/<domain>_<task>@1`` (the DeepMind Control Suite, see
 dmcontrol.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users
-register; without ``@version`` an id means the present version. Describing a MuJoCo task or one of our own of the Control
-Suite imports neither MuJoCo nor Gymnasium.
+register; without ``@version`` an id means the present version. Describing a MuJoCo task, or one of the twelve of the
+Control Suite that are ours, imports neither MuJoCo nor Gymnasium.
 
 A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
 
@@ -160,7 +160,8 @@ _register_atari()
 
 
 def _register_control() -> None:
-    from prefrl_core.tasks.dmcontrol import CONTROL, ControlTask
+    from prefrl_core.tasks.dmcontrol import ControlTask
+    from prefrl_core.tasks.dmcontrol_tasks import CONTROL
 
     def part(name: str) -> Callable[[], ControlTask]:
         return lambda: ControlTask(name)

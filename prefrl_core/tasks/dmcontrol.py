@@ -1,4 +1,4 @@
-"""The tasks ``dmcontrol/<domain>_<task>`` of the DeepMind Control Suite: twelve of our own, the others by dm_control."""
+"""Twelve tasks ``dmcontrol/<domain>_<task>`` of the DeepMind Control Suite; dmcontrol_package.py has the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ControlTask:
-    """One of our own: dm_control's models and numbers, in MuJoCo's batch. Describing it imports neither."""
+    """A task that is dm_control's in all its numbers, in MuJoCo's batch. Describing it imports neither."""
 
     packages = ("dm_control", "mujoco")
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.tasks.mujoco_tasks import Floats, Frame, Score
+from prefrl_core.tasks.mujoco_tasks import Bools, Floats, Frame, Score
 
-_GAUSSIAN = np.sqrt(-2 * np.log(0.1))  # a distance of one margin is worth 0.1
+_GAUSSIAN = float(np.sqrt(-2 * np.log(0.1)))  # a distance of one margin is worth 0.1
 _CART_MARGINS = np.array([2.0, 5.0])  # metres of the cart, rad/s of the pole
 
 
@@ -40,7 +40,7 @@ def small(x: Floats) -> Floats:
 
 
 def _bell(distance: Floats) -> Floats:
-    scaled = distance * _GAUSSIAN
+    scaled = _GAUSSIAN * distance
     bell: Floats = np.exp(-0.5 * (scaled * scaled))
     return bell
 
@@ -112,7 +112,8 @@ def ball_in_cup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -
     ``extra``: positions of the target (3) and of the ball (3).
     """
     away = np.abs(after.extra[:, 0:3:2] - after.extra[:, 3:6:2])
-    return (away < 0.05 - 0.025).all(axis=1).astype(np.float64), None
+    inside: Bools = (away < 0.05 - 0.025).all(axis=1)
+    return inside.astype(np.float64), None
 
 
 def cartpole_swingup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -> tuple[Floats, None]:

@@ -2,7 +2,8 @@
 
 The ratio (1 is the bare loop's speed) goes into ``extra_info["ratio_to_bare_mj_step"]``; nothing is asserted about it.
 For a task of the DeepMind Control Suite ``extra_info["times_dm_control"]`` says how many times as fast as dm_control's
-own ``env.step`` it is. Both are measured in turn from the same states with the same actions, the bare loop sets ``ctrl`` as well. In the v5
+own ``env.step`` it is.
+Both are measured in turn from the same states with the same actions, the bare loop sets ``ctrl`` as well. In the v5
 form a random policy falls within a few steps, and the starts of new episodes are counted on our side alone.
 """
 
