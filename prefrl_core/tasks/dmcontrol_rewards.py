@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.tasks.mujoco_tasks import Bools, Floats, Frame, Score
+from prefrl_core.tasks.mujoco_tasks import Floats, Frame, Score
 
 _GAUSSIAN = float(np.sqrt(-2 * np.log(0.1)))  # a distance of one margin is worth 0.1
 _CART_MARGINS = np.array([2.0, 5.0])  # metres of the cart, rad/s of the pole
@@ -112,8 +112,8 @@ def ball_in_cup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -
     ``extra``: positions of the target (3) and of the ball (3).
     """
     away = np.abs(after.extra[:, 0:3:2] - after.extra[:, 3:6:2])
-    inside: Bools = (away < 0.05 - 0.025).all(axis=1)
-    return inside.astype(np.float64), None
+    inside = away < 0.05 - 0.025
+    return (inside[:, 0] & inside[:, 1]).astype(np.float64), None
 
 
 def cartpole_swingup(before: Frame, after: Frame, actions: NDArray[Any], dt: float) -> tuple[Floats, None]:
