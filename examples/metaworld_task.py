@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from prefrl_core.registry import register
-from prefrl_core.tasks import TaskInfo
+from prefrl_core.tasks.task import TaskInfo
 from prefrl_core.tasks.gymnasium import GymnasiumVectorEnv
 
 NAMES = ("button-press", "window-open", "door-open", "drawer-open", "sweep-into", "hammer")

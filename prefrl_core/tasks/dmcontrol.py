@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prefrl_core.tasks import TaskInfo
+from prefrl_core.tasks.task import TaskInfo
 from prefrl_core.tasks.dmcontrol_tasks import CONTROL
 
 if TYPE_CHECKING:
