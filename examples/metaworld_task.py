@@ -17,8 +17,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from prefrl_core.registry import register
-from prefrl_core.tasks.task import TaskInfo
 from prefrl_core.tasks.gymnasium import GymnasiumVectorEnv
+from prefrl_core.tasks.task import TaskInfo
 
 NAMES = ("button-press", "window-open", "door-open", "drawer-open", "sweep-into", "hammer")
 _WELD = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0]  # what holds the hand to where it is sent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prefrl_core.tasks.task import TaskInfo
 from prefrl_core.tasks.dmcontrol_tasks import CONTROL
+from prefrl_core.tasks.task import TaskInfo
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv

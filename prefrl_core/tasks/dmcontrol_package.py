@@ -16,9 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError, unknown
-from prefrl_core.tasks.task import TaskInfo
 from prefrl_core.tasks.dmcontrol_models import REMEDY
 from prefrl_core.tasks.gymnasium import GymnasiumVectorEnv
+from prefrl_core.tasks.task import TaskInfo
 
 _SEGMENT = 50
 
