@@ -2,8 +2,8 @@
 
 Returns are normalised by the *baseline's* untrained policy and true-reward runs on both sides, so that a build whose
 control got worse as well is not excused by it. "Worse" in learning means that the candidate's mean is lower by more
-than a margin, with a probability that is the share of bootstrap draws (seeds drawn within each cell, both samples on
-their own) in which it is. A cell alone must be worse beyond doubt, because there are many; all together need less.
+than a margin, with a probability that is the share of draws of the two means (``bench.spread``) in which it is. A cell
+alone must be worse beyond doubt, because there are many; all together need less.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from bench import stats
+from bench import spread, stats
 from bench.gate.baseline import Entry, Sample, comparable, same_machine
 from prefrl_core.errors import UserError
 
 Verdict = Literal["fine", "WORSE", "changed", "not comparable"]
 ALL = "all tasks"
-SEED = 20170612  # of the bootstrap: the same samples always give the same verdict
+SEED = 20170612  # of the draws: the same samples always give the same verdict
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,11 @@ def worse(findings: Sequence[Finding]) -> bool:
 def _learning(pairs: Sequence[tuple[tuple[str, str], list[Entry], list[Entry]]], limits: Limits) -> list[Finding]:
     scales = _scales([entry for _, theirs, _ in pairs for entry in theirs])
     random = np.random.default_rng(SEED)
+    cells = {cell: [_normalised(side, scales[cell[0]]) for side in both] for cell, *both in pairs}
     found, levels, draws = [], [], []
-    for (task, arm), theirs, ours in pairs:
-        sides = [_normalised(entries, scales[task]) for entries in (theirs, ours)]
-        drawn = [stats.resample(side, random).mean(axis=1) for side in sides]
+    for (task, arm), sides in cells.items():
+        beside = spread.pool(side for other, both in cells.items() if other[0] == task for side in both)
+        drawn = [spread.draws(side, beside, random).means for side in sides]
         levels.append([float(side.mean()) for side in sides])
         draws.append(drawn[1] - drawn[0])
         found.append(_learned(task, arm, levels[-1], draws[-1], limits.doubt_of_one, limits))

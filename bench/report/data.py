@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench import stats, store
+from bench import spread, stats, store
 from bench.report import names, published
 from bench.report.parallel import side_by_side
 from bench.tracks import Spec
@@ -25,7 +25,8 @@ from prefrl_core.errors import UserError
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
 _NOT_OF_A_SERIES = ("task", "seed", "labels", "rankings")
 _TOGETHER = 32  # runs read by one call
-SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
+CLEARLY = 0.99  # the interval of a control's gain that has to leave 0 out
+SEED = 20170612  # of every draw in a report: the same runs always give the same bytes
 
 
 class PlannedRun(Protocol):
@@ -193,8 +194,37 @@ class Study:
 
     @cached_property
     def normalisable(self) -> tuple[str, ...]:
-        """Tasks that have both ends of the scale, the control above the untrained policy."""
-        return tuple(t for t in self.controls if np.mean(self.control_returns(t)) > self.untrained[t])
+        """Tasks that have both ends of the scale, the control clearly above the untrained policy: a ratio to a gain
+        that may be nothing has no bounded interval (Fieller 1954)."""
+        return tuple(task for task in self.controls if self.gain(task).low > 0)
+
+    def gain(self, task: str) -> stats.Estimate:
+        """What the task's control has gained over the untrained policy, with a 99 % interval; where too few seeds tell
+        one, its lower end is the gain itself."""
+        returns = self.control_returns(task)
+        found = spread.mean_estimate(returns - self.untrained[task], self.pool(task), level=CLEARLY)
+        return found if np.isfinite(found.low) else replace(found, low=found.value)
+
+    def pool(self, task: str, column: str = "true_return", weight: str | None = "episodes") -> spread.Pool:
+        """What the arms of a task tell of the spread of a column's final values."""
+        key = "pool", task, column
+        if key not in self._memory:
+            self._memory[key] = spread.pool(cell.finals(column, weight) for _, cell in self.of_task(task))
+        found: spread.Pool = self._memory[key]
+        return found
+
+    def draws(self, arm: str, task: str) -> stats.Draws:
+        """The final returns of a cell with draws of where their mean may lie: the same in every table and figure."""
+        key = "draws", arm, task
+        if key not in self._memory:
+            random = generator("cell", arm, task)
+            self._memory[key] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
+        found: stats.Draws = self._memory[key]
+        return found
+
+    @cached_property
+    def _memory(self) -> dict[tuple[str, ...], Any]:
+        return {}
 
     def control_returns(self, task: str) -> stats.Array:
         """Final returns of the task's true-reward runs ``(seeds,)``."""
@@ -233,7 +263,7 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A bootstrap's own generator, so that a new arm or task moves no other interval."""
+    """A statistic's own generator, so that a new arm or task moves no other interval."""
     return np.random.default_rng([SEED, zlib.crc32("/".join(map(str, parts)).encode())])
 
 

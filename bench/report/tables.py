@@ -26,7 +26,7 @@ def efficiency(study: Study) -> Table:
         rows.append(_aggregate_row(study, records))
     caption = (
         "True return per episode at the end of training (mean over seeds) and normalised return "
-        "(0 = untrained policy, 1 = true reward), with 95 % bootstrap intervals over seeds."
+        "(0 = untrained policy, 1 = true reward), with 95 % intervals over seeds."
     )
     header = ["Task", "Measure", "untrained", *study.arms]
     return Table("efficiency", caption, header, rows, records, labels=2)
