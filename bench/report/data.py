@@ -237,8 +237,7 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
     Raises:
         UserError: nothing was run yet, a folder is damaged, or a task's runs come from different MuJoCo versions.
     """
-    parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
-    runs = [run for found in side_by_side([partial(_find_all, part, out) for part in parts]) for run in found]
+    runs = found(planned, out)
     if not any(run.steps for run in runs):
         raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
     check_versions(runs)
@@ -260,6 +259,16 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
         _series(arms, cells),
         suite.baseline,
     )
+
+
+def found(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+    """The planned runs with what their folders hold, in their order.
+
+    Raises:
+        UserError: a folder is damaged.
+    """
+    parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
+    return [run for part in side_by_side([partial(_find_all, part, out) for part in parts]) for run in part]
 
 
 def generator(*parts: object) -> np.random.Generator:

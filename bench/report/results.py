@@ -162,7 +162,7 @@ def chance(study: Study, other: str, tasks: Mapping[str, Sequence[str]]) -> dict
 
 def permutation(study: Study, arm: str, other: str, tasks: Sequence[str]) -> float:
     """p of the mean difference over ``tasks`` in units of each task's control, seeds exchanged within tasks."""
-    gains = [float(np.mean(study.control_returns(task)) - study.untrained[task]) for task in tasks]
+    gains = [study.gain(task).value if task in study.normalisable else 1.0 for task in tasks]
     pairs = [
         (study.cells[arm, task].returns / gain, study.cells[other, task].returns / gain)
         for task, gain in zip(tasks, gains, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping
 
-TABLES = ("coverage", "familywise")
+TABLES = ("coverage", "familywise", "sweeps")
 
 
 def main() -> None:
