@@ -29,6 +29,7 @@ class Curve:
 
     arm: str
     x: stats.Array
+    seeds: tuple[int, ...]
     runs: stats.Array
     mean: stats.Array
     low: stats.Array
@@ -49,14 +50,22 @@ def curves(study: Study, task: str, column: str, weight: str | None = None) -> l
     made = []
     for arm, (cell, lines) in found.items():
         low, high = spread.band(counted[arm], beside)
-        made.append(Curve(arm, x, lines, counted[arm].mean(axis=0), low, high, len(counted[arm]), cell.count))
+        mean, count = counted[arm].mean(axis=0), len(counted[arm])
+        made.append(Curve(arm, x, _seeds(cell), lines, mean, low, high, count, cell.count))
     return made
 
 
 def _lines(cell: Cell, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
     """``(runs, points)``, the finished runs first."""
-    shown = [*cell.finished, *(run for run in cell.started if run.status != "done")]
-    return np.array([_binned(run, column, weight, edges) for run in shown])
+    return np.array([_binned(run, column, weight, edges) for run in _shown(cell)])
+
+
+def _shown(cell: Cell) -> list[Run]:
+    return [*cell.finished, *(run for run in cell.started if run.status != "done")]
+
+
+def _seeds(cell: Cell) -> tuple[int, ...]:
+    return tuple(run.seed for run in _shown(cell))
 
 
 def _binned(run: Run, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
