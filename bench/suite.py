@@ -19,7 +19,7 @@
     labels = 200
     seed = 5                            # optional: seeds of this arm's own; the control, by which the others are
                                         # divided, deserves more than they do
-    [decide]                            # optional: what it is for, see bench/decide/settings.py
+    [decide]                            # optional: what it is for, see bench/purpose.py
     [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
 A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
@@ -37,8 +37,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import store, tracks
-from bench.decide import settings as deciding
+from bench import purpose, store, tracks
 from bench.resources import Needs, Resources
 from bench.tracks import Spec, Track
 from prefrl_core import registry
@@ -90,7 +89,7 @@ class Suite:
     arms: tuple[Arm, ...]
     baseline: str = ""  # the arm that the others are compared with
     resources: Resources = field(default_factory=Resources)
-    decide: deciding.Decide | None = None  # what it is for
+    decide: purpose.Decide | None = None  # what it is for
 
     @property
     def track(self) -> Track:
@@ -265,9 +264,9 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
 
 def _decide(
     table: Mapping[str, Any], arms: Sequence[Arm], tasks: Sequence[str], baseline: str
-) -> deciding.Decide | None:
+) -> purpose.Decide | None:
     controls = [arm.name for arm in arms if arm.settings.get("reward") == "true"]
-    return deciding.of(table, {arm.name: len(arm.seeds) for arm in arms}, controls, tasks, baseline) if table else None
+    return purpose.of(table, {arm.name: len(arm.seeds) for arm in arms}, controls, tasks, baseline) if table else None
 
 
 def _arms(tables: list[Any], seeds: tuple[int, ...], known: Sequence[str]) -> tuple[Arm, ...]:

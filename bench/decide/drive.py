@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import tracks
 from bench.decide import sweep
-from bench.decide.settings import Decide
+from bench.purpose import Decide
 from bench.report import data
 from bench.suite import Planned, Suite
 from prefrl_core.errors import UserError, require

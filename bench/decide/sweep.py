@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import spread
 from bench.decide import spending
-from bench.decide.settings import Decide
+from bench.purpose import Decide
 from bench.stats import Array
 
 Verdict = Literal["better", "worse", "alike", "open", "undecided"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from bench.decide import sweep
-from bench.decide.settings import Decide
+from bench.purpose import Decide
 from bench.simulations.shapes import SHAPES
 from bench.stats import Array
 

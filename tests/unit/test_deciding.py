@@ -15,7 +15,8 @@ from scipy import special
 from test_report import COMMAND, plan, write_run
 
 from bench import cli, suite
-from bench.decide import compare, drive, power, settings, spending, sweep
+from bench import purpose as settings
+from bench.decide import compare, drive, power, spending, sweep
 from bench.report import data
 from bench.simulations import sweeps
 from bench.suite import Planned
