@@ -16,7 +16,8 @@ import numpy as np
 
 from bench import spread, stats, store
 from bench.report import data, names
-from bench.report.data import Study, number
+from bench.report.data import Study
+from bench.report.runs import number
 from bench.tracks import Spec
 
 SHOWN_N = (4, 16, 64)  # of best of n, in tables; figures show all
