@@ -6,11 +6,11 @@
     frame.groupby(["task", "arm"])["normalised"].mean()
     bench.load_rows(frame)  # what the runs recorded: a row for each of their metrics' rows
 
-Columns of a run: ``suite``, ``arm``, ``task``, ``seed``, ``key``, ``status``, ``steps`` (recorded so far), ``labels``
-(paid for), ``final`` (the final return, docs/metrics.md) and ``normalised`` (0 the untrained policy, 1 the suite's runs
-on the true reward; NaN where the control is no scale); ``wall_seconds``, ``cpu_seconds``, ``peak_memory_bytes``;
-``error``, ``folder``; and each setting of its spec by its dotted name, ``spec.labels`` or ``spec.query.name``. What is
-missing is NaN or None.
+Columns of a run: ``suite``, ``arm``, ``task``, ``seed``, ``key``, ``status``, ``reward`` ("learned", or what the
+control learns from), ``steps`` (recorded so far), ``labels`` (paid for), ``final`` (the final return, docs/metrics.md;
+of language runs the gain in gold), ``normalised`` (0 the untrained policy, 1 the suite's control; NaN where that is no
+scale); ``wall_seconds``, ``cpu_seconds``, ``peak_memory_bytes``; ``error``, ``folder``; and each setting of its spec by
+its dotted name, ``spec.labels`` or ``spec.query.name``. What is missing is NaN or None.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import stats, store, suite, tracks
+from bench import spread, stats, store, suite, tracks
 from bench.report import runs as recorded
 from prefrl_core.errors import UserError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COSTS = ("wall_seconds", "cpu_seconds", "peak_memory_bytes")
-LEADING = ("suite", "arm", "task", "seed", "key", "status", "steps", "labels", "final", "normalised", *COSTS)
+LEADING = ("suite", "arm", "task", "seed", "key", "status", "reward", "steps", "labels", "final", "normalised", *COSTS)
 Folders = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -117,8 +117,6 @@ def _planned(suites: Sequence[str], keys: set[str]) -> dict[str, list[suite.Plan
 
 
 def _record(run: recorded.Run, name: str, arm: str) -> dict[str, Any]:
-    outcome = tracks.of(run.task).outcome
-    weight = "episodes" if outcome == "true_return" else None
     labels = run.metrics["labels"]
     return {
         "suite": name,
@@ -127,14 +125,24 @@ def _record(run: recorded.Run, name: str, arm: str) -> dict[str, Any]:
         "seed": run.seed,
         "key": run.key,
         "status": run.status,
+        "reward": run.spec.reward,
         "steps": run.steps,
         "labels": labels[-1] if len(labels) else np.nan,
-        "final": run.final(outcome, weight) if run.status == "done" and outcome in run.metrics else np.nan,
+        "final": _final(run) if run.status == "done" else np.nan,
         **{cost: run.done.get(cost, np.nan) for cost in COSTS},
         "error": run.error or None,
         "folder": str(run.folder),
         **_flat(run.spec.canonical(), "spec."),
     }
+
+
+def _final(run: recorded.Run) -> float:
+    """What a finished run came to: its final return, or the gain in gold of a language run (NaN without one)."""
+    outcome = tracks.of(run.task).outcome
+    if outcome in run.metrics:
+        return run.final(outcome, "episodes")
+    rows = [row for row in store.Run(run.folder).rows if row.get("stage") == "final"]
+    return recorded.number(rows[-1].get(outcome)) if rows else float("nan")
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -155,9 +163,12 @@ def _normalised(frame: pd.DataFrame, runs: Mapping[str, recorded.Run]) -> np.nda
     values = np.full(len(frame), np.nan)
     for _, place in frame.groupby(["suite", "task"], sort=False).indices.items():
         part = frame.iloc[place]
-        control = part[(part["spec.reward"] == "true") & part["final"].notna()]
-        if len(control) and part["suite"].iloc[0]:
-            level = control[control["arm"] == control["arm"].iloc[0]]["final"].mean()
-            untrained = recorded.untrained_level(runs[key] for key in part["key"])
-            values[place] = stats.normalise(part["final"], untrained, level)
+        control = part[(part["reward"] != "learned") & part["final"].notna()]
+        if part["suite"].iloc[0] and len(control):
+            sampled = tracks.of(part["task"].iloc[0]).outcome != "true_return"  # a gain is counted from SFT's already
+            untrained = 0.0 if sampled else recorded.untrained_level(runs[key] for key in part["key"])
+            returns = control[control["arm"] == control["arm"].iloc[0]]["final"].to_numpy()
+            beside = spread.pool(one.dropna().to_numpy() for _, one in part.groupby("arm")["final"])
+            clear = spread.gain(returns, untrained, beside).low > 0
+            values[place] = stats.normalise(part["final"], untrained, returns.mean() if clear else untrained)
     return values

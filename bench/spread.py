@@ -33,6 +33,7 @@ from bench.stats import Array, Draws, Estimate
 
 REPLICATES = 10_000
 EVIDENCE = 8  # degrees of freedom, in all companions, without which no interval is told
+CLEARLY = 0.99  # the interval of a control's gain that has to leave 0 out
 FADES = 4  # degrees of freedom of a cell up to which its companions' spread counts in full
 
 
@@ -100,6 +101,14 @@ def mean_estimate(values: ArrayLike, beside: Pool | None = None, least: float = 
     reach = float(wrong * quantile(freedom, level))
     middle = float(values.mean())
     return Estimate(middle, -np.inf, np.inf) if np.isnan(reach) else Estimate(middle, middle - reach, middle + reach)
+
+
+def gain(returns: ArrayLike, untrained: float, beside: Pool) -> Estimate:
+    """What a control ``(seeds,)`` has gained over the untrained policy, with a 99 % interval: a scale where that is
+    above 0, as a ratio to a gain that may be nothing has no bounded interval (Fieller 1954). Where too few seeds tell
+    an interval, its lower end is the gain itself."""
+    found = mean_estimate(np.asarray(returns, float) - untrained, beside, level=CLEARLY)
+    return found if np.isfinite(found.low) else Estimate(found.value, found.value, np.inf)
 
 
 def band(curves: ArrayLike, beside: Pool | None = None) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,6 @@ from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
 _NOT_OF_A_SERIES = ("task", "seed", "labels", "rankings")
-CLEARLY = 0.99  # the interval of a control's gain that has to leave 0 out
 SEED = 20170612  # of every draw in a report: the same runs always give the same bytes
 
 
@@ -144,16 +143,12 @@ class Study:
 
     @cached_property
     def normalisable(self) -> tuple[str, ...]:
-        """Tasks that have both ends of the scale, the control clearly above the untrained policy: a ratio to a gain
-        that may be nothing has no bounded interval (Fieller 1954)."""
+        """Tasks that have both ends of the scale, the control clearly above the untrained policy."""
         return tuple(task for task in self.controls if self.gain(task).low > 0)
 
     def gain(self, task: str) -> stats.Estimate:
-        """What the task's control has gained over the untrained policy, with a 99 % interval; where too few seeds tell
-        one, its lower end is the gain itself."""
-        returns = self.control_returns(task)
-        found = spread.mean_estimate(returns - self.untrained[task], self.pool(task), level=CLEARLY)
-        return found if np.isfinite(found.low) else replace(found, low=found.value)
+        """What the task's control has gained over the untrained policy (``bench.spread.gain``)."""
+        return spread.gain(self.control_returns(task), self.untrained[task], self.pool(task))
 
     def pool(self, task: str, column: str = "true_return", weight: str | None = "episodes") -> spread.Pool:
         """What the arms of a task tell of the spread of a column's final values."""

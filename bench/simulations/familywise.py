@@ -11,17 +11,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.random import Generator
 
-from bench import pairwise, spread, stats
+from bench import spread, stats
 from bench.simulations.coverage import SPREAD
 from bench.simulations.shapes import SHAPES
 from bench.stats import Array
 
 ARMS, TASKS, CONTROL = 11, 4, 10
 SEEDS = ((3, 3), (3, 10), (5, 5))  # of the others and of the baseline
-METHODS = ("bands", "single intervals", "percentile", "Holm on permutations")
+METHODS = ("bands", "single intervals", "percentile")
 
 
-def table(trials: int = 1000, draws: int = 2000) -> Iterator[dict[str, object]]:
+def table(trials: int = 1000, draws: int = 1000) -> Iterator[dict[str, object]]:
     """A record for each shape and number of seeds: share of tables with at least one difference, by method."""
     for shape in SHAPES:
         for others, base in SEEDS:
@@ -41,12 +41,10 @@ def one_table(rng: Generator, shape: str, others: int, base: int, draws: int) ->
     low, high = stats.interval(moved)
     old = np.mean([_resampled(rng, arms, control, draws) for arms, control in tasks], axis=0)
     first, last = stats.interval(old[:, 1:] - old[:, :1])
-    p = [pairwise.permutation([(arms[i], arms[0]) for arms, _ in tasks], rng, draws) for i in range(1, ARMS)]
     return [
         any(one.low > 0 or one.high < 0 for one in bands),
         bool(((low > 0) | (high < 0)).any()),
         bool(((first > 0) | (last < 0)).any()),
-        bool((pairwise.holm(p) <= 0.05).any()),
     ]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import language_runs
 import nbclient
 import nbformat
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from test_report import plan, study_of, write_run
 
 import bench
-from bench import frame, suite
+from bench import frame, spread, suite
 from bench.report import results
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -61,6 +62,13 @@ def test_rows_are_those_that_the_runs_recorded(whole: tuple[Path, list[Planned]]
     assert len(bench.load_rows(made.iloc[:0])) == 0
 
 
+def test_a_control_that_hardly_rises_is_no_scale_here_either(
+    whole: tuple[Path, list[Planned]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "CLEARLY", 1 - 1e-12)  # so that no gain is clear
+    assert bench.load(whole[0])["normalised"].isna().all()
+
+
 def test_runs_of_no_suite_have_a_row_without_a_name(whole: tuple[Path, list[Planned]]) -> None:
     made = frame.load([whole[0]], suites=["ci"])
     assert len(made) == len(whole[1]) and set(made["suite"]) == {""} and made["normalised"].isna().all()
@@ -88,6 +96,17 @@ def test_two_folders_are_one_frame_unless_their_versions_differ(whole: tuple[Pat
     (other / planned[0].key / "provenance.json").write_text(json.dumps(provenance))
     with pytest.raises(UserError, match=r"come from MuJoCo 3.9.0 .* and 4.0.0"):
         bench.load([out, other])
+
+
+def test_language_runs_come_to_a_gain_in_gold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = language_runs.plan(2, {name: language_runs.arms()[name] for name in ("PPO on gold", "PPO, 64 rankings")})
+    for run in planned:
+        language_runs.write_run(tmp_path, run)
+    monkeypatch.setattr(suite.Suite, "runs", lambda self, *_: planned if self.name == "language" else [])
+    made = bench.load(tmp_path, suites=["language"])
+    assert list(made["reward"]) == ["gold", "learned"] * 2 and made["final"].notna().all()
+    assert made[made["reward"] == "gold"]["normalised"].mean() == pytest.approx(1.0)
+    assert "gold_gain" in bench.load_rows(made).columns
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
