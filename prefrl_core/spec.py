@@ -78,7 +78,7 @@ class RunSpec:
         """Plain values in a fixed order: the same run always gives the same JSON."""
         pixels = describe(self.task).pixels
         values: dict[str, Any] = plain(self, pixels)
-        if values["reward_model"]["name"] == _default_reward(pixels):  # older runs had no other
+        if values["reward_model"].get("name") == _default_reward(pixels):  # older runs had no other
             values["reward_model"] = {k: v for k, v in values["reward_model"].items() if k != "name"}
         canonical: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True))
         return canonical
