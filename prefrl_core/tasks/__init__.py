@@ -22,6 +22,7 @@ steps leave alone, and may offer ``get_state``, ``set_state`` and ``stagger``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,15 @@ class _MujocoTask:
     packages = ("mujoco", "gymnasium")
 
     def __init__(self, form: str, name: str) -> None:
+        from prefrl_core.tasks import protocol
         from prefrl_core.tasks.novel import definition
 
-        self._form, self._name, self._task = form, name, definition(name)
+        self._form, self._name, self._task, number = form, name, definition(name), 1
+        if form == "mujoco":
+            steps = protocol.EPISODE_STEPS.get(name, self._task.episode_steps)
+            self._task, number = replace(self._task, episode_steps=steps), protocol.VERSIONS.get(name, 1)
         fixed = form == "mujoco" or not self._task.ends
-        self.info = TaskInfo(f"{form}/{name}@1", self._task.episode_steps, self._task.segment_steps, fixed)
+        self.info = TaskInfo(f"{form}/{name}@{number}", self._task.episode_steps, self._task.segment_steps, fixed)
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
         from prefrl_core.tasks import mujoco, protocol
