@@ -37,7 +37,7 @@ def command(options: argparse.Namespace) -> int:
         baseline.save(options.write_baseline, sample)
         print(f"{options.write_baseline}: {len(sample.runs)} runs of suite {suite.name!r}")
         return 0
-    limits = compare.Limits(margin=options.margin, exact=options.exact)
+    limits = findings.Limits(margin=options.margin, exact=options.exact)
     narrowed = bool(options.only)
     findings = compare.compare(baseline.load(options.baseline), sample, limits, narrowed)
     if options.json:
