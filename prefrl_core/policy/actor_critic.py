@@ -48,6 +48,11 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
     )
 
 
+def require_rows(name: str, rows: int) -> None:
+    """Raise UserError for so few rows that advantages normalised over them are all 0, so that nothing is learned."""
+    require(rows >= 2, f"policy setting {name} = {rows}: at least 2, because one normalised advantage is always 0")
+
+
 class Separate:
     """Actor and critic as two small networks."""
 

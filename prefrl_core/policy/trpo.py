@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from prefrl_core.networks import MLP, Adam, Array, Parameters
 from prefrl_core.policy import hyperparameters
-from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings
+from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings, require_rows
 from prefrl_core.policy.distributions import distribution
 from prefrl_core.rollout import Rollout
 from prefrl_core.tasks import TaskInfo
@@ -47,6 +47,7 @@ class TRPOSettings:
     def __post_init__(self) -> None:
         counts = ("conjugate_steps", "line_search_steps", "critic_epochs", "critic_minibatch")
         check_settings(self, counts, ("kl", "damping", "line_search_factor", "critic_learning_rate"))
+        require_rows("environments x rollout_steps", self.environments * self.rollout_steps)
 
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:
