@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 _SOURCE = Path(__file__).resolve().parent.parent
-_CODE = ("bench", "prefrl_core")
+_CODE = ("bench", "prefrl", "prefrl_core")
 _CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("numpy", "prefrl-bench")  # of every run; a track has others
 

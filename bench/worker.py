@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import provenance, store, tracks
 from bench.recorder import FolderRecorder, Kept, encode
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, located
 
 if TYPE_CHECKING:
     from bench.tracks import Spec
@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 _LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
 DONE, FAILED, REFUSED, HELD = 0, 1, 2, 3
+_LAUNCHER = Path(__file__).resolve().parents[1] / "prefrl" / "__main__.py"
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _told = 1  # the descriptor that `tell` writes to; after _prepare_process one that nobody else knows
+
+
+def words_for(module: str, *words: str) -> list[str]:
+    """The command that runs a module of ours in a new process, whatever is called ``bench`` in the current folder."""
+    return [sys.executable, "-P", str(_LAUNCHER), module, *words]
 
 
 class OtherSoftware(UserError):
@@ -176,7 +182,7 @@ def _attempt(run: store.Run, people: bool) -> int:
 
 
 def _fail(folder: Path, error: Exception, code: int) -> int:
-    line = one_line(folder, error)
+    line = _attempted(folder, error) if code == FAILED else one_line(folder, error)
     tell("failed", error=line)
     print(f"bench.worker: {line}", file=sys.stderr)
     return code
@@ -185,7 +191,7 @@ def _fail(folder: Path, error: Exception, code: int) -> int:
 def _leave(folder: Path, error: Exception) -> None:
     """``failed.json`` and the traceback, as far as the disk takes them."""
     try:
-        store.write_json(folder / "failed.json", {"error": one_line(folder, error)})
+        store.write_json(folder / "failed.json", {"error": _attempted(folder, error)})
         store.write_atomic(folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
     except OSError as second:
         print(f"bench.worker: {one_line(folder, second)}", file=sys.stderr)
@@ -195,8 +201,15 @@ def one_line(folder: Path, error: Exception) -> str:
     """What went wrong, in the words meant for people where there are some."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {folder}: free some, then run the same command again"
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    return located(error)
+
+
+def _attempted(folder: Path, error: Exception) -> str:
+    """The line of a run that failed: where the reason is no line for people, it names the file that has all of it."""
+    line = one_line(folder, error)
+    return line if isinstance(error, (UserError, OSError)) else f"{line} (more in traceback.txt in the run's folder)"
 
 
 def _prepare_process(parent: int | None) -> None:

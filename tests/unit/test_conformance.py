@@ -136,7 +136,9 @@ def test_an_exception_breaks_the_laws_that_meet_it(registered: Any) -> None:
     verdicts = conformance.check(registered("labeler", type("Bad", (Oracle,), {"answer": answer})))
     states = {verdict.law: verdict.state for verdict in verdicts}
     assert states.pop("settings") == "kept" and set(states.values()) == {"broken"}
-    assert verdicts[1].seen == "raised ZeroDivisionError: of mine"
+    place = f"at {__file__}, line {answer.__code__.co_firstlineno + 1}, in answer"
+    assert verdicts[1].seen == f"raised ZeroDivisionError: of mine, {place}"
+    assert {verdict.seen for verdict in verdicts[2:]} == {"raised the same as 'answers'"}
 
 
 def test_the_examples_keep_the_laws(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
