@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,10 @@ def words_for(module: str, *words: str) -> list[str]:
 
 class OtherSoftware(UserError):
     """The run is sound, but its numbers are those of other versions."""
+
+
+class OtherDefaults(OtherSoftware):
+    """The run is sound and of these versions, but its spec is completed by other settings here."""
 
 
 def execute(folder: Path, spec: Spec, people: bool = False) -> None:
@@ -92,18 +96,33 @@ def own_spec(run: store.Run) -> Spec:
     """The folder's spec, if this version of the software gives it the same key.
 
     Raises:
-        OtherSoftware: it does not.
+        OtherSoftware: it does not; OtherDefaults where the versions are the same.
         UserError: the spec cannot be run.
     """
     track = tracks.of(run.spec["task"])
     spec = track.spec(run.spec)
     here = track.versions(spec.task)
-    if store.key_of(spec.canonical(), here) != run.key:
-        theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
-        raise OtherSoftware(
-            f"{run.folder} belongs to other software ({theirs or 'other defaults'}, here {here}): run it with that"
-        )
-    return spec
+    if store.key_of(spec.canonical(), here) == run.key:
+        return spec
+    theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
+    if theirs or here.keys() != run.versions.keys():
+        raise OtherSoftware(f"{run.folder} belongs to other software ({theirs}, here {here}): run it with that")
+    raise OtherDefaults(
+        f"{run.folder} was made with other defaults ({_changed(run.spec, spec.canonical())}): a setting that is added "
+        "to a part gives its runs new names; run the suite again"
+    )
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """Settings that differ, as ``policy.clip: 0.1 -> 0.2``."""
+    said = []
+    for name in sorted({*old, *new}):
+        one, other = old.get(name), new.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            said += [_changed(one, other, f"{prefix}{name}.")]
+        elif one != other:
+            said += [f"{prefix}{name}: {'none' if one is None else one} -> {'none' if other is None else other}"]
+    return ", ".join(part for part in said if part)
 
 
 def hold(folder: Path) -> int | None:

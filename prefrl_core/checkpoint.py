@@ -7,6 +7,7 @@ path in the dictionary; plain values become one JSON text in the file's header. 
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` to ``path``, whole or not at all: to a temporary name, flushed to disk, then renamed.
 
     Raises:
-        ValueError: a key holds a slash, or a leaf is neither an array nor a plain JSON value.
+        UserError: a key holds a slash or is no text, or a leaf is neither an array nor a plain JSON value.
     """
     arrays: dict[str, np.ndarray] = {}
     plain = _split(state, "", arrays)
@@ -67,7 +68,7 @@ def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) ->
     plain: dict[str, Any] = {}
     for key, value in state.items():
         if not isinstance(key, str) or _SEPARATOR in key:
-            raise ValueError(f"checkpoint key {key!r}: a string without {_SEPARATOR!r} is needed")
+            raise UserError(f"checkpoint key {key!r} in {prefix!r}: a text without {_SEPARATOR!r} is needed")
         if isinstance(value, dict):
             plain[key] = _split(value, f"{prefix}{key}{_SEPARATOR}", arrays)
         elif isinstance(value, np.ndarray):
@@ -75,5 +76,23 @@ def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) ->
         elif isinstance(value, np.generic):
             plain[key] = value.item()
         else:
+            _require_plain(value, f"{prefix}{key}")
             plain[key] = value
     return plain
+
+
+def _require_plain(value: Any, place: str) -> None:
+    """Raise UserError for what JSON cannot hold, an array in a list for example, by its place in the state."""
+    if isinstance(value, (list, tuple)):
+        for number, entry in enumerate(value):
+            _require_plain(entry, f"{place}[{number}]")
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            _require_plain(entry, f"{place}[{key!r}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"the state's {place} is {value}: keep a number that may be so in an array")
+    elif not isinstance(value, (str, int, float, bool, type(None))):
+        raise UserError(
+            f"the state's {place} is of type {type(value).__name__}: get_state() gives arrays and plain values, in "
+            "dictionaries; arrays in a list go into a dictionary, or are stacked"
+        )
