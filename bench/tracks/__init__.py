@@ -71,6 +71,9 @@ class Track(Protocol):
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         """The settings of a run with so many steps of training (``--steps``)."""
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        """The settings of a run with a budget of so many (``--labels``); as they are where it asks for none."""
+
     def task(self, name: str) -> str:
         """The task's id, with its version.
 

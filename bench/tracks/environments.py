@@ -35,6 +35,9 @@ class Environments:
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         return {**values, "total_steps": steps}
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        return {**values, **({"labels": labels} if values.get("labels") else {})}
+
     def task(self, name: str) -> str:
         from prefrl_core import tasks
 

@@ -35,6 +35,9 @@ class Language:
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         return {**values, "ppo": {**values.get("ppo", {}), "episodes": steps}}
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        return {**values, **({"rankings": labels} if self.spec(values).learns_reward else {})}
+
     def task(self, name: str) -> str:
         return tasks.describe(name).id
 
