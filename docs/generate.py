@@ -178,7 +178,7 @@ def suites() -> str:
     parts = [
         "# Suites",
         "A suite says what is swept, in a TOML file. These come with the project. `prefrl run NAME` runs one, and "
-        "`prefrl report NAME` shows it. A file of your own is named by its path; [the tutorial](tutorial.md) writes one. "
+        "`prefrl report NAME` shows it. A file of your own is named by its path: see [the tutorial](tutorial.md). "
         "[`bench.suite`](api-bench.md#benchsuite) has the format, [settings](settings.md) what can stand in it.",
         "One row of a suite is one command: `prefrl run mujoco --only task=hopper --only seed=0`. `--seeds`, `--steps` "
         "and `--labels` make a trial smaller.",
