@@ -20,8 +20,10 @@ def module(name: str, members: Sequence[str] = ()) -> str:
     imported = importlib.import_module(name)
     source = inspect.getsource(imported).splitlines()
     tree = ast.parse("\n".join(source))
-    parts = [] if members else [prose(ast.get_docstring(tree) or "")]
-    found = {one: text for one, text in _members(tree, source) if not one.startswith("_")}
+    parts = [] if members else [f'<a id="{name}"></a>', prose(ast.get_docstring(tree) or "")]
+    found = {
+        one: f'<a id="{name}.{one}"></a>\n\n{text}' for one, text in _members(tree, source) if not one.startswith("_")
+    }
     for one in members:
         if one not in found:
             found[one] = _elsewhere(imported, one)
@@ -100,7 +102,7 @@ def _signature(node: ast.FunctionDef) -> str:
     if len(whole) > 100:
         inner = ",\n    ".join(_arguments(node))
         whole = f"{node.name}(\n    {inner},\n){returns}"
-    return f"```python\n{whole}\n```"
+    return f"```py\n{whole}\n```"
 
 
 def _arguments(node: ast.FunctionDef) -> list[str]:
