@@ -154,7 +154,7 @@ class Suite:
             values = self.track.asking(values, labels)
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, self.track.spec, values)
-        canonical, versions = made.canonical(), versions_of(made.task)
+        canonical, versions = made.canonical(), versions_of(made)
         with_file(where, store.key_of, canonical, versions)
         return (
             made,
@@ -186,9 +186,9 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def versions_of(task: str) -> dict[str, Any]:
-    """The versions that stand in the key of a run on ``task``: numbers of two of them are never averaged."""
-    return tracks.of(task).versions(task)
+def versions_of(spec: Spec) -> dict[str, Any]:
+    """The versions that stand in the key of a run: numbers of two of them are never averaged."""
+    return tracks.of(spec.task).versions(spec)
 
 
 def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]:

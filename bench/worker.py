@@ -59,7 +59,7 @@ def execute(folder: Path, spec: Spec, people: bool = False) -> None:
     """
     track = tracks.of(spec.task)
     state, kept = resume(folder)
-    record_provenance(folder, track.packages, resumed=state is not None)
+    record_provenance(folder, track.packages, track.plugins(spec), resumed=state is not None)
     before = track.bare_speed(spec)
     recorder = FolderRecorder(folder, kept, tell, track.outcome, track.labels)
     track.learn(spec, recorder, state, folder, people)
@@ -83,9 +83,11 @@ def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
         return None, Kept()
 
 
-def record_provenance(folder: Path, packages: Sequence[str], resumed: bool) -> None:
+def record_provenance(
+    folder: Path, packages: Sequence[str], plugins: Mapping[str, provenance.Source], resumed: bool
+) -> None:
     """Write where the run begins, or add where it went on."""
-    path, now = folder / "provenance.json", provenance.collect(packages)
+    path, now = folder / "provenance.json", provenance.collect(packages, plugins)
     if resumed and path.exists():
         first = store.Run(folder).provenance
         now = {**first, "resumed": [*first.get("resumed", []), now]}
@@ -101,7 +103,7 @@ def own_spec(run: store.Run) -> Spec:
     """
     track = tracks.of(run.spec["task"])
     spec = track.spec(run.spec)
-    here = track.versions(spec.task)
+    here = track.versions(spec)
     if store.key_of(spec.canonical(), here) == run.key:
         return spec
     theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}

@@ -18,6 +18,7 @@ from prefrl_core.language.spec import LanguageSpec
 if TYPE_CHECKING:
     from bench.costs import Costs
     from bench.recorder import FolderRecorder
+    from prefrl_core.sources import Source
 
 
 class Language:
@@ -47,7 +48,10 @@ class Language:
     def tasks(self) -> list[str]:
         return sorted(tasks.TASKS)
 
-    def versions(self, task: str) -> dict[str, Any]:
+    def plugins(self, spec: LanguageSpec) -> Mapping[str, Source]:
+        return {}  # its parts are not registered
+
+    def versions(self, spec: LanguageSpec) -> dict[str, Any]:
         # without what says how it was built ("+cpu"), which stands in the provenance
         return {"language": core.METHOD_VERSION, "torch": metadata.version("torch").partition("+")[0]}
 

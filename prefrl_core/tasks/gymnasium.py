@@ -57,12 +57,16 @@ class GymnasiumTask:
         self.info = TaskInfo(f"gymnasium/{self._spec.id}@{2 if timed else 1}", limit, min(25, limit), timed)
 
     @property
+    def module(self) -> str:
+        """The environment's own."""
+        entry = self._spec.entry_point
+        return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Distributions of the environment's own module and of the simulator that it is known to use."""
-        entry = self._spec.entry_point
-        module = entry if isinstance(entry, str) else entry.__module__
-        own = packages_distributions().get(module.partition(".")[0].partition(":")[0], [])
-        simulators = [name for prefix, name in _SIMULATORS.items() if module.startswith(prefix)]
+        own = packages_distributions().get(self.module.partition(".")[0], [])
+        simulators = [name for prefix, name in _SIMULATORS.items() if self.module.startswith(prefix)]
         return tuple(sorted({"gymnasium", *own, *simulators}))
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:

@@ -65,7 +65,7 @@ def test_a_plugin_that_is_gone_fails_its_run_alone(lab: Lab) -> None:
     (lab.folder / "tiny.toml").write_text('plugins = ["my_plugin"]\n' + SUITE)
     environment = {"PYTHONPATH": f"{lab.folder}:{REPOSITORY}"}
     code = "from bench import suite, store; from pathlib import Path; p = suite.load('tiny.toml').runs()[0]\n"
-    code += "Path('runs').mkdir(); store.create(Path('runs'), p.key, p.spec.canonical(), suite.versions_of(p.task))"
+    code += "Path('runs').mkdir(); store.create(Path('runs'), p.key, p.spec.canonical(), suite.versions_of(p.spec))"
     subprocess.run([sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, **environment}, check=True)
     (lab.folder / "my_plugin.py").unlink()
     (run,) = store.load(lab.out)

@@ -27,7 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def recorded(out: Path) -> store.Run:
     """A run in the middle of its work, with a curve and some comparisons."""
     planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=60 labels"])[0]
-    run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+    run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
     rows = [f'{{"step": {step}, "true_return": {step / 100}}}\n' for step in range(1000, 20000, 1000)]
     (run.folder / "metrics.jsonl").write_text("".join(rows))
     return run

@@ -11,8 +11,8 @@ import torch
 from helpers import SPACES, Identity, Twin, minibatch, ppo, scripted, slow_advantages, torch_step
 
 from prefrl_core.errors import UserError
-from prefrl_core.networks import Parameters
 from prefrl_core.features import Vectors
+from prefrl_core.networks import Parameters
 from prefrl_core.normalize import Moments, RewardScale, Standardizer
 from prefrl_core.policy.distributions import Categorical, Gaussian, distribution
 from prefrl_core.policy.gae import advantages

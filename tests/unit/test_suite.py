@@ -217,7 +217,7 @@ def test_keys_are_the_same_in_another_process() -> None:
 def test_a_key_is_the_hash_of_spec_and_versions() -> None:
     run = suite.load("quick").runs(seeds=1)[0]
     again = json.loads(json.dumps(run.spec.canonical()))
-    assert store.key_of(again, suite.versions_of(run.task)) == run.key
+    assert store.key_of(again, suite.versions_of(run.spec)) == run.key
     assert len(run.key) == 16 and set(run.key) <= set("0123456789abcdef")
 
 
