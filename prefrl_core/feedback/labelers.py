@@ -5,8 +5,8 @@ An answer is 1 (the left segment is better), 0 (the right), 0.5 (equally good) o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,43 @@ from prefrl_core.preference import preference
 
 @dataclass(frozen=True)
 class Questions:
-    """What a synthetic labeler is shown."""
+    """The questions of one session, and what a program that answers them is shown. Nothing in here may be written to.
+
+    A session is all that is asked at one moment, after a turn of the loop. A labeler keeps no state of its own: what
+    changes with the run, tiredness for example, follows from ``asked`` and ``step``.
+    """
 
     left: NDArray[np.float64]  # (questions, steps): true rewards
-    right: NDArray[np.float64]
+    right: NDArray[np.float64]  # (questions, steps): true rewards
     level: float  # true reward a step, averaged over the last ten episodes; scales the adaptive thresholds
     first_session: bool  # no question was asked before this session
+    asked: int = 0  # questions of this run before these, so that question i is number ``asked + i``
+    step: int = 0  # environment steps that the run has taken
+    spread: float = 1.0  # standard deviation of the true returns of ``segments``
+    # (segments, steps, width): raw features of all segments that could be asked about; of pixels their frames
+    segments: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0, 0), np.float32))
+    # (questions, 2): indices into ``segments``, left and right
+    pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+    @property
+    def left_features(self) -> NDArray[Any]:
+        """``(questions, steps, width)`` float32: what the left segments show, raw observations followed by executed
+        actions (a discrete one as a unit vector). Of pixels the frames ``(questions, frames, height, width)`` uint8."""
+        return np.asarray(self.segments[self.pairs[:, 0]])
+
+    @property
+    def right_features(self) -> NDArray[Any]:
+        """The same of the right segments."""
+        return np.asarray(self.segments[self.pairs[:, 1]])
 
 
 class Labeler(Protocol):
     """Answers questions. One that offers ``probabilities(questions)``, of the left where it decides, is held to it by
-    ``python -m bench validate``."""
+    ``prefrl validate``. ``judges_states = True`` says that it goes by what the segments show, not by their rewards."""
 
     def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
-        """An answer ``(questions,)`` to each."""
+        """An answer ``(questions,)`` to each: 1 for the left, 0 for the right, 0.5 for a tie, NaN to skip. A pure
+        function of its two arguments."""
 
 
 @dataclass(frozen=True)

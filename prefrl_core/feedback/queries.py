@@ -6,7 +6,7 @@ The first questions of a run are always drawn uniformly, because an untrained en
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -26,7 +26,9 @@ class Candidates:
     pairs: Indices  # (candidates, 2): indices into ``segments``, never equal
     probabilities: NDArray[np.float32]  # (members, candidates): each member's probability that the left is preferred
     segments: Segments  # (segments, steps, width): raw observations and actions, from the oldest segment to the newest
-    asked: Segments  # (asked, 2, steps, width): the same of all pairs asked about so far
+    asked: Segments  # (asked, 2, steps, width): the same of all pairs asked about so far, left and right
+    # (asked,): the answers to those, 1 left, 0 right, 0.5 tie; NaN where there is none (skipped, or still open)
+    answers: Scores = field(default_factory=lambda: np.empty(0))
 
 
 class QueryStrategy(Protocol):
