@@ -42,15 +42,15 @@ def _members(tree: ast.Module, source: list[str]) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.ClassDef):
             yield node.name, "\n\n".join(_class(node, source))
         elif isinstance(node, ast.FunctionDef):
-            yield node.name, f"### {node.name}\n\n{_signature(node)}\n\n{prose(ast.get_docstring(node) or '')}".strip()
+            yield node.name, f"#### {node.name}\n\n{_signature(node)}\n\n{prose(ast.get_docstring(node) or '')}".strip()
         elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name) and target.id.isupper():
             comment = comment_at(source, node.lineno)
-            yield from [(target.id, f"### {target.id}\n\n{comment}")] if comment else []
+            yield from [(target.id, f"#### {target.id}\n\n{comment}")] if comment else []
 
 
 def _class(node: ast.ClassDef, source: list[str]) -> Iterator[str]:
     """Heading, docstring, what it extends, fields, properties and methods."""
-    yield f"### {node.name}"
+    yield f"#### {node.name}"
     bases = [ast.unparse(base) for base in node.bases]
     kind = "A protocol: anything that offers this will do. " if "Protocol" in bases else ""
     own = [f"`{base}`" for base in bases if not re.match(r"Protocol|Exception|Generic|Any|NamedTuple", base)]

@@ -104,16 +104,22 @@ def _option(action: argparse.Action) -> str:
 def settings() -> str:
     """Every setting of a run and of our parts, from the fields of their dataclasses and the comments beside them."""
     from prefrl_core import registry
-    from prefrl_core.spec import RewardSettings, RunSpec
+    from prefrl_core.spec import RunSpec
 
     parts = [
         "# Settings",
         "What can stand in a suite file: under `[run]`, in a task's table or in an arm. An unknown name is refused.",
-        *("## A run", _fields(RunSpec), "## reward_model", _fields(RewardSettings)),
+        *("## A run", _fields(RunSpec)),
     ]
-    titles: dict[registry.Kind, str] = {"policy": "Policies", "labeler": "Labelers", "query": "Query strategies"}
+    titles: dict[registry.Kind, str] = {
+        "policy": "Policies",
+        "reward": "Reward models",
+        "labeler": "Labelers",
+        "query": "Query strategies",
+    }
     for kind, title in titles.items():
-        parts += [f"## {title}", f'`{kind} = "name"`, or `{kind} = {{ name = "name", setting = value }}`.']
+        key = "reward_model" if kind == "reward" else kind
+        parts += [f"## {title}", f'`{key} = "name"`, or `{key} = {{ name = "name", setting = value }}`.']
         for name in registry.names(kind):
             part = registry.find(kind, name)
             if part.__module__.startswith("prefrl_core."):  # what else is installed here is not ours to document
@@ -152,8 +158,8 @@ def _fields(part: Any) -> str:
 def _default(one: dataclasses.Field[Any]) -> str:
     value = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
     if isinstance(value, dict):
-        value = value["name"]
-    return "see below" if dataclasses.is_dataclass(value) else json.dumps(value)
+        value = value.get("name", "see below")
+    return "see below" if dataclasses.is_dataclass(value) or value == "see below" else json.dumps(value)
 
 
 def _comment(part: type, name: str) -> str:

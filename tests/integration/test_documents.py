@@ -13,9 +13,9 @@ from pathlib import Path
 import documents
 import pytest
 from documents import ROOT
-from prefrl_core.learner import COLUMNS
 
 from bench import cli
+from prefrl_core.loop import COLUMNS
 
 DOCS = ROOT / "docs"
 
