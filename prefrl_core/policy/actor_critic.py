@@ -40,6 +40,8 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
         require(getattr(settings, name) >= 1, f"policy setting {name} = {getattr(settings, name)}: at least 1")
     for name in above_0:
         require(getattr(settings, name) > 0, f"policy setting {name} = {getattr(settings, name)}: above 0")
+    memory = getattr(settings, "scale_memory", 0)
+    require(memory >= 0, f"policy setting scale_memory = {memory}: at least 0")
     for name in ("discount", "trace"):
         require(0 <= getattr(settings, name) <= 1, f"policy setting {name} = {getattr(settings, name)}: in [0, 1]")
     require(
@@ -110,7 +112,8 @@ class ActorCritic:
         else:
             self._make_small(env, seed, together)
         scaled = getattr(settings, "scale_rewards", True)
-        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts, scaled)
+        memory = getattr(settings, "scale_memory", 0) * rollouts
+        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts, scaled, memory)
         self.acting = seeding.generator(seed, "acting")
         self.shuffling = seeding.generator(seed, "minibatches")
         self.optimisers: dict[str, Any] = {}  # by the name under which they are saved

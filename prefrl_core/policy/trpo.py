@@ -21,6 +21,7 @@ from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings, require_rows
 from prefrl_core.policy.distributions import distribution
 from prefrl_core.rollout import Rollout
+from prefrl_core.settings import later
 from prefrl_core.tasks import TaskInfo
 
 
@@ -43,6 +44,7 @@ class TRPOSettings:
     entropy: float = 0.0  # weight of the entropy bonus in the surrogate
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+    scale_memory: int = later(0)  # newest rollouts that the scale of rewards is taken from; 0 takes all
 
     def __post_init__(self) -> None:
         counts = ("conjugate_steps", "line_search_steps", "critic_epochs", "critic_minibatch")
