@@ -102,7 +102,10 @@ def _of_software(run: store.Run) -> Finding:
         return Finding(run.folder, "other defaults", str(error))
     except UserError as error:
         return Finding(run.folder, "other software", str(error))
-    left = [path.name for path in run.folder.glob("*.tmp")]
+    from prefrl_core import checkpoint
+
+    sides = checkpoint.sides(run.folder / "checkpoint.safetensors")  # of a run killed when it was done
+    left = [path.name for path in (*run.folder.glob("*.tmp"), *sides)]
     return Finding(run.folder, "leftover", f"{', '.join(left)}: delete it") if left else Finding(run.folder, "ok")
 
 

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bench.commands import check, export, gate, label, listing, report, run, show, validate, verify
+from bench.commands import check, compare, export, gate, label, listing, power, report, run, show, validate, verify
 from bench.commands.shared import Shared
 from prefrl_core.errors import UserError
 
-_COMMANDS = (listing, run, label, report, show, verify, check, gate, validate, export)  # in the order of the help
+# in the order of the help
+_COMMANDS = (listing, run, label, report, compare, power, show, verify, check, gate, validate, export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

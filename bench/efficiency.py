@@ -4,8 +4,9 @@ The measure of what was learned is the normalised return ``s``: 0 for the untrai
 runs on the true reward (``bench.stats``). ``s(n)`` is its mean over seeds at a budget of n labels, and between
 budgets that were run it is taken to be linear in log(n).
 
-- Labels to reach a share p of the true-reward run: the smallest n with s(n) >= p; "at most" the smallest budget that
-  was run, where that is enough; infinite, told as "not reached", where no budget is.
+- Labels to reach a share p of the true-reward run: the smallest n with s(n) >= p, s the closest curve that never
+  falls (isotonic least squares, weighted by seeds); "at most" the smallest budget that was run, where that is enough;
+  infinite, told as "not reached", where no budget is.
 - Area under s against log(n), divided by the range of log(n): the mean normalised return over budgets, each factor of
   labels weighing the same.
 - Normalised return per hour of labeling, at ``SECONDS_AN_ANSWER`` for each label.
@@ -20,6 +21,30 @@ from bench import stats
 
 SHARES = (0.5, 0.9, 1.0)  # of the true-reward run, for "labels to reach"
 SECONDS_AN_ANSWER = 4.0  # Christiano et al. 2017 tell 3 to 5 seconds
+
+
+def monotone(curves: ArrayLike, weights: ArrayLike | None = None) -> stats.Array:
+    """The closest curves that never fall (isotonic least squares): more labels cannot teach less.
+
+    Args:
+        curves: ``(..., budgets)``.
+        weights: ``(budgets,)``, above 0, the seeds behind each point; alike by default.
+
+    Returns:
+        ``(..., budgets)``, by the max-min formula: the largest over beginnings up to a budget of the smallest over ends
+        from it on of the weighted mean between (Barlow et al. 1972). NaN makes all of its curve NaN.
+    """
+    curves = np.asarray(curves, float)
+    count = curves.shape[-1]
+    weight = np.ones(count) if weights is None else np.asarray(weights, float)
+    total = np.concatenate([np.zeros((*curves.shape[:-1], 1)), np.cumsum(curves * weight, axis=-1)], axis=-1)
+    mass = np.concatenate([[0.0], np.cumsum(weight)])
+    fitted = np.full(curves.shape, -np.inf)
+    for first in range(count):
+        means = (total[..., first + 1 :] - total[..., first : first + 1]) / (mass[first + 1 :] - mass[first])
+        lowest = np.minimum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]  # over ends from each budget on
+        fitted[..., first:] = np.maximum(fitted[..., first:], lowest)
+    return np.where(np.isnan(curves).any(axis=-1, keepdims=True), np.nan, fitted)
 
 
 def crossing(budgets: ArrayLike, curves: ArrayLike, share: float) -> stats.Array:
@@ -45,9 +70,16 @@ def crossing(budgets: ArrayLike, curves: ArrayLike, share: float) -> stats.Array
     return np.where(np.isnan(curves).any(axis=-1), np.nan, np.where(above.any(axis=-1), labels, np.inf))
 
 
-def labels_to_reach(budgets: ArrayLike, scores: stats.Scores, share: float = 0.9) -> stats.Estimate:
-    """Labels that reach ``share`` of the true-reward run; inf, in the value or at an end, is "not reached"."""
-    return stats.estimate(crossing(budgets, scores.values, share), crossing(budgets, scores.draws, share))
+def labels_to_reach(
+    budgets: ArrayLike, scores: stats.Scores, share: float = 0.9, seeds: ArrayLike | None = None
+) -> stats.Estimate:
+    """Labels that reach ``share`` of the true-reward run; inf, in the value or at an end, is "not reached".
+
+    Both through the monotone fit, weighted by the ``seeds`` (budgets,) of each budget: the first crossing of a curve
+    that only noise lifts above the share would be told as a success.
+    """
+    value, draws = (crossing(budgets, monotone(curves, seeds), share) for curves in (scores.values, scores.draws))
+    return stats.estimate(value, draws)
 
 
 def area(budgets: ArrayLike, curves: ArrayLike) -> stats.Array:

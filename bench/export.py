@@ -16,7 +16,7 @@ from bench import store, tracks
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
-from prefrl_core.feedback.dataset import Recorded
+from prefrl_core.feedback.recorded import Recorded
 
 COLUMNS = {
     "observations": ("float32", "(comparisons, 2, steps, obs)", "raw observations of the left and the right segment"),

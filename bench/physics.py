@@ -14,6 +14,7 @@ import numpy as np
 
 from prefrl_core.policy.hyperparameters import stem
 from prefrl_core.tasks.atari_games import NOVEL
+from prefrl_core.tasks.dmcontrol_tasks import CONTROL
 from prefrl_core.tasks.novel import definition
 from prefrl_core.tasks.simulation import load_model
 
@@ -60,7 +61,7 @@ class BareGames:
 
 def bare_speed(task: str, seconds: float = 0.2) -> float | None:
     """Steps a second of processor time that the bare physics of a task takes under random actions; None for a task that
-    is neither MuJoCo's nor Atari's.
+    another library steps.
 
     Args:
         task: its id.
@@ -68,7 +69,7 @@ def bare_speed(task: str, seconds: float = 0.2) -> float | None:
     """
     bare: Bare | BareGames
     random = np.random.default_rng(0)
-    if task.startswith("mujoco"):
+    if task.startswith("mujoco") or (task.startswith("dmcontrol/") and stem(task) in CONTROL):
         bare = Bare(stem(task))
         actions: np.ndarray[Any, Any] = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
     elif task.startswith("atari/"):

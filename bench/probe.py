@@ -43,6 +43,8 @@ def of_learner(spec: RunSpec, seconds: float) -> Costs:
             began = time.monotonic()
             checkpoint.save(path := Path(folder) / "checkpoint", run.get_state())
             size, saving = path.stat().st_size, time.monotonic() - began
+            grown = sum(side.stat().st_size for side in checkpoint.sides(path))
+            size += grown * spec.total_steps // max(1, run.step)  # a replay, until the run is done
     comparison = run.comparisons.bytes_each
     segment = run.pool.segments.features[:1].nbytes + spec.segment * 8
     size += (run.pool.capacity - len(run.pool.segments)) * segment * (spec.reward == "learned")

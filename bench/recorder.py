@@ -141,6 +141,8 @@ class FolderRecorder:
         Raises:
             UserError: nothing was measured.
         """
+        from prefrl_core import checkpoint
+
         if not self.last and self._metrics.size:
             self.last = store.Run(self._folder).rows[-1]
         if not self.last:
@@ -163,6 +165,7 @@ class FolderRecorder:
             "sha256": store.checksums(self._folder),
         }
         store.write_json(self._folder / "done.json", values)
+        checkpoint.remove_sides(self._folder / "checkpoint.safetensors")
 
     def _now(self) -> Kept:
         peak = max(self._kept.peak_memory_bytes, peak_memory())

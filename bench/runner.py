@@ -8,6 +8,7 @@ locked while it is worked on.
 
 from __future__ import annotations
 
+import math
 import signal
 import tempfile
 import time
@@ -36,11 +37,12 @@ class Runner:
     out: Path
     executor: Executor
     display: Display
+    until: float = math.inf  # of time.monotonic: when to stop, as Ctrl-C would
 
     def run(self) -> None:
         """Work until every job is done or failed; leaves no process behind, however it ends."""
         try:
-            while any(job.state in ("waiting", "running") for job in self.jobs):
+            while time.monotonic() < self.until and any(job.state in ("waiting", "running") for job in self.jobs):
                 self._fill()
                 for job, event in self.executor.heard(seconds=0.2):
                     self._ended(job, event) if isinstance(event, Ended) else self._heard(job, event)
@@ -118,8 +120,10 @@ def execute(
     out: Path,
     executor: Callable[[list[Job]], Executor],
     display: Callable[[list[Job], int], Display],
+    until: float = math.inf,
 ) -> int:
-    """Do all planned runs; the command's exit code: 0, or 1 if any failed, or 130 after Ctrl-C.
+    """Do all planned runs, or what of them can be done ``until`` a time of time.monotonic; the command's exit code: 0,
+    or 1 if any failed, or 130 after Ctrl-C.
 
     Raises:
         UserError: nothing can be written to ``out``, a folder there is not the run that its name says, or the executor
@@ -131,7 +135,7 @@ def execute(
     shown = display(jobs, doing.workers)
     try:
         with shown:
-            Runner(jobs, out, doing, shown).run()
+            Runner(jobs, out, doing, shown, until).run()
     except KeyboardInterrupt:
         shown.note(f"{_tally(jobs)}. Stopped: run the same command again, and it goes on from the last checkpoints.")
         return 130

@@ -5,8 +5,8 @@ tasks is a sequence with one cell a task; cells may differ in length, as runs ma
 returns per episode; a *normalised* return is 0 for the untrained policy and 1 for the true-reward runs of the same
 harness, never for a published figure or for an observed extreme (which would move when a run is added).
 
-Intervals are percentile bootstraps over seeds, stratified by task (Agarwal et al. 2021, arXiv 2108.13264). With
-three seeds they are too narrow; with one there is none, which stands here as (-inf, inf).
+How far a cell's mean may be off is drawn in ``bench.spread``; a statistic of several cells takes these draws
+(``Draws``), and its interval lies between two of their quantiles. One that cannot be told is (-inf, inf).
 """
 
 from __future__ import annotations
@@ -15,21 +15,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-REPLICATES = 10_000
 FINAL_SHARES = (0.05, 0.10)  # Christiano et al. 2017 average the last 5 %; the second share is for long episodes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point estimate with its bootstrap interval; an interval that cannot be told is (-inf, inf)."""
+    """A point estimate with its interval; an interval that cannot be told is (-inf, inf)."""
 
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A cell: ``values`` (seeds,), and by how much its true mean may be off, ``shifts`` (replicates,); NaN where nobody
+    knows (``bench.spread.draws``)."""
+
+    values: Array
+    shifts: Array
+
+    @property
+    def runs(self) -> Array:
+        """``(replicates, seeds)``: the seeds moved to each drawn mean."""
+        return np.asarray(self.values + self.shifts[:, None], float)
+
+    @property
+    def means(self) -> Array:
+        """``(replicates,)``"""
+        return np.asarray(self.values.mean() + self.shifts, float)
 
 
 def iqm(scores: ArrayLike, axis: int | None = None) -> Array:
@@ -84,39 +101,6 @@ def performance_profile(scores: Sequence[ArrayLike], levels: ArrayLike) -> Array
     return mean(above, axis=0)
 
 
-def resample(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Array:
-    """Bootstrap samples ``(replicates, seeds)`` of one cell ``(seeds,)``.
-
-    A single seed says nothing about the spread: its samples are NaN, so that no interval of width 0 comes of it.
-    """
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return np.full((replicates, len(values)), np.nan)
-    return values[rng.integers(len(values), size=(replicates, len(values)))]
-
-
-def nested_draws(values: Sequence[ArrayLike], rng: Generator, replicates: int = 4_000) -> Array:
-    """Bootstrap of a mean over seeds of means over prompts ``(replicates, ...)``: each replicate draws seeds, and in
-    each drawn seed prompts anew.
-
-    Args:
-        values: per seed ``(..., prompts)``, all of one shape. One draw of prompts serves all that stands before the
-            last axis, so the difference of two of its rows is paired by seed and prompt.
-
-    As in ``resample``, a single seed gives NaN.
-    """
-    stacked = np.asarray(np.stack([np.asarray(one, float) for one in values]), float)
-    seeds, prompts = len(stacked), stacked.shape[-1]
-    rows = stacked.reshape(seeds, -1, prompts)
-    total = np.full((replicates, rows.shape[1]), np.nan if seeds < 2 else 0.0)
-    for _ in range(seeds if seeds > 1 else 0):
-        seed = rng.integers(seeds, size=(replicates, 1))
-        prompt = rng.integers(prompts, size=(replicates, prompts))
-        for row in range(rows.shape[1]):
-            total[:, row] += rows[seed, row, prompt].mean(axis=1) / seeds
-    return total.reshape(replicates, *stacked.shape[1:-1])
-
-
 def interval(draws: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     """Percentile interval over the first axis of ``draws``: (low, high), each of the remaining shape.
 
@@ -131,28 +115,6 @@ def interval(draws: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     return np.asarray(low, float), np.asarray(high, float)
 
 
-def mean_estimate(values: ArrayLike, rng: Generator, replicates: int = REPLICATES) -> Estimate:
-    """Mean of one cell ``(seeds,)`` with its interval; NaN for an empty cell."""
-    values = np.asarray(values, float)
-    if not len(values):
-        return Estimate(np.nan, -np.inf, np.inf)
-    return estimate(mean(values), resample(values, rng, replicates).mean(axis=1))
-
-
-def curve_interval(curves: ArrayLike, rng: Generator, replicates: int = 2_000) -> tuple[Array, Array]:
-    """Interval of the mean over seeds at each point: ``(seeds, points)`` -> low, high, each ``(points,)``.
-
-    Whole seeds are drawn, so that the band is smooth where the curves are. Points at which a seed is NaN are NaN.
-    """
-    curves = np.asarray(curves, float)
-    seeds, points = curves.shape
-    if seeds < 2:
-        return np.full(points, np.nan), np.full(points, np.nan)
-    low, high = interval(curves[rng.integers(seeds, size=(replicates, seeds))].mean(axis=1))
-    gaps = np.isnan(curves).any(axis=0)
-    return np.where(gaps, np.nan, low), np.where(gaps, np.nan, high)
-
-
 def normalise(returns: ArrayLike, untrained: float, control: ArrayLike) -> Array:
     """(return - untrained) / (control - untrained); NaN where the control is not above the untrained policy."""
     gap = np.asarray(control, float) - untrained
@@ -161,7 +123,7 @@ def normalise(returns: ArrayLike, untrained: float, control: ArrayLike) -> Array
 
 @dataclass(frozen=True)
 class Scores:
-    """Normalised scores of several budgets: ``values`` (budgets, ...) and bootstrap ``draws`` (replicates, budgets,
+    """Normalised scores of several budgets: ``values`` (budgets, ...) and ``draws`` of them (replicates, budgets,
     ...); what follows is the statistic's own shape, none for a plain number."""
 
     values: Array
@@ -177,54 +139,53 @@ class Scores:
 
 
 def normalised_scores(
-    cells: Sequence[Sequence[ArrayLike]],
-    controls: Sequence[ArrayLike],
+    cells: Sequence[Sequence[Draws]],
+    controls: Sequence[Draws],
     untrained: Sequence[float],
-    rng: Generator,
     statistic: Callable[[Sequence[Array]], Array],
-    replicates: int = REPLICATES,
 ) -> Scores:
     """Normalised return over tasks at each budget.
 
     Args:
-        cells: ``cells[task][budget]`` is a cell of returns ``(seeds,)``; one budget is a plain list of one.
-        controls: per task the returns of the true-reward runs ``(seeds,)``.
+        cells: ``cells[task][budget]``; one budget is a plain list of one.
+        controls: per task the true-reward runs. The level of the control is measured, not known, and the same draws of
+            it serve all cells; a control that is among the cells is divided by its own draws, so its mean is 1.
         untrained: per task the level of the untrained policy, taken as known (it averages over every run).
         statistic: of all runs of all tasks, as ``mean_over_tasks`` and its like are.
-
-    Each replicate draws seeds within tasks, those of the control too: its level is measured, not known. One draw
-    of the control serves all budgets, as one control does in the point estimate.
     """
-    levels = [mean(control) for control in controls]
-    level_draws = [resample(control, rng, replicates).mean(axis=1)[:, None] for control in controls]
+    levels = [mean(control.values) for control in controls]
+    level_draws = [control.means[:, None] for control in controls]
     values, draws = [], []
     for budget in range(len(cells[0])):
         column = [cells[task][budget] for task in range(len(cells))]
-        known = [normalise(*triple) for triple in zip(column, untrained, levels, strict=True)]
-        drawn = [resample(cell, rng, replicates) for cell in column]
-        drawn = [normalise(*triple) for triple in zip(drawn, untrained, level_draws, strict=True)]
+        known = [normalise(*triple) for triple in zip([c.values for c in column], untrained, levels, strict=True)]
+        drawn = [normalise(*triple) for triple in zip([c.runs for c in column], untrained, level_draws, strict=True)]
         values.append(statistic(known))
         draws.append(statistic(drawn))
     return Scores(np.array(values), np.stack(draws, axis=1))
 
 
-def probability_of_improvement(
-    pairs: Sequence[tuple[ArrayLike, ArrayLike]], rng: Generator, replicates: int = REPLICATES
-) -> Estimate:
-    """Probability that a run of X is better than one of Y on the same task, averaged over tasks; a tie counts half
-    (Agarwal et al. 2021, section 4.3: the Mann-Whitney U statistic over the number of pairs).
+def together(values: ArrayLike, draws: ArrayLike, level: float = 0.95) -> list[Estimate]:
+    """Intervals that all hold at once: every one of several truths lies in its interval in ``level`` of studies (max-t
+    bands: Hothorn et al. 2008, section 3).
 
     Args:
-        pairs: per task the returns of X ``(seeds,)`` and of Y ``(seeds,)``.
+        values: ``(statistics,)``.
+        draws: ``(replicates, statistics)``, drawn together. A column with nothing but NaN has no interval, and the
+            others do not wait for it.
+
+    Each deviation is divided by half the distance between the 16 % and the 84 % quantile of its own draws, which heavy
+    tails do not move.
     """
-
-    def share(x: Array, y: Array) -> Array:
-        gaps = np.sign(x[..., :, None] - y[..., None, :])
-        return np.asarray((gaps / 2 + 0.5).mean(axis=(-2, -1)), float)
-
-    known = [share(np.asarray(x, float), np.asarray(y, float)) for x, y in pairs]
-    drawn = [share(resample(x, rng, replicates), resample(y, rng, replicates)) for x, y in pairs]
-    return estimate(mean(known), mean(drawn, axis=0))
+    values, draws = np.asarray(values, float), np.asarray(draws, float)
+    known = np.isfinite(draws).any(axis=0)
+    away = np.where(np.isnan(draws), np.inf, np.abs(draws - values))[:, known]
+    low, high = interval(draws[:, known], 0.68)
+    scale = np.maximum((high - low) / 2, np.finfo(float).tiny)
+    reach = np.full(len(values), np.inf)
+    if known.any():
+        reach[known] = scale * np.quantile((away / scale).max(axis=1), level, method="higher")
+    return [Estimate(float(v), float(v - r), float(v + r)) for v, r in zip(values, reach, strict=True)]
 
 
 def ranks(scores: ArrayLike) -> Array:
@@ -287,6 +248,6 @@ def binned(step: ArrayLike, value: ArrayLike, weight: ArrayLike, edges: ArrayLik
 
 
 def estimate(value: Array, draws: Array) -> Estimate:
-    """A value with the interval of its bootstrap ``draws`` (replicates,)."""
+    """A value with the interval of ``draws`` (replicates,) of where the truth may lie."""
     low, high = interval(draws)
     return Estimate(float(value), float(low), float(high))

@@ -19,6 +19,7 @@
     labels = 200
     seed = 5                            # optional: seeds of this arm's own; the control, by which the others are
                                         # divided, deserves more than they do
+    [decide]                            # optional: what it is for, see bench/purpose.py
     [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
 A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
@@ -36,7 +37,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import store, tracks
+from bench import purpose, store, tracks
 from bench.resources import Needs, Resources
 from bench.tracks import Spec, Track
 from prefrl_core import registry
@@ -88,6 +89,7 @@ class Suite:
     arms: tuple[Arm, ...]
     baseline: str = ""  # the arm that the others are compared with
     resources: Resources = field(default_factory=Resources)
+    decide: purpose.Decide | None = None  # what it is for
 
     @property
     def track(self) -> Track:
@@ -239,7 +241,7 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    top = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources"]
+    top = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources", "decide"]
     _check_keys("the suite", values, top)
     name = _value("name", values, str, "a text")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
@@ -265,7 +267,15 @@ def _suite(source: str, values: Mapping[str, Any]) -> Suite:
         arms=arms,
         baseline=baseline,
         resources=Resources.of(values.get("resources", {}), tasks, [arm.name for arm in arms]),
+        decide=_decide(_value("[decide]", values, dict, "a table", default={}, key="decide"), arms, tasks, baseline),
     )
+
+
+def _decide(
+    table: Mapping[str, Any], arms: Sequence[Arm], tasks: Sequence[str], baseline: str
+) -> purpose.Decide | None:
+    controls = [arm.name for arm in arms if arm.settings.get("reward") == "true"]
+    return purpose.of(table, {arm.name: len(arm.seeds) for arm in arms}, controls, tasks, baseline) if table else None
 
 
 def _arms(tables: list[Any], seeds: tuple[int, ...], known: Sequence[str]) -> tuple[Arm, ...]:

@@ -76,7 +76,7 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
     try:
         if not isinstance(acting.env, Shown):
             raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
-        state = checkpoint.load(path)
+        state = checkpoint.load(path, logs=False)
         if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed
             state["task"] = acting.env.get_state()
         acting.restore(state)

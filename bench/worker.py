@@ -79,7 +79,7 @@ def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
         return state, Kept.taken_from(state, folder)
     except UserError as error:
         tell("warning", message=f"run {folder.name} starts over: {error}")
-        path.unlink()
+        checkpoint.remove(path)
         return None, Kept()
 
 

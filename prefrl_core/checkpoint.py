@@ -1,7 +1,8 @@
-"""Everything a run needs to go on as if nothing had happened, in one safetensors file.
+"""Everything a run needs to go on as if nothing had happened, in one safetensors file, and beside it logs that grow.
 
-A state is a nested dictionary whose leaves are arrays and plain values. Arrays become tensors under their
-path in the dictionary; plain values become one JSON text in the file's header. Nothing is pickled.
+A state is a nested dictionary whose leaves are arrays and plain values. Arrays become tensors under their path in the
+dictionary; plain values become one JSON text in the file's header. What only ever grows is a ``Log``: it stands in a
+file of its own, to which each checkpoint appends. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -9,27 +10,51 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from prefrl_core.errors import UserError
 
 _SEPARATOR = "/"
+_LOGS = ".rows"  # ends the names of side files
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows that a state only ever adds to. ``save`` appends those that are new to a side file of the checkpoint's, and
+    writes none of them again. ``rows(start, stop)`` gives those with these numbers, for ``first <= start``, as a
+    structured array of ``dtype``; it may ask the living state, so save it before that goes on."""
+
+    dtype: np.dtype[Any]
+    total: int  # rows ever added
+    first: int  # number of the oldest that can still be given
+    rows: Callable[[int, int], NDArray[Any]]
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` to ``path``, whole or not at all: to a temporary name, flushed to disk, then renamed.
+    """Write ``state`` to ``path``, whole or not at all: to a temporary name, flushed to disk, then renamed. Its logs go
+    to side files first; what stands in these behind the rows that the last whole checkpoint has is written over.
 
     Raises:
-        UserError: a key holds a slash or is no text, or a leaf is neither an array nor a plain JSON value.
+        UserError: a key holds a slash or is no text, or a leaf is neither an array, a log nor a plain JSON value.
     """
     arrays: dict[str, np.ndarray] = {}
-    plain = _split(state, "", arrays)
-    header = {"plain": json.dumps(plain, allow_nan=False, sort_keys=True)}
+    logs: dict[str, Log] = {}
+    plain = _split(state, "", arrays, logs)
+    before = _kept(path) if logs and path.exists() else {}
+    kept = {key: _append(_side(path, key), log, before.get(key)) for key, log in logs.items()}
+    header = {
+        "plain": json.dumps(plain, allow_nan=False, sort_keys=True),
+        **({"logs": json.dumps(kept, sort_keys=True)} if logs else {}),
+    }
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         file.write(to_bytes(arrays, metadata=header))
@@ -43,34 +68,124 @@ def save(path: Path, state: dict[str, Any]) -> None:
         os.close(folder)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The state that ``save`` wrote.
+def load(path: Path, logs: bool = True) -> dict[str, Any]:
+    """The state that ``save`` wrote; without ``logs`` they are left out: a finished run does not keep them.
 
     Raises:
-        UserError: the file is missing, truncated or no checkpoint.
+        UserError: a file is missing, truncated or no checkpoint.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["plain"])
+            metadata = file.metadata()
+            state: dict[str, Any] = json.loads(metadata["plain"])
             for key in file.keys():  # noqa: SIM118 - not iterable itself
-                *parents, name = key.split(_SEPARATOR)
-                place = state
-                for parent in parents:
-                    place = place[parent]
-                place[name] = file.get_tensor(key)
+                _put(state, key, file.get_tensor(key))
+            for key, kept in json.loads(metadata.get("logs", "{}")).items() if logs else ():
+                _put(state, key, _read(_side(path, key), kept))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or no checkpoint ({error}): delete it, and the run starts over") from error
     return state
 
 
-def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The plain part of ``state``; its arrays go to ``arrays`` under their path."""
+def sides(path: Path) -> list[Path]:
+    """The side files of a checkpoint that there are."""
+    return sorted(path.parent.glob(f"{path.stem}.*{_LOGS}"))
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint and its side files."""
+    path.unlink(missing_ok=True)
+    remove_sides(path)
+
+
+def remove_sides(path: Path) -> None:
+    """Delete what a run needs to go on and nobody else: the side files. ``load`` then needs ``logs=False``."""
+    for side in sides(path):
+        side.unlink(missing_ok=True)
+
+
+def _side(path: Path, key: str) -> Path:
+    return path.with_name(f"{path.stem}.{key.replace(_SEPARATOR, '.')}{_LOGS}")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What the checkpoint at ``path`` says of its logs; nothing if it is damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            kept: dict[str, Any] = json.loads(file.metadata().get("logs", "{}"))
+            return kept
+    except (SafetensorError, OSError, ValueError):
+        return {}
+
+
+def _append(path: Path, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]:
+    """Bring a side file up to ``log``, on from where the last whole checkpoint says; what the next is to say."""
+    start, checksum = log.first, 0
+    goes_on = kept is not None and kept["type"] == _type(log) and _holds_the_last(path, log, kept)
+    if goes_on and kept is not None:
+        start, checksum = kept["first"] + kept["count"], kept["checksum"]
+    rows = log.rows(start, log.total).tobytes()
+    with open(path, "r+b" if goes_on else "wb") as file:
+        file.truncate((kept["count"] if goes_on and kept is not None else 0) * log.dtype.itemsize)
+        file.seek(0, os.SEEK_END)
+        file.write(rows)
+        file.flush()
+        os.fsync(file.fileno())
+    first = kept["first"] if goes_on and kept is not None else start
+    return {
+        "type": _type(log),
+        "first": first,
+        "count": log.total - first,
+        "checksum": zlib.crc32(rows, checksum),
+    }
+
+
+def _holds_the_last(path: Path, log: Log, kept: dict[str, Any]) -> bool:
+    """Whether the side file is this log's, as far as it goes: its last row is the log's, and the next can be added."""
+    size, end = log.dtype.itemsize, kept["first"] + kept["count"]
+    if not (path.exists() and kept["count"] and log.first < end <= log.total):
+        return False
+    with open(path, "rb") as file:
+        file.seek((kept["count"] - 1) * size)
+        return file.read(size) == log.rows(end - 1, end).tobytes()
+
+
+def _read(path: Path, kept: dict[str, Any]) -> Log:
+    """A log from its side file; what was added after the checkpoint is cut off.
+
+    Raises:
+        OSError: it is missing, or not what the checkpoint says.
+    """
+    dtype = np.dtype([(name, kind, tuple(shape)) for name, kind, shape in kept["type"]])
+    data = path.read_bytes()[: kept["count"] * dtype.itemsize]
+    if len(data) < kept["count"] * dtype.itemsize or zlib.crc32(data) != kept["checksum"]:
+        raise OSError(f"its {path.name} is truncated or not what it wrote")
+    rows, first = np.frombuffer(data, dtype), kept["first"]
+    return Log(dtype, first + len(rows), first, lambda start, stop: rows[start - first : stop - first])
+
+
+def _type(log: Log) -> list[Any]:
+    kinds = [(name, log.dtype[name]) for name in log.dtype.names or ()]
+    return [[name, kind.base.str, list(kind.shape)] for name, kind in kinds]
+
+
+def _put(state: dict[str, Any], key: str, value: Any) -> None:
+    *parents, name = key.split(_SEPARATOR)
+    for parent in parents:
+        state = state[parent]
+    state[name] = value
+
+
+def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], logs: dict[str, Log]) -> dict[str, Any]:
+    """The plain part of ``state``; its arrays and logs go to ``arrays`` and ``logs`` under their path."""
     plain: dict[str, Any] = {}
     for key, value in state.items():
         if not isinstance(key, str) or _SEPARATOR in key:
             raise UserError(f"checkpoint key {key!r} in {prefix!r}: a text without {_SEPARATOR!r} is needed")
         if isinstance(value, dict):
-            plain[key] = _split(value, f"{prefix}{key}{_SEPARATOR}", arrays)
+            plain[key] = _split(value, f"{prefix}{key}{_SEPARATOR}", arrays, logs)
+        elif isinstance(value, Log):
+            logs[prefix + key] = value
         elif isinstance(value, np.ndarray):
             arrays[prefix + key] = np.asarray(value, order="C")
         elif isinstance(value, np.generic):

@@ -26,7 +26,7 @@ class Hardware:
         try:
             import torch
         except ModuleNotFoundError as error:
-            raise UserError("tasks over pixels need PyTorch: pip install 'prefrl-bench[atari]'") from error
+            raise UserError("tasks over pixels need PyTorch: pip install torch") from error
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError(
                 "device = 'cuda', but PyTorch finds no graphics card here: leave device out of the spec (or set device "

@@ -68,7 +68,7 @@ def named(value: str, kind: str, task: str) -> str:
     """The name by content, ``sha256:...``, of what lies at the path ``value``; a name stays as it is.
 
     Args:
-        kind: ``COMPARISONS`` or ``REWARD``.
+        kind: "comparisons" or "reward model".
         task: of the run that begins from it.
 
     Raises:
@@ -76,7 +76,7 @@ def named(value: str, kind: str, task: str) -> str:
     """
     if not value or value.startswith("sha256:"):
         return value
-    content = (_read_comparisons if kind == COMPARISONS else _read_reward)(Path(value))
+    content = (_read_comparisons if kind == "comparisons" else _read_reward)(Path(value))
     name = f"sha256:{hashlib.sha256(content).hexdigest()}"
     _contents[name] = content
     of = _parse(content, value)[0].get("task")
@@ -150,11 +150,6 @@ def restore_reward(spec: Beginning, reward: RewardLearner, form: Features, folde
         raise UserError(f"known_reward does not fit the run's reward model ({error!r}): fit it again") from error
 
 
-def save_reward(path: Path, reward: RewardLearner, about: dict[str, Any]) -> None:
-    """Write a fitted reward model; ``about`` has ``task``, ``shape`` and ``reward_model``, its name and settings."""
-    checkpoint.save(path, {"about": {"method": METHOD_VERSION, **about}, "state": reward.get_state()})
-
-
 def _read_comparisons(path: Path) -> bytes:
     """From an exported file or folder, or from a run's folder."""
     if (path / "comparisons.safetensors").exists():
@@ -174,7 +169,7 @@ def _read_comparisons(path: Path) -> bytes:
 
 
 def _read_reward(path: Path) -> bytes:
-    """From a file of ``save_reward``, or from the folder of a run that was saved."""
+    """From a file of ``prefrl_core.reward.offline.save``, or from the folder of a run that was saved."""
     if not path.is_dir():
         return _packed(checkpoint.load(path))
     identity = _json(path / "spec.json")

@@ -19,8 +19,9 @@ from prefrl_core import parts
 from prefrl_core.feedback.desk import Desk
 from prefrl_core.feedback.segments import cut, draw_starts, windows
 from prefrl_core.parts import Run
+from prefrl_core.policy.protocol import LearnsFromReplay
 from prefrl_core.reward.agreement import agreement
-from prefrl_core.rollout import Turn, collect, join
+from prefrl_core.rollout import Rollout, Turn, collect, join
 from prefrl_core.spec import RunSpec
 
 Row = dict[str, int | float | str | None]
@@ -137,7 +138,7 @@ def act_and_improve(
         run.step += rewards.size
         acted.append((rollout, features, rewards, truth))
         if untrained:
-            run.policy.observe(rollout)
+            observe(run, rollout, rewards)
             measured.append({})
         else:
             measured.append(dict(run.policy.improve(rollout, rewards, progress)))
@@ -145,6 +146,15 @@ def act_and_improve(
     done, scenes = join([one.done for one in rollouts]), join([one.scenes for one in rollouts])
     whole = Turn(rollouts, join(seen), join(predicted), done, scenes)
     return whole, join([one.rewards for one in truths]), join([one.games for one in truths]), measured
+
+
+def observe(run: Run, rollout: Rollout, rewards: NDArray[Any]) -> None:
+    """The policy watches itself act; one that stores what it sees is given the true rewards where it learns from them,
+    as it predicts all others when it uses them."""
+    if isinstance(run.policy, LearnsFromReplay) and not run.learns_reward:
+        run.policy.observe(rollout, rewards)
+    else:
+        run.policy.observe(rollout)
 
 
 def harvest(run: Run, acted: Turn, true_rewards: NDArray[np.float64]) -> Row:
@@ -164,8 +174,8 @@ def harvest(run: Run, acted: Turn, true_rewards: NDArray[np.float64]) -> Row:
 
 def _reward_changed(run: Run) -> None:
     """Tell a policy that learns from a replay."""
-    if run.learns_reward and (tell := getattr(run.policy, "reward_changed", None)) is not None:
-        tell(run.reward)
+    if run.learns_reward and isinstance(run.policy, LearnsFromReplay):
+        run.policy.reward_changed(run.reward)
 
 
 def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:

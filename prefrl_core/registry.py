@@ -31,12 +31,18 @@ _BUILTIN: dict[str, dict[str, str]] = {
     "policy": {
         "a2c": "prefrl_core.policy.a2c:A2CSettings",
         "ppo": "prefrl_core.policy.ppo:PPOSettings",
+        "sac": "prefrl_core.policy.sac:SACSettings",
         "trpo": "prefrl_core.policy.trpo:TRPOSettings",
     },
     "reward": {
         "convolutional": "prefrl_core.reward.settings:ConvolutionalSettings",
         "ensemble": "prefrl_core.reward.settings:EnsembleSettings",
         "module": "prefrl_core.reward.module:ModuleSettings",
+        "qpa": "prefrl_core.reward.crops:CropSettings",
+        "rime": "prefrl_core.reward.rime:RimeSettings",
+        "rune": "prefrl_core.reward.rune:RuneSettings",
+        "star": "prefrl_core.reward.star:StarSettings",
+        "surf": "prefrl_core.reward.surf:SurfSettings",
     },
     "labeler": {
         "bpref": f"{_LABELERS}:Teacher",
@@ -63,6 +69,9 @@ _BUILTIN: dict[str, dict[str, str]] = {
     },
 }
 
+# Names that stand for another part on each task: functions from a ``TaskInfo`` to the name.
+_ALIASES: dict[tuple[str, str], str] = {("policy", "tuned"): "prefrl_core.policy.hyperparameters:tuned"}
+
 
 def register(kind: Kind, name: str) -> Callable[[T], T]:
     """Decorator that makes a part known as ``name``.
@@ -81,6 +90,12 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
         return part
 
     return add
+
+
+def stands_for(kind: Kind, name: str, task: Any) -> str:
+    """The name of the part that ``name`` means on a task (a ``TaskInfo``): mostly itself."""
+    choose = _ALIASES.get((kind, name))
+    return name if choose is None or task is None else str(resolve(choose)(task))
 
 
 def load_plugins(modules: Iterable[str]) -> None:

@@ -78,7 +78,7 @@ class RunSpec:
         """Plain values in a fixed order: the same run always gives the same JSON."""
         pixels = describe(self.task).pixels
         values: dict[str, Any] = plain(self, pixels)
-        if values["reward_model"]["name"] == _default_reward(pixels):  # older runs had no other
+        if values["reward_model"].get("name") == _default_reward(pixels):  # older runs had no other
             values["reward_model"] = {k: v for k, v in values["reward_model"].items() if k != "name"}
         canonical: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True))
         return canonical
@@ -87,10 +87,11 @@ class RunSpec:
         """What the run begins with, named by its content instead of by where it lies."""
         if not (self.known_comparisons or self.known_reward):
             return self
-        from prefrl_core import known  # NumPy and Gymnasium, which a description else does not need
-
-        comparisons = known.named(self.known_comparisons, known.COMPARISONS, self.task)
-        reward = known.named(self.known_reward, known.REWARD, self.task)
+        named = registry.resolve(
+            "prefrl_core.known:named"
+        )  # it needs NumPy and Gymnasium, which a description does not
+        comparisons = named(self.known_comparisons, "comparisons", self.task)
+        reward = named(self.known_reward, "reward model", self.task)
         return dataclasses.replace(self, known_comparisons=comparisons, known_reward=reward)
 
     def _check(self, task: TaskInfo) -> None:
@@ -196,6 +197,7 @@ def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: Tas
         settings = {"name": default, **settings}  # most suites set the default one's settings alone
     if not isinstance(settings.get("name"), str):
         raise UserError(f"{setting} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
+    settings["name"] = registry.stands_for(kind, settings["name"], task)
     part = registry.find(kind, settings["name"])
     if task is not None and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}

@@ -70,47 +70,62 @@ class Tensors:
         return bool(torch.isfinite(self.values.sum()))  # one pass; what is not finite stays so in a sum
 
 
-class TensorAdam:
-    """Adam, by PyTorch's own single pass over memory."""
+class Moments:
+    """PyTorch's own Adam over some leaves, in one pass over memory, with a state of arrays."""
+
+    def __init__(self, leaves: Sequence[torch.Tensor], learning_rate: float, epsilon: float = 1e-8) -> None:
+        self.leaves = leaves
+        self._adam = torch.optim.Adam(leaves, learning_rate, eps=epsilon, fused=True)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self._adam.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._adam.param_groups[0]["lr"] = value
+
+    def step(self) -> None:
+        """Apply the gradients and set them to zero."""
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=False)
+
+    def get_state(self) -> dict[str, Any]:
+        """Copies of the moments, by the place of their leaf; none before the first step."""
+        saved = self._adam.state_dict()["state"]
+        return {str(place): {name: to_numpy(value) for name, value in each.items()} for place, each in saved.items()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``get_state``."""
+        moments = {
+            int(place): {name: torch.from_numpy(np.array(value)) for name, value in each.items()}
+            for place, each in state.items()
+        }
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
+
+
+class TensorAdam(Moments):
+    """Adam on all of a ``Tensors``."""
 
     def __init__(self, parameters: Tensors, learning_rate: float, epsilon: float) -> None:
-        self.parameters, self.learning_rate, self.epsilon = parameters, learning_rate, epsilon
-        self.first, self.second = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
-        self.steps = torch.zeros((), device=parameters.values.device)
+        parameters.values.grad = parameters.gradient
+        super().__init__([parameters.values], learning_rate, epsilon)
+        self.parameters = parameters
 
     def step(self) -> None:
         """Apply the gradient and set it to zero."""
-        self.steps += 1
-        with torch.no_grad():
-            torch._fused_adam_(
-                [self.parameters.values],
-                [self.parameters.gradient],
-                [self.first],
-                [self.second],
-                [],
-                [self.steps],
-                lr=self.learning_rate,
-                beta1=0.9,
-                beta2=0.999,
-                weight_decay=0.0,
-                eps=self.epsilon,
-                amsgrad=False,
-                maximize=False,
-            )
-            self.parameters.gradient.zero_()
+        super().step()
         self.parameters.changes += 1
 
     def get_state(self) -> dict[str, Any]:
         """Parameters and moments, as copies."""
-        moments = {"first": to_numpy(self.first), "second": to_numpy(self.second), "steps": int(self.steps)}
-        return {"values": self.parameters.get(), **moments}
+        return {"values": self.parameters.get(), "moments": super().get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
         self.parameters.set(state["values"])
-        self.first.copy_(torch.from_numpy(state["first"]))
-        self.second.copy_(torch.from_numpy(state["second"]))
-        self.steps.fill_(float(state["steps"]))
+        super().set_state(state["moments"])
 
 
 class TensorRMSProp:

@@ -18,14 +18,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument("--write-baseline", type=Path, metavar="FILE", help="make a baseline of the runs instead")
     made.add_argument("--candidate", type=Path, metavar="DIR", help="the runs' folder (default: that of --out)")
     made.add_argument("--margin", type=float, default=0.1, metavar="X", help="normalised return that may be lost (0.1)")
-    made.add_argument("--exact", action="store_true", help="other bytes on the same machine and software fail as well")
+    made.add_argument("--exact", action="store_true", help="other bytes fail as well; none to compare is code 2")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the findings for machines")
     made.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
     made.set_defaults(command=command)
 
 
 def command(options: argparse.Namespace) -> int:
-    """0: not worse; 1: worse; 2 (a UserError): it cannot be told."""
+    """0: not worse; 1: worse; 2: it cannot be told (a UserError, or bytes that --exact has nothing to compare with)."""
     from bench import store
     from bench.gate import baseline, compare, formats
 
@@ -38,11 +38,12 @@ def command(options: argparse.Namespace) -> int:
         print(f"{options.write_baseline}: {len(sample.runs)} runs of suite {suite.name!r}")
         return 0
     limits = compare.Limits(margin=options.margin, exact=options.exact)
-    findings = compare.compare(baseline.load(options.baseline), sample, limits)
+    narrowed = bool(options.only)
+    findings = compare.compare(baseline.load(options.baseline), sample, limits, narrowed)
     if options.json:
         store.write_atomic(options.json, formats.as_json(suite.name, findings, limits))
     if options.markdown:
-        store.write_atomic(options.markdown, formats.as_markdown(suite.name, findings))
+        store.write_atomic(options.markdown, formats.as_markdown(suite.name, findings, limits))
     print(table(formats.rows(findings)))
-    print(formats.headline(suite.name, findings))
-    return 1 if compare.worse(findings) else 0
+    print(formats.headline(suite.name, findings, limits))
+    return 1 if compare.worse(findings) else 2 if compare.untold(findings, limits) else 0

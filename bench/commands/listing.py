@@ -10,7 +10,7 @@ from prefrl_core.errors import UserError
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("list", help="suites, tasks, policies, labelers and query strategies")
+    made = commands.add_parser("list", help="suites, tasks, policies, reward models, labelers and query strategies")
     made.set_defaults(command=command)
 
 
@@ -23,6 +23,7 @@ def command(options: argparse.Namespace) -> int:
         "suites": [_suite(name) for name in suite.names()],
         "tasks": [[name] for track in tracks.every() for name in track.tasks()],
         "policies": [[name] for name in registry.names("policy")],
+        "reward models": [[name] for name in registry.names("reward")],
         "labelers": [[name] for name in registry.names("labeler")],
         "query strategies": [[name] for name in registry.names("query")],
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench import executors, tracks
@@ -14,6 +15,7 @@ from prefrl_core.errors import require
 
 if TYPE_CHECKING:
     from bench.progress import Job
+    from bench.suite import Planned
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -41,17 +43,32 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument(
         "--tensorboard", action="store_true", help="write event files to DIR/tensorboard as the runs go on"
     )
+    made.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="give open comparisons more seeds until [decide] is met",
+    )
+    made.add_argument("--hours", type=float, metavar="H", help="stop after so many hours, decided or not")
     made.set_defaults(command=command)
 
 
 def command(options: argparse.Namespace) -> int:
     """Execute a suite, or say what would be."""
     _check(options)
+    if options.until_decided:
+        from bench.commands import until_decided
+
+        return until_decided.command(options, execute)
     planned = plan(options)[1]
     if options.dry_run:
         from bench.commands import dry_run
 
         return dry_run.command(options, planned)
+    return execute(options, planned)
+
+
+def execute(options: argparse.Namespace, planned: Sequence[Planned], until: float = math.inf) -> int:
+    """Do these runs where the options say, until a time of time.monotonic; the exit code."""
     from bench import progress, resources, runner
 
     if options.executor == "local":  # a cluster's nodes have disks of their own
@@ -73,7 +90,7 @@ def command(options: argparse.Namespace) -> int:
 
         return LocalExecutor(options.workers or resources.cores())
 
-    return runner.execute(planned, options.out, executor, display)
+    return runner.execute(planned, options.out, executor, display, until)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -84,4 +101,8 @@ def _check(options: argparse.Namespace) -> None:
     require(ray or options.ship is None, "--ship is for clusters: add --executor ray")
     for name in ("no_probe", "verbose"):
         require(options.dry_run or not getattr(options, name), f"--{name.replace('_', '-')} needs --dry-run")
+    require(options.until_decided or options.hours is None, "--hours is for --until-decided: add that")
+    require(options.hours is None or options.hours > 0, f"--hours {options.hours}: no time left, give hours above 0")
+    narrowed = options.until_decided and (options.only or options.seeds)
+    require(not narrowed, "--until-decided chooses the runs itself: leave --only and --seeds out")
     require(options.ship is None or options.ship > 0, f"--ship {options.ship}: give seconds, above 0")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("validate", help="does a task, policy, labeler or query strategy keep the laws?")
+    made = commands.add_parser(
+        "validate", help="does a task, policy, reward model, labeler or query strategy keep the laws?"
+    )
     made.add_argument(
         "parts",
         nargs="+",

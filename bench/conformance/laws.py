@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.checkpoint import Log
 from prefrl_core.errors import located
 
 FALSE_ALARM = 1e-6  # bound on the probability that a law of distribution calls a lawful part broken
@@ -75,6 +76,8 @@ def as_bytes(value: Any) -> bytes:
         return b"[" + b",".join(map(as_bytes, value)) + b"]"
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}".encode() + value.tobytes()
+    if isinstance(value, Log):
+        return f"{value.first}{value.total}".encode() + value.rows(value.first, value.total).tobytes()
     return repr(value).encode()
 
 

@@ -46,9 +46,7 @@ class _Lesson:
             raise
         self.pool = Pool(2 * labels, _STEPS, form)
         self.pool.add(segments(2 * labels, data))
-        self.comparisons = Comparisons(
-            labels, _STEPS, form, self.model.bootstraps, self.model.label_buffer
-        )
+        self.comparisons = Comparisons(labels, _STEPS, form, self.model.bootstraps, self.model.label_buffer)
         pairs = np.arange(2 * labels).reshape(labels, 2)
         self.comparisons.add(self.pool.segments, pairs, answers(self.pool.segments, pairs), 0, np.random.default_rng(9))
         self.said: list[Any] = []
@@ -184,7 +182,10 @@ def learns(subject: Subject) -> str:
             turn = lesson.turn(99)
             truth = turn.features @ _WANTED
             correlation = float(np.corrcoef(lesson.predicted(turn).ravel(), truth.ravel())[0, 1])
-            hold(correlation > 0, f"right about segments, but its rewards correlate with the true ones at {correlation:.2f}")
+            hold(
+                correlation > 0,
+                f"right about segments, but its rewards correlate with the true ones at {correlation:.2f}",
+            )
             return f"{accuracy:.1%} after {turns} fits"
     raise Broken(f"right about {accuracy:.1%} of fresh pairs after {_TURNS} fits")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.suite import Planned
 from prefrl_core.errors import UserError
 
 SCHEMA = 1
+REWARD = ("reward_accuracy", "reward_validation_loss")  # what a run records of its reward model
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Entry:
     speed: float | None
     peak_memory_bytes: int
     machine: Mapping[str, Any]  # what numbers may depend on
+    reward_accuracy: float | None = None  # at the end; None of a control, and where nothing recorded it
+    reward_validation_loss: float | None = None
 
     @property
     def cell(self) -> tuple[str, str]:
@@ -101,7 +104,15 @@ def _entry(planned: Planned, run: store.Run) -> Entry:
         speed=_speed(done),
         peak_memory_bytes=done["peak_memory_bytes"],
         machine={**machine, "cpu": run.provenance.get("cpu")},
+        **{column: late(step, rows, column) for column in REWARD},
     )
+
+
+def late(step: stats.Array, rows: Sequence[Mapping[str, Any]], column: str) -> float | None:
+    """Mean of a column over the last quarter of the steps that were taken; None where it has no value there."""
+    values = np.array([np.nan if row.get(column) is None else row[column] for row in rows], float)
+    found = values[(step > 0.75 * step[-1]) & np.isfinite(values)]
+    return round(float(found.mean()), 6) if len(found) else None
 
 
 def _speed(done: Mapping[str, Any]) -> float | None:
@@ -135,8 +146,12 @@ def load(path: Path) -> Sample:
         raise UserError(f"baseline {path} is damaged ({error}): restore it, or {remedy}") from error
 
 
-def comparable(baseline: Sample, candidate: Sample) -> None:
-    """Raise UserError where two samples cannot be compared: another suite, method, or other cells."""
+def comparable(baseline: Sample, candidate: Sample, narrowed: bool = False) -> Sample:
+    """The runs of the baseline whose cells the candidate has. ``narrowed``: it was asked for some of the suite alone.
+
+    Raises:
+        UserError: another suite or method, or cells that one of them has alone.
+    """
     for what in ("suite", "method"):
         theirs, ours = getattr(baseline, what), getattr(candidate, what)
         if theirs != ours:
@@ -144,24 +159,20 @@ def comparable(baseline: Sample, candidate: Sample) -> None:
                 f"the baseline is of {what} {theirs!r}, the candidate of {ours!r}: compare the same, or make the "
                 "baseline anew with --write-baseline"
             )
-    changed = _changed(baseline.cells(), candidate.cells())
-    if changed:
+    theirs, ours = baseline.cells(), candidate.cells()
+    alone = [cell for cell in theirs if cell not in ours and not narrowed] + [one for one in ours if one not in theirs]
+    if alone:
         raise UserError(
-            f"baseline and candidate do not plan the same runs ({changed}): the suite has changed since; make the "
-            "baseline anew with --write-baseline"
+            f"baseline and candidate do not plan the same runs ({alone[0][1]!r} on {alone[0][0]} is in one of them "
+            "alone): the suite has changed since; make the baseline anew with --write-baseline"
         )
+    return replace(baseline, runs=tuple(run for run in baseline.runs if run.cell in ours))
 
 
-def _changed(theirs: Mapping[tuple[str, str], list[Entry]], ours: Mapping[tuple[str, str], list[Entry]]) -> str:
-    """The first difference of two plans in words; empty where there is none."""
-    for cell in dict.fromkeys([*theirs, *ours]):
-        if cell not in theirs or cell not in ours:
-            return f"{cell[1]!r} on {cell[0]} is in one of them alone"
-        keys = {entry.seed: entry.key for entry in theirs[cell]}
-        moved = [entry for entry in ours[cell] if keys.get(entry.seed, entry.key) != entry.key]
-        if moved:
-            return f"{cell[1]!r} on {cell[0]} with seed {moved[0].seed} has another spec or other versions"
-    return ""
+def renamed(baseline: Sample, candidate: Sample) -> int:
+    """How many runs of one arm, task and seed have another key: a setting, a default or a version has changed."""
+    keys = {(run.cell, run.seed): run.key for run in baseline.runs}
+    return sum(keys.get((run.cell, run.seed), run.key) != run.key for run in candidate.runs)
 
 
 def same_machine(runs: Iterable[Entry]) -> bool:

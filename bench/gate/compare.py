@@ -1,62 +1,29 @@
-"""The verdicts of the gate: learning, exactness, throughput, memory; each cell (task and arm), and all together.
+"""The verdicts of the gate: learning, the reward model, exactness, throughput, memory; each cell and all together.
 
-Returns are normalised by the *baseline's* untrained policy and true-reward runs on both sides, so that a build whose
-control got worse as well is not excused by it. "Worse" in learning means that the candidate's mean is lower by more
-than a margin, with a probability that is the share of bootstrap draws (seeds drawn within each cell, both samples on
-their own) in which it is. A cell alone must be worse beyond doubt, because there are many; all together need less.
+A baseline is compared cell by cell (task and arm), by the names of the arms: a changed default is judged as the arm
+that it changed. ``bench.gate.learned`` judges what was learned, this module what it cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from bench import stats
-from bench.gate.baseline import Entry, Sample, comparable, same_machine
+from bench.gate.baseline import Entry, Sample, comparable, renamed, same_machine
+from bench.gate.findings import ALL, USUAL, Finding, Limits, Verdict
+from bench.gate.learned import learning, reward_model
 from prefrl_core.errors import UserError
 
-Verdict = Literal["fine", "WORSE", "changed", "not comparable"]
-ALL = "all tasks"
-SEED = 20170612  # of the bootstrap: the same samples always give the same verdict
 
-
-@dataclass(frozen=True)
-class Limits:
-    """When a difference counts."""
-
-    margin: float = 0.1  # of normalised return: a loss of less is not called worse
-    doubt_of_all: float = 0.05  # that the loss over all cells is more than the margin must be at least 1 - this likely
-    doubt_of_one: float = 0.005  # the same of a single cell
-    slower: float = 0.15  # share of the speed ratio, where both sides ran on one class of processor
-    slower_elsewhere: float = 0.3  # the same on another: arrays and interpreter do not speed up as the physics does
-    memory: float = 0.25  # share of the peak memory
-    seeds: int = 3  # that a cell must have on both sides
-    exact: bool = False  # changed numbers fail the gate
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the verdict."""
-
-    task: str
-    arm: str
-    aspect: Literal["learning", "exactness", "throughput", "memory"]
-    baseline: float
-    candidate: float
-    verdict: Verdict
-    what: str = ""
-
-
-def compare(baseline: Sample, candidate: Sample, limits: Limits = Limits()) -> list[Finding]:
-    """All findings, learning first.
+def compare(baseline: Sample, candidate: Sample, limits: Limits = USUAL, narrowed: bool = False) -> list[Finding]:
+    """All findings, learning first. ``narrowed``: the baseline may have more cells than the candidate.
 
     Raises:
-        UserError: nothing can be told: other suites, methods or specs, too few seeds, no control.
+        UserError: nothing can be told: other suites or methods, cells that one has alone, too few seeds, no control.
     """
-    comparable(baseline, candidate)
+    scales = _scales(baseline.runs)  # the control may be left out of a narrowed candidate
+    baseline = comparable(baseline, candidate, narrowed)
     theirs, ours = baseline.cells(), candidate.cells()
     few = [cell for cell in theirs if min(len(theirs[cell]), len(ours[cell])) < limits.seeds]
     if few:
@@ -66,36 +33,21 @@ def compare(baseline: Sample, candidate: Sample, limits: Limits = Limits()) -> l
         )
     pairs = [(cell, theirs[cell], ours[cell]) for cell in theirs]
     return [
-        *_learning(pairs, limits),
+        *learning(pairs, scales, limits),
+        *reward_model(pairs, limits),
         _exactness(baseline, candidate, limits),
         *(finding for pair in pairs for finding in _cost(*pair, limits)),
     ]
 
 
+def untold(findings: Sequence[Finding], limits: Limits) -> bool:
+    """Whether bytes were to be compared and no run of the baseline could be."""
+    return limits.exact and any(one.aspect == "exactness" and one.verdict == "not comparable" for one in findings)
+
+
 def worse(findings: Sequence[Finding]) -> bool:
     """Whether the gate is closed."""
     return any(one.verdict == "WORSE" for one in findings)
-
-
-def _learning(pairs: Sequence[tuple[tuple[str, str], list[Entry], list[Entry]]], limits: Limits) -> list[Finding]:
-    scales = _scales([entry for _, theirs, _ in pairs for entry in theirs])
-    random = np.random.default_rng(SEED)
-    found, levels, draws = [], [], []
-    for (task, arm), theirs, ours in pairs:
-        sides = [_normalised(entries, scales[task]) for entries in (theirs, ours)]
-        drawn = [stats.resample(side, random).mean(axis=1) for side in sides]
-        levels.append([float(side.mean()) for side in sides])
-        draws.append(drawn[1] - drawn[0])
-        found.append(_learned(task, arm, levels[-1], draws[-1], limits.doubt_of_one, limits))
-    mean = np.mean(levels, axis=0)
-    return [_learned(ALL, "", mean, np.mean(draws, axis=0), limits.doubt_of_all, limits), *found]
-
-
-def _learned(task: str, arm: str, levels: Sequence[float], gaps: stats.Array, doubt: float, limits: Limits) -> Finding:
-    likely = float(np.mean(gaps < -limits.margin))
-    verdict: Verdict = "WORSE" if likely >= 1 - doubt else "fine"
-    what = f"worse by more than {limits.margin:g} with probability {likely:.3f}"
-    return Finding(task, arm, "learning", float(levels[0]), float(levels[1]), verdict, what)
 
 
 def _scales(baseline: Sequence[Entry]) -> dict[str, tuple[float, float]]:
@@ -113,18 +65,17 @@ def _scales(baseline: Sequence[Entry]) -> dict[str, tuple[float, float]]:
     return scales
 
 
-def _normalised(entries: Sequence[Entry], scale: tuple[float, float]) -> stats.Array:
-    return stats.normalise([entry.true_return for entry in entries], *scale)
-
-
 def _exactness(baseline: Sample, candidate: Sample, limits: Limits) -> Finding:
     """Whether runs of the same spec on the same machine and software have the same bytes."""
     known = {run.key: run for run in baseline.runs}
     both = [(known[run.key], run) for run in candidate.runs if run.key in known]
     comparable = [(old, new) for old, new in both if same_machine([old, new])]
     same = sum(old.metrics_sha256 == new.metrics_sha256 for old, new in comparable)
+    moved = renamed(baseline, candidate)
     if not comparable:
-        what = "no run of the baseline has this machine, software and seed"
+        what = "no run of the baseline has this machine, software, seed and key"
+        if moved:
+            what += f": {moved} have another key (a setting, default or version changed), judged by their arms' names"
         return Finding(ALL, "", "exactness", 1.0, np.nan, "not comparable", what)
     what = f"{same} of {len(comparable)} runs have the bytes of the baseline"
     if same < len(comparable):

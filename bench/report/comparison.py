@@ -49,19 +49,21 @@ def against_baseline(study: Study) -> Table | None:
     paper = any(in_paper(study, arm) for arm in arms if arm != base)
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
-    for arm in arms:
-        tasks = shared_tasks(study, [base, arm])
+    shared = {arm: shared_tasks(study, [base, arm]) for arm in arms}
+    gaps, chance = results.differences(study, base, shared), results.chance(study, base, shared)
+    for arm, tasks in shared.items():
         if not tasks:
             rows.append([Entry(arm), *[Entry(NONE)] * (5 if paper else 3)])
             continue
-        level, gap = results.difference(study, arm, base, tasks)
+        level = results.level(study, arm, tasks)
         better = None if arm == base else results.improvement(study, arm, base, tasks)
         note = "" if len(tasks) == len(study.tasks) else f"{len(tasks)} of {len(study.tasks)} tasks"
         row = [Entry(arm), entry(level, 1.0, note)]
-        row += [Entry(NONE), Entry(NONE)] if better is None else [_signed(gap), entry(better, 1.0)]
+        row += [Entry(NONE), Entry(NONE)] if better is None else [_signed(gaps[arm]), entry(better, 1.0)]
         told: dict[str, object] = {"arm": arm, "tasks": len(tasks), **fields("normalised", level)}
         if better is not None:
-            told |= {**fields("difference", gap), **fields("probability_of_improvement", better)}
+            told |= {**fields("difference", gaps[arm]), **fields("probability_of_improvement", better)}
+            told["p_holm"] = chance[arm]
         if paper:
             theirs, other = paper_mean(arm, tasks), paper_mean(base, tasks)
             row += [Entry(number(theirs, 1.0)), _signed(stats.Estimate(theirs - other, -np.inf, np.inf))]
@@ -72,8 +74,9 @@ def against_baseline(study: Study) -> Table | None:
     header += ["Paper: normalised return", "Paper: difference"] if paper else []
     caption = (
         f"Each arm beside {base!r}: mean normalised return over tasks, its difference, and the probability that a run "
-        "of the arm is better than one of the other on the same task (0.5 is no difference), with 95 % bootstrap "
-        "intervals over seeds."
+        "of the arm is better than one of the other on the same task (0.5 is no difference), with 95 % intervals over "
+        "seeds. Those of the differences hold all at once: one that leaves 0 out is a difference, however many arms "
+        "there are."
     )
     return Table("comparison", caption, header, rows, records)
 
@@ -117,7 +120,7 @@ def _mean_row(
         if not whole:
             row += [Entry(NONE), Entry(NONE)]
             continue
-        found = results.difference(study, arm, arm, whole)[0]
+        found = results.level(study, arm, whole)
         theirs = float(np.mean([published.normalised(task)[labels] for task in whole]))
         note = "" if len(whole) == len(tasks) else f"{len(whole)} of {len(tasks)} tasks"
         row += [entry(found, 1.0, note), Entry(number(theirs, 1.0))]

@@ -8,39 +8,22 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from bench import stats, store
+from bench import spread, stats
 from bench.report import names, published
-from bench.report.parallel import side_by_side
+from bench.report.runs import PlannedRun, Run, check_versions, found, untrained_level
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
-COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
 _NOT_OF_A_SERIES = ("task", "seed", "labels", "rankings")
-_TOGETHER = 32  # runs read by one call
-SEED = 20170612  # of every bootstrap in a report: the same runs always give the same bytes
-
-
-class PlannedRun(Protocol):
-    """What a report reads of a planned run."""
-
-    @property
-    def arm(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def spec(self) -> Spec: ...
-    @property
-    def key(self) -> str: ...
+SEED = 20170612  # of every draw in a report: the same runs always give the same bytes
 
 
 class DescribedSuite(Protocol):
@@ -54,41 +37,6 @@ class DescribedSuite(Protocol):
     def description(self) -> str: ...
     @property
     def baseline(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Run:
-    """One planned run as found on disk; ``metrics`` maps each of COLUMNS to an array ``(rows,)``, null as NaN."""
-
-    arm: str
-    task: str
-    seed: int
-    key: str
-    spec: Spec
-    status: store.Status = "missing"
-    error: str = ""
-    metrics: Mapping[str, stats.Array] = field(default_factory=dict)
-    untrained: stats.Array = field(default_factory=lambda: np.zeros(0))  # (rows,), 1 in the phase "untrained"
-    done: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, Any] = field(default_factory=dict)  # those that stand in its key
-    folder: Path = Path()
-
-    @property
-    def steps(self) -> int:
-        """Environment steps recorded so far."""
-        return int(self.metrics["step"][-1]) if self.metrics and len(self.metrics["step"]) else 0
-
-    @property
-    def segments(self) -> Mapping[str, stats.Array]:
-        """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
-        return store.Run(self.folder).segments()
-
-    def final(self, column: str, weight: str | None = None) -> float:
-        """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
-        values = self.metrics[column]
-        weights = self.metrics[weight] if weight else np.ones(len(values))
-        return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
 
 
 @dataclass(frozen=True)
@@ -187,14 +135,41 @@ class Study:
     def untrained(self) -> dict[str, float]:
         """Per task the episode-weighted mean return of the untrained policy over all runs; if none ended, the published
         score of random play, or NaN where there is none."""
-        found = {task: _untrained(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks}
+        found = {
+            task: untrained_level(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks
+        }
         # a game may last longer than the untrained phase: random play is the untrained policy's
         return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 
     @cached_property
     def normalisable(self) -> tuple[str, ...]:
-        """Tasks that have both ends of the scale, the control above the untrained policy."""
-        return tuple(t for t in self.controls if np.mean(self.control_returns(t)) > self.untrained[t])
+        """Tasks that have both ends of the scale, the control clearly above the untrained policy."""
+        return tuple(task for task in self.controls if self.gain(task).low > 0)
+
+    def gain(self, task: str) -> stats.Estimate:
+        """What the task's control has gained over the untrained policy (``bench.spread.gain``)."""
+        return spread.gain(self.control_returns(task), self.untrained[task], self.pool(task))
+
+    def pool(self, task: str, column: str = "true_return", weight: str | None = "episodes") -> spread.Pool:
+        """What the arms of a task tell of the spread of a column's final values."""
+        key = "pool", task, column
+        if key not in self._memory:
+            self._memory[key] = spread.pool(cell.finals(column, weight) for _, cell in self.of_task(task))
+        found: spread.Pool = self._memory[key]
+        return found
+
+    def draws(self, arm: str, task: str) -> stats.Draws:
+        """The final returns of a cell with draws of where their mean may lie: the same in every table and figure."""
+        key = "draws", arm, task
+        if key not in self._memory:
+            random = generator("cell", arm, task)
+            self._memory[key] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
+        found: stats.Draws = self._memory[key]
+        return found
+
+    @cached_property
+    def _memory(self) -> dict[tuple[str, ...], Any]:
+        return {}
 
     def control_returns(self, task: str) -> stats.Array:
         """Final returns of the task's true-reward runs ``(seeds,)``."""
@@ -207,8 +182,7 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
     Raises:
         UserError: nothing was run yet, a folder is damaged, or a task's runs come from different MuJoCo versions.
     """
-    parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
-    runs = [run for found in side_by_side([partial(_find_all, part, out) for part in parts]) for run in found]
+    runs = found(planned, out)
     if not any(run.steps for run in runs):
         raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
     check_versions(runs)
@@ -233,33 +207,8 @@ def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, comman
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A bootstrap's own generator, so that a new arm or task moves no other interval."""
+    """A statistic's own generator, so that a new arm or task moves no other interval."""
     return np.random.default_rng([SEED, zlib.crc32("/".join(map(str, parts)).encode())])
-
-
-def check_versions(runs: Iterable[Run]) -> None:
-    """Refuse to average a task's runs over MuJoCo versions: the physics differ (HalfCheetah's do)."""
-    found: dict[str, dict[str, str]] = {}
-    for run in runs:
-        if "mujoco" in run.versions:  # a task without physics does not name it
-            recorded = run.provenance.get("versions", {}).get("mujoco") or run.versions["mujoco"]
-            for version in (run.versions["mujoco"], recorded):
-                found.setdefault(run.task, {}).setdefault(str(version), run.key)
-    for task, versions in found.items():
-        if len(versions) > 1:
-            told = " and ".join(f"{version} (run {key})" for version, key in sorted(versions.items()))
-            raise UserError(
-                f"runs of {task} come from MuJoCo {told}, whose physics differ: move those of one version to a "
-                "folder of their own and report each with --out"
-            )
-
-
-def _untrained(runs: Iterable[Run]) -> float:
-    runs = list(runs)
-    if not runs:
-        return float("nan")
-    returns = np.concatenate([run.metrics["true_return"] for run in runs])
-    return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
 
 
 def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple[Series, ...]:
@@ -278,31 +227,3 @@ def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple
     return tuple(
         Series(labels.get(kind, found[0][1]), tuple(arm for _, arm in sorted(found))) for kind, found in groups.items()
     )
-
-
-def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
-    return [_find(plan, out) for plan in planned]
-
-
-def _find(plan: PlannedRun, out: Path) -> Run:
-    """The planned run with what its folder holds."""
-    run, folder = Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key)
-    if folder.status == "missing":
-        return run
-    rows = folder.rows
-    return replace(
-        run,
-        status=folder.status if rows or folder.status == "failed" else "missing",
-        error=folder.error or "",
-        metrics={name: np.array([number(row.get(name)) for row in rows]) for name in COLUMNS},
-        untrained=np.array([row.get("phase") == "untrained" for row in rows], float),
-        done=folder.done,
-        provenance=folder.provenance,
-        versions=folder.versions,
-        folder=folder.folder,
-    )
-
-
-def number(value: Any) -> float:
-    """A row's value, NaN where there is nothing to tell."""
-    return float("nan") if value is None else float(value)

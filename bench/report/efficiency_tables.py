@@ -26,7 +26,7 @@ def labels_to_reach(study: Study) -> Table | None:
             records += [] if found is None else _records(name, series, found)
     caption = (
         "Labels to reach shares of the true-reward run, interpolated linearly in log(labels) between the budgets that "
-        "were run, and the mean normalised return over log(labels), with 95 % bootstrap intervals over seeds."
+        "were run, and the mean normalised return over log(labels), with 95 % intervals over seeds."
     )
     header = ["Task", "Labels from", *(percent(share) for share in efficiency.SHARES), "Area under the curve"]
     return Table("labels-to-reach", caption, header, rows, records, labels=2)
@@ -79,7 +79,7 @@ def per_hour(study: Study) -> Table | None:
         rows.append(row)
     caption = (
         f"Normalised return per hour of labeling at {efficiency.SECONDS_AN_ANSWER:g} seconds an answer, with 95 % "
-        "bootstrap intervals over seeds."
+        "intervals over seeds."
     )
     return Table("per-hour", caption, ["Task", *arms], rows, records)
 
@@ -105,7 +105,7 @@ def aggregates(study: Study) -> Table | None:
             told: dict[str, object] = {"arm": arm, "tasks": len(tasks)}
             records.append({**told, **{k: v for name, one in found.items() for k, v in fields(name, one).items()}})
     caption = (
-        "Normalised return over all tasks (Agarwal et al. 2021), with 95 % bootstrap intervals over seeds within "
+        "Normalised return over all tasks (Agarwal et al. 2021), with 95 % intervals over seeds within "
         "tasks: interquartile mean over runs, median and mean over tasks, and the optimality gap (how far runs stay "
         "below 1; less is better)."
     )

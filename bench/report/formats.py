@@ -60,6 +60,7 @@ def entry(estimate: Estimate, scale: float | None = None, note: str = "") -> Ent
     if not math.isfinite(estimate.value):
         return Entry(NONE, note=note)
     known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    known &= estimate.high - estimate.low > 1e-9 * max(1.0, abs(estimate.value))  # the control beside itself is exact
     interval = f"[{number(estimate.low, scale)}, {number(estimate.high, scale)}]" if known else ""
     return Entry(number(estimate.value, scale), interval, note)
 

@@ -24,12 +24,12 @@ def of_arms(study: Study) -> Table | None:
     theirs = np.array([comparison.paper_mean(arm, tasks) for arm in arms])
     ours = results.levels(study, arms, tasks)
     ranks, drawn, places = stats.ranks(ours.values), stats.ranks(ours.draws), stats.ranks(theirs)
+    gaps = results.differences(study, base, dict.fromkeys(arms, tasks))
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
     for i, arm in enumerate(arms):
         found = stats.estimate(ranks[i], drawn[:, i])
-        gap = results.difference(study, arm, base, tasks)[1]
-        verdict = NONE if arm == base else _verdict(gap, theirs[i] - theirs[arms.index(base)])
+        verdict = NONE if arm == base else _verdict(gaps[arm], theirs[i] - theirs[arms.index(base)])
         rows.append([Entry(arm), entry(found, 100), Entry(number(places[i], 100)), Entry(verdict)])
         told = {"arm": arm, **fields("rank", found), "paper_rank": float(places[i])}
         records.append(told if arm == base else {**told, "direction": verdict})
@@ -38,9 +38,9 @@ def of_arms(study: Study) -> Table | None:
     tau = f"{written.text} {written.interval}".strip()
     caption = (
         f"Rank of each arm among those that the paper has too, by mean normalised return over {len(tasks)} of "
-        f"{len(study.tasks)} tasks, 1 the best, with 95 % bootstrap intervals over seeds; and whether an arm differs "
-        f"from {base!r} in the paper's direction ({OPEN!r} where our interval of the difference holds 0). Kendall's "
-        f"tau of the two orders, 1 the same and −1 the reverse: {tau}."
+        f"{len(study.tasks)} tasks, 1 the best, with 95 % intervals over seeds; and whether an arm differs from "
+        f"{base!r} in the paper's direction ({OPEN!r} where our interval of the difference has 0 in it; these hold all "
+        f"at once). Kendall's tau of the two orders, 1 the same and −1 the reverse: {tau}."
     )
     return Table("order", caption, ["Arm", "Rank: ours", "Rank: paper", "Direction beside the paper"], rows, records)
 

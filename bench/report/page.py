@@ -76,6 +76,8 @@ def build(study: Study) -> dict[str, bytes]:
     files = {
         "curves.csv": _curve_csv(study, learning, "true_return"),
         "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
+        "curves-seeds.csv": _seeds_csv(study, learning, "true_return"),
+        "returns.csv": formats.records_csv(tables.run_records(study)).encode(),
         **image_files(shown),
         **table_files(made),
     }
@@ -106,6 +108,11 @@ def table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
 def _curve_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], value: str) -> bytes:
     pairs = [(task, curve) for task, drawn in curves.items() for curve in drawn]
     return formats.records_csv(tables.curve_records(study, pairs, value)).encode()
+
+
+def _seeds_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], value: str) -> bytes:
+    pairs = [(task, curve) for task, drawn in curves.items() for curve in drawn]
+    return formats.records_csv(tables.seed_records(study, pairs, value)).encode()
 
 
 def render(

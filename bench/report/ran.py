@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bench import spread
 from bench.report import names
 from bench.report.data import Run, Study
-from bench.report.formats import Entry, Table
+from bench.report.formats import Entry, Table, number
 
 T = TypeVar("T")
 
@@ -125,10 +126,7 @@ def _scale(study: Study) -> Iterable[Remark]:
         elif not np.isfinite(study.untrained[task]):
             yield Remark(f"No episode of the untrained policy on {name} was recorded: its returns are not normalised.")
         elif task not in study.normalisable:
-            yield Remark(
-                f"On {name} the runs on the true reward end no higher than the untrained policy: "
-                "its returns are not normalised. More steps may help."
-            )
+            yield Remark(f"{_no_scale(study, task)} Its returns are not normalised. More steps or seeds may help.")
         late = [run for arm, cell in study.of_task(task) for run in cell.finished]
         none = [run for run in late if not np.isfinite(run.final("true_return", "episodes"))]
         if none:
@@ -140,13 +138,29 @@ def _scale(study: Study) -> Iterable[Remark]:
             yield Remark(f"The arms of {name} differ in their number of environment steps.")
 
 
+def _no_scale(study: Study, task: str) -> str:
+    """Why a task's control is no scale."""
+    name, gain = study.task_names[task], study.gain(task)
+    if gain.value <= 0:
+        return f"On {name} the runs on the true reward end no higher than the untrained policy."
+    told = f"{number(gain.value)} ± {number(gain.value - gain.low, gain.value)}"
+    return f"On {name} the gain of the runs on the true reward, {told}, is not clearly above its noise."
+
+
 def _spread(study: Study) -> Iterable[Remark]:
     seeds = [len(cell.finished) for cell in study.cells.values() if cell.finished]
     few = [count for count in seeds if 1 < count < FEW_SEEDS]
     if few:
         yield Remark(
-            f"With {min(few)} seeds the bootstrap understates the spread: read the intervals as a lower bound of the "
-            "uncertainty.",
+            f"With {min(few)} seeds an arm's own spread says little: intervals take it to be no less than what is "
+            "usual among the arms of the task.",
+            warning=False,
+        )
+    bare = [study.task_names[task] for task in study.tasks if study.pool(task).freedom < spread.EVIDENCE]
+    if bare and seeds:
+        yield Remark(
+            f"On {', '.join(bare)} too few seeds are finished for an honest interval (seeds less one, summed over the "
+            f"arms of a task, is below {spread.EVIDENCE}): none is drawn.",
             warning=False,
         )
     if 1 in seeds:

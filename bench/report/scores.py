@@ -35,7 +35,7 @@ def scores(study: Study) -> Table | None:
     if not rows:
         return None
     caption = (
-        "Scores at the end of training with 95 % bootstrap intervals over seeds; human-normalised (0 random play, 1 a "
+        "Scores at the end of training with 95 % intervals over seeds; human-normalised (0 random play, 1 a "
         "human tester) and normalised by the same source's own run on the true reward (0 untrained), beside figure 3 "
         "of Christiano et al. 2017."
     )

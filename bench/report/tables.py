@@ -26,7 +26,7 @@ def efficiency(study: Study) -> Table:
         rows.append(_aggregate_row(study, records))
     caption = (
         "True return per episode at the end of training (mean over seeds) and normalised return "
-        "(0 = untrained policy, 1 = true reward), with 95 % bootstrap intervals over seeds."
+        "(0 = untrained policy, 1 = true reward), with 95 % intervals over seeds."
     )
     header = ["Task", "Measure", "untrained", *study.arms]
     return Table("efficiency", caption, header, rows, records, labels=2)
@@ -146,6 +146,32 @@ def curve_records(study: Study, curves: Iterable[tuple[str, results.Curve]], val
         for task, curve in curves
         for i in np.flatnonzero(np.isfinite(curve.mean))
     ]
+
+
+def seed_records(study: Study, curves: Iterable[tuple[str, results.Curve]], value: str) -> list[dict[str, object]]:
+    """The same of every seed."""
+    return [
+        {**told, "seed": seed, "step": float(curve.x[i]), value: float(line[i])}
+        for task, curve in curves
+        for told in [{"task": study.task_names[task], "arm": curve.arm}]
+        for seed, line in zip(curve.seeds, curve.runs, strict=True)
+        for i in np.flatnonzero(np.isfinite(line))
+    ]
+
+
+def run_records(study: Study) -> list[dict[str, object]]:
+    """One record a finished run: its final return, and that in units of the task's control."""
+    found = []
+    for task in study.tasks:
+        known = task in study.normalisable
+        level = float(np.mean(study.control_returns(task))) if known else float("nan")
+        for arm, cell in study.of_task(task):
+            for run in cell.finished:
+                final = run.final("true_return", "episodes")
+                share = float(stats.normalise(final, study.untrained[task], level))
+                told = {"task": study.task_names[task], "arm": arm, "seed": run.seed, "key": run.key}
+                found.append({**told, "labels": cell.spec.labels, "final_return": final, "normalised": share})
+    return found
 
 
 def _spread(values: Sequence[float]) -> Entry:

@@ -8,15 +8,13 @@ each row ``run``, ``task`` and ``seed``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-
-if TYPE_CHECKING:
-    from prefrl_core.feedback.dataset import Recorded
+from prefrl_core.feedback.recorded import Recorded
 
 _SIDES = ("left", "right")
 

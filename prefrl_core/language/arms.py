@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from prefrl_core.language.evaluate import Answers, Evaluator, mean, wins
 from prefrl_core.language.model import GPT
 from prefrl_core.language.ppo import Ppo, Score
 from prefrl_core.language.reward import RewardModel
+from prefrl_core.language.run import Run
 from prefrl_core.language.tasks import Floats, Ints
 from prefrl_core.language.training import language_model, scalar_model, weights_of
-
-if TYPE_CHECKING:
-    from prefrl_core.language.pipeline import Run
 
 Samples = dict[str, Any]
 

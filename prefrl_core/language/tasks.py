@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core import registry
 from prefrl_core.errors import require, unknown
 from prefrl_core.language.vocab import BOS, EOS, PAD, SEP, Vocabulary
 
@@ -95,6 +96,12 @@ TASKS = {
 }
 
 
+_CLASSES = {  # imported when they are used
+    "language/reviews@1": "prefrl_core.language.reviews:Reviews",
+    "language/tinyinstruct@1": "prefrl_core.language.tinyinstruct:TinyInstruct",
+}
+
+
 def describe(name: str) -> TaskInfo:
     """The task of that name; the version may be left out.
 
@@ -113,13 +120,8 @@ def make(name: str) -> LMTask:
     Raises:
         UserError: no such task, or its data is not there.
     """
-    if describe(name).id == "language/tinyinstruct@1":
-        from prefrl_core.language.tinyinstruct import TinyInstruct
-
-        return TinyInstruct()
-    from prefrl_core.language.reviews import Reviews
-
-    return Reviews()
+    made: LMTask = registry.resolve(_CLASSES[describe(name).id])()
+    return made
 
 
 def require_data(name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -49,8 +49,13 @@ class Policy(Protocol):
         """The reverse of ``get_state``."""
 
 
+@runtime_checkable
 class LearnsFromReplay(Protocol):
     """A policy that stores transitions. Its rewards must never be those of an older reward model."""
+
+    def observe(self, rollout: Rollout, rewards: NDArray[Any] | None = None) -> None:
+        """Store a rollout of the untrained phase; ``rewards`` ``(steps, envs)`` are the true ones, given where the
+        policy learns from those."""
 
     def reward_changed(self, reward: Predictor) -> None:
         """The reward model is another one from here on. Called before the first improvement of a run that learns its

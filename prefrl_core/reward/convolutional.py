@@ -163,16 +163,17 @@ class ConvolutionalEnsemble(FittedReward):
         sums = [self.outputs(frames.clips(kept[block])).sum(-1) for block in blocks(len(kept), 64)]
         return np.concatenate(sums, axis=1)
 
-    def pair_sums(self, member: Member, kept: Frames, fitting: bool = False) -> Array:
+    def pair_sums(self, member: Member, kept: Frames, fitting: bool = False, mask: NDArray[Any] | None = None) -> Array:
         """One member's sums ``(pairs, 2)`` for the frames ``(pairs, 2, frames, height, width)`` of compared segments;
         when ``fitting``, ``backward`` can follow."""
         clips = frames.clips(kept)
         pairs, sides, steps = clips.shape[:3]
         if not fitting:
-            return self._outputs(clips, [self.members.index(member)])[0].sum(-1)
+            outputs = self._outputs(clips, [self.members.index(member)])[0]
+            return outputs.sum(-1) if mask is None else (outputs * mask).sum(-1)
         rows = from_numpy(clips.reshape(-1, *clips.shape[3:]), self.hardware)
-        outputs = member.fitting(rows, self.dropout, self.dropping)
-        self._graph = outputs.reshape(pairs, sides, steps).sum(2)
+        drawn = member.fitting(rows, self.dropout, self.dropping).reshape(pairs, sides, steps)
+        self._graph = (drawn if mask is None else drawn * from_numpy(mask, self.hardware)).sum(2)
         return to_numpy(self._graph)
 
     def backward(self, member: Member, slopes: Array, l2: float) -> None:

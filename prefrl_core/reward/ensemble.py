@@ -40,6 +40,7 @@ class Ensemble(FittedReward):
             member.initialise_uniform(seeding.generator(seed, f"reward member {index}"))
         self.optimiser = Adam(self.parameters, settings.learning_rate)
         self.standardize = Standardizer(width)
+        self._mask: NDArray[Any] | None = None  # of the latest ``pair_sums``
 
     def outputs(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> Array:
         """Each member's plain output, ``(members, ...)`` for raw features ``(..., width)``."""
@@ -55,15 +56,21 @@ class Ensemble(FittedReward):
         """Undiscounted sums of the plain outputs, ``(members, segments)``, of ``(segments, steps, width)``."""
         return self.outputs(kept).sum(-1)
 
-    def pair_sums(self, member: MLP, kept: NDArray[Any], fitting: bool = False) -> Array:
+    def pair_sums(
+        self, member: MLP, kept: NDArray[Any], fitting: bool = False, mask: NDArray[Any] | None = None
+    ) -> Array:
         """A member's sums ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments."""
-        rows = self.standardize(kept)
-        return member.forward(rows.reshape(-1, rows.shape[-1])).reshape(kept.shape[:3]).sum(2)
+        rows, self._mask = self.standardize(kept), mask
+        outputs = member.forward(rows.reshape(-1, rows.shape[-1])).reshape(kept.shape[:3])
+        return outputs.sum(2) if mask is None else (outputs * mask).sum(2)
 
     def backward(self, member: MLP, slopes: Array, l2: float) -> None:
         """Set the member's gradient, see ``FittedReward``."""
         steps = member.rows // slopes.size
-        member.backward(np.repeat(slopes.reshape(-1, 1), steps, axis=0))
+        deltas = np.repeat(slopes.reshape(-1, 1), steps, axis=0)
+        if self._mask is not None:
+            deltas *= self._mask.reshape(-1, 1)
+        member.backward(deltas)
         for weight, gradient in zip(member.weights, member.weight_gradients, strict=True):
             gradient += np.float32(2 * l2) * weight
 

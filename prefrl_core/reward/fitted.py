@@ -46,6 +46,7 @@ class Batch:
     mu: NDArray[np.float64]  # (pairs,): share of preference on the left
     returns: NDArray[np.float64]  # (pairs, 2): true returns in units of their spread; for models that are told them
     weight: NDArray[np.floating[Any]] | None = None  # (pairs,), of each pair's loss; None weighs all alike
+    mask: NDArray[np.floating[Any]] | None = None  # (pairs, 2, steps): 1 for the steps that count; None counts all
 
 
 class FittedReward(RewardLearner):
@@ -81,9 +82,11 @@ class FittedReward(RewardLearner):
         """Undiscounted sums of the plain outputs, ``(members, segments)``, of kept segments."""
         raise NotImplementedError
 
-    def pair_sums(self, member: Any, kept: NDArray[Any], fitting: bool = False) -> Array:
-        """A member's sums ``(pairs, 2)`` for kept pairs ``(pairs, 2, ...)``; when ``fitting``, ``backward`` can
-        follow."""
+    def pair_sums(
+        self, member: Any, kept: NDArray[Any], fitting: bool = False, mask: NDArray[Any] | None = None
+    ) -> Array:
+        """A member's sums ``(pairs, 2)`` for kept pairs ``(pairs, 2, ...)``, over the steps of ``mask``; when
+        ``fitting``, ``backward`` can follow."""
         raise NotImplementedError
 
     def backward(self, member: Any, slopes: Array, l2: float) -> None:
@@ -120,13 +123,17 @@ class FittedReward(RewardLearner):
     def predict(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> Array:
         """Predicted reward ``(...)``: members brought to mean 0 and the set standard deviation (unless the settings ask
         for plain outputs), then averaged."""
+        return self.normalised(features, done).mean(0)
+
+    def normalised(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> Array:
+        """Each member's output ``(members, ...)``, brought to mean 0 and the set standard deviation, unless the
+        settings ask for plain outputs."""
         outputs = self.outputs(features, done)
-        column = (-1,) + (1,) * (outputs.ndim - 1)
-        if not self.settings.normalise:
-            return outputs.mean(0)
-        outputs -= self.means.reshape(column)
-        outputs *= (np.float32(self.settings.output_std) / self.stds).reshape(column)
-        return outputs.mean(0)
+        if self.settings.normalise:
+            column = (-1,) + (1,) * (outputs.ndim - 1)
+            outputs -= self.means.reshape(column)
+            outputs *= (np.float32(self.settings.output_std) / self.stds).reshape(column)
+        return outputs
 
     def preferences(self, kept: NDArray[Any], pairs: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         """Each member's probability ``(members, pairs)`` that the left segment of a pair is preferred."""
@@ -200,7 +207,7 @@ class FittedReward(RewardLearner):
 
     def _accumulate(self, member: Any, batch: Batch) -> float:
         """Add the gradient of one member's loss on a batch; returns that loss."""
-        loss, slopes = self.losses(self.pair_sums(member, batch.kept, fitting=True), batch)
+        loss, slopes = self.losses(self.pair_sums(member, batch.kept, True, batch.mask), batch)
         if batch.weight is not None:
             loss, slopes = loss * batch.weight, slopes * batch.weight[:, None]
         self.backward(member, (slopes / len(loss)).astype(np.float32), self.l2)

@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from prefrl_core import registry, seeding
@@ -33,9 +34,7 @@ from prefrl_core.normalize import Standardizer
 from prefrl_core.reward.fitted import FittedReward
 from prefrl_core.reward.settings import FitSettings
 from prefrl_core.rollout import Turn
-
-if TYPE_CHECKING:
-    import torch
+from prefrl_core.tensors import Moments
 
 _ROWS = 8192  # single steps evaluated at a time
 
@@ -75,7 +74,7 @@ class ModuleReward(FittedReward):
             raise UserError(
                 "reward_model 'module' sees no pixels: choose 'convolutional', or inherit from FittedReward"
             )
-        self._torch = Hardware().torch()
+        Hardware().torch()  # one thread, deterministic
         self.drawing = seeding.generator(seed, "reward module")
         self.segment, (self.width,) = segment, features.shape
         with self._own_random_numbers():
@@ -83,7 +82,7 @@ class ModuleReward(FittedReward):
         self.context = segment if getattr(self.members[0], "per_segment", False) else 1
         self.standardize = Standardizer(self.width)
         self.parameters = _Leaves([each for member in self.members for each in member.parameters()])
-        self.optimiser = _Adam(self._torch, self.parameters.leaves, settings.learning_rate)
+        self.optimiser = Moments(self.parameters.leaves, settings.learning_rate)
         self._graph: Any = None
         self._check(settings)
 
@@ -111,29 +110,32 @@ class ModuleReward(FittedReward):
         """Each member's ``forward`` of standardized rows ``(rows, width)`` or segments ``(segments, steps, width)``."""
         size = max(1, _ROWS // (1 if rows.ndim == 2 else rows.shape[1]))
         result = np.empty((len(self.members), *rows.shape[:-1]), np.float32)
-        with self._torch.no_grad():
+        with torch.no_grad():
             for member, out in zip(self.members, result, strict=True):
                 member.eval()
                 for start in range(0, len(rows), size):
-                    out[start : start + size] = member(self._torch.from_numpy(rows[start : start + size])).numpy()
+                    out[start : start + size] = member(torch.from_numpy(rows[start : start + size])).numpy()
         return result
 
-    def pair_sums(self, member: Any, kept: NDArray[Any], fitting: bool = False) -> Array:
+    def pair_sums(
+        self, member: Any, kept: NDArray[Any], fitting: bool = False, mask: NDArray[Any] | None = None
+    ) -> Array:
         """A member's scores ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments."""
-        rows = self._torch.from_numpy(self.standardize(kept).reshape(-1, *kept.shape[2:]))
+        rows = torch.from_numpy(self.standardize(kept).reshape(-1, *kept.shape[2:]))
         member.train(fitting)
-        with self._torch.set_grad_enabled(fitting), self._own_random_numbers():
+        with torch.set_grad_enabled(fitting), self._own_random_numbers():
             flat = rows if self.context > 1 else rows.reshape(-1, self.width)
-            sums = member(flat).reshape(*kept.shape[:2], -1).sum(-1)
+            shares = member(flat).reshape(*kept.shape[:2], -1)
+            sums = (shares if mask is None else shares * torch.from_numpy(mask)).sum(-1)
         self._graph = sums if fitting else None
         found: Array = sums.detach().numpy().copy()
         return found
 
     def backward(self, member: Any, slopes: Array, l2: float) -> None:
         """Add the gradient, see ``FittedReward``; the penalty is on matrices, not on biases and scales."""
-        self._torch.autograd.backward([self._graph], [self._torch.from_numpy(slopes)])
+        torch.autograd.backward([self._graph], [torch.from_numpy(slopes)])
         self._graph = None
-        with self._torch.no_grad():
+        with torch.no_grad():
             for weight in member.parameters():
                 if weight.ndim > 1 and weight.grad is not None:
                     weight.grad.add_(weight, alpha=2 * l2)
@@ -176,15 +178,15 @@ class ModuleReward(FittedReward):
         for index, member in enumerate(self.members):
             saved = {name.replace("|", "/"): value for name, value in state["modules"][str(index)].items()}
             try:
-                member.load_state_dict({name: self._torch.from_numpy(value.copy()) for name, value in saved.items()})
+                member.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in saved.items()})
             except RuntimeError as error:
                 raise ValueError(f"the module's parameters are others: {' '.join(str(error).split())}") from error
 
     @contextmanager
     def _own_random_numbers(self) -> Iterator[None]:
         """PyTorch's global generator, seeded from the run's own and put back afterwards."""
-        with self._torch.random.fork_rng(devices=[]):
-            self._torch.manual_seed(int(self.drawing.integers(2**31)))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self.drawing.integers(2**31)))
             yield
 
     def _check(self, settings: ModuleSettings) -> None:
@@ -193,19 +195,19 @@ class ModuleReward(FittedReward):
         shape = (4, self.segment, self.width) if self.context > 1 else (4, self.width)
         rows = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
         for member in self.members:
-            with self._torch.no_grad():
+            with torch.no_grad():
                 member.eval()
                 try:
-                    first, again = (member(self._torch.from_numpy(rows)) for _ in range(2))
+                    first, again = (member(torch.from_numpy(rows)) for _ in range(2))
                 except Exception as error:  # somebody else's code may fail in any way
                     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
                     raise UserError(f"{what} fails on features of shape {shape}: {text}") from error
             found = tuple(getattr(first, "shape", ()))
             if found != shape[:-1]:
                 raise UserError(f"{what} gives {found} for features of shape {shape}: {shape[:-1]} is needed")
-            if not bool(self._torch.isfinite(first).all()):
+            if not bool(torch.isfinite(first).all()):
                 raise UserError(f"{what} gives numbers that are not finite: check how it is initialised")
-            if not self._torch.equal(first, again):
+            if not torch.equal(first, again):
                 raise UserError(f"{what} gives other numbers at a second call: it must keep no state between calls")
 
 
@@ -218,33 +220,6 @@ class _Leaves:
     def finite(self) -> bool:
         """None is NaN or infinite."""
         return all(bool(leaf.isfinite().all()) for leaf in self.leaves)
-
-
-class _Adam:
-    """PyTorch's Adam with a state of arrays; the parameters themselves are saved with the modules."""
-
-    def __init__(self, torch: Any, leaves: list[Any], learning_rate: float) -> None:
-        self._torch, self._adam = torch, torch.optim.Adam(leaves, learning_rate)
-
-    def step(self) -> None:
-        """Apply the gradients and forget them."""
-        self._adam.step()
-        self._adam.zero_grad()
-
-    def get_state(self) -> dict[str, Any]:
-        """Copies of the moments, by the place of their parameter."""
-        return {
-            str(place): {name: value.numpy().copy() for name, value in moments.items()}
-            for place, moments in self._adam.state_dict()["state"].items()
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The reverse of ``get_state``."""
-        moments = {
-            int(place): {name: self._torch.from_numpy(np.array(value)) for name, value in saved.items()}
-            for place, saved in state.items()
-        }
-        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
 
 
 def pieces(shape: tuple[int, ...], done: NDArray[np.bool_] | None, most: int) -> dict[int, NDArray[np.int64]]:

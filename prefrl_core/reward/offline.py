@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from prefrl_core import known
+from prefrl_core import METHOD_VERSION, checkpoint
 from prefrl_core.errors import UserError, require
 from prefrl_core.features import Vectors
-from prefrl_core.feedback.dataset import Recorded
+from prefrl_core.feedback.recorded import Recorded
 from prefrl_core.reward.fitted import FittedReward
 from prefrl_core.rollout import Turn
 from prefrl_core.spec import complete, make_part
@@ -62,8 +62,13 @@ def accuracy(model: FittedReward, recorded: Recorded) -> float:
 def save(path: Path, model: FittedReward, recorded: Recorded, reward_model: str | Mapping[str, Any]) -> None:
     """Write a fitted model, for ``known_reward`` of a run on the same task with the same ``reward_model``."""
     table = complete("reward", reward_model)
-    about = {"task": recorded.about.get("task"), "shape": list(model.features.shape), "reward_model": table}
-    known.save_reward(path, model, about)
+    about = {
+        "method": METHOD_VERSION,
+        "task": recorded.about.get("task"),
+        "shape": list(model.features.shape),
+        "reward_model": table,
+    }
+    checkpoint.save(path, {"about": about, "state": model.get_state()})
 
 
 def _turn(features: Any) -> Turn:

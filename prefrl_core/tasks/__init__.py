@@ -1,9 +1,10 @@
 """Tasks by id: what they are (``describe``), and batches of them that can be stepped (``make``).
 
 Ids are ``mujoco/<name>@1`` (the paper's protocol, see protocol.py), ``mujoco-v5/<name>@1`` (Gymnasium's own form),
-``atari/<game>@1`` (from pixels, see atari.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and
-the names of tasks that users register; without ``@version`` an id means the present version. Describing a MuJoCo task
-imports neither MuJoCo nor Gymnasium.
+``atari/<game>@1`` (from pixels, see atari.py), ``dmcontrol/<domain>_<task>@1`` (the DeepMind Control Suite, see
+dmcontrol.py), ``gymnasium/<id>@1`` (any other environment that Gymnasium knows) and the names of tasks that users
+register; without ``@version`` an id means the present version. Describing a MuJoCo task, or one of the twelve of the
+Control Suite that are ours, imports neither MuJoCo nor Gymnasium.
 
 A task of your own is a class or a function that, called without arguments, gives an object with ``info`` and ``make``:
 
@@ -21,6 +22,7 @@ steps leave alone, and may offer ``get_state``, ``set_state`` and ``stagger``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +109,10 @@ def _find(id: str) -> Task:
         from prefrl_core.tasks.atari_task import AtariTask
 
         task = AtariTask(name)
+    elif name.startswith("dmcontrol/") and name not in registry.names("task"):
+        from prefrl_core.tasks.dmcontrol_package import PackageTask
+
+        task = PackageTask(name)
     else:
         task = registry.find("task", name)()
     present = task.info.id.partition("@")[2]
@@ -121,11 +127,15 @@ class _MujocoTask:
     packages = ("mujoco", "gymnasium")
 
     def __init__(self, form: str, name: str) -> None:
+        from prefrl_core.tasks import protocol
         from prefrl_core.tasks.novel import definition
 
-        self._form, self._name, self._task = form, name, definition(name)
+        self._form, self._name, self._task, number = form, name, definition(name), 1
+        if form == "mujoco":
+            steps = protocol.EPISODE_STEPS.get(name, self._task.episode_steps)
+            self._task, number = replace(self._task, episode_steps=steps), protocol.VERSIONS.get(name, 1)
         fixed = form == "mujoco" or not self._task.ends
-        self.info = TaskInfo(f"{form}/{name}@1", self._task.episode_steps, self._task.segment_steps, fixed)
+        self.info = TaskInfo(f"{form}/{name}@{number}", self._task.episode_steps, self._task.segment_steps, fixed)
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
         from prefrl_core.tasks import mujoco, protocol
@@ -164,3 +174,17 @@ def _register_atari() -> None:
 
 
 _register_atari()
+
+
+def _register_control() -> None:
+    from prefrl_core.tasks.dmcontrol import ControlTask
+    from prefrl_core.tasks.dmcontrol_tasks import CONTROL
+
+    def part(name: str) -> Callable[[], ControlTask]:
+        return lambda: ControlTask(name)
+
+    for name in CONTROL:
+        registry.register("task", f"dmcontrol/{name}")(part(name))
+
+
+_register_control()

@@ -55,5 +55,5 @@ def games() -> tuple[str, ...]:
     try:
         from ale_py import roms
     except ModuleNotFoundError as error:
-        raise UserError("Atari games need the package 'ale-py': pip install 'prefrl-bench[atari]'") from error
+        raise UserError("Atari games need the package 'ale-py': pip install ale-py") from error
     return tuple(sorted(roms.get_all_rom_ids()))

@@ -28,17 +28,25 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
 
     Args:
         task: id, for messages and saved states.
-        definition: the task as Gymnasium has it.
+        definition: the task as Gymnasium or the DeepMind Control Suite has it.
         score: rewards and ends that take the place of the definition's own.
         threads: simulations are stepped by so many threads; results are the same for any number.
+        simulate: the class of simulation, which says how an episode begins and what is current after a step.
     """
 
     def __init__(
-        self, task: str, definition: Definition, score: Score, num_envs: int, seed: int, threads: int = 1
+        self,
+        task: str,
+        definition: Definition,
+        score: Score,
+        num_envs: int,
+        seed: int,
+        threads: int = 1,
+        simulate: type[Simulation] = Simulation,
     ) -> None:
         self.task, self.num_envs, self._definition, self._score = task, num_envs, definition, score
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        self._simulation = Simulation(definition, num_envs, threads)
+        self._simulation = simulate(definition, num_envs, threads)
         self._rngs = [np_random(seed + i)[0] for i in range(num_envs)]
         self._elapsed = np.zeros(num_envs, np.int64)  # steps of the episodes under way
         self._frame = self._simulation.gather()
@@ -77,8 +85,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
 
     def _begin(self, indices: list[int]) -> Frame:
         """Start an episode in some environments; their frame."""
-        states = [self._definition.start(self._rngs[i], self._simulation.qpos0) for i in indices]
-        frame = self._simulation.start(indices, *(np.array(part) for part in zip(*states, strict=True)))
+        frame = self._simulation.start(indices, [self._rngs[i] for i in indices])
         self._frame.rows[indices] = frame.rows
         self._elapsed[indices] = 0
         return frame
@@ -132,8 +139,8 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         return {"final_obs": final, "_final_obs": ended.copy()}
 
     def scenes(self) -> Floats:
-        """What has to be drawn of each environment, ``(num_envs, nq)``: the positions of its joints."""
-        return self._frame.qpos
+        """What has to be drawn of each environment, ``(num_envs, scene)``, for rendering.py."""
+        return self._simulation.scenes(self._frame)
 
     def get_state(self) -> dict[str, Any]:
         """All that later steps depend on, exact to the bit: arrays and values that JSON can hold."""

@@ -29,7 +29,7 @@ class Frame(NamedTuple):
     extra: Floats  # (n, extra) what else the task reads, in the order of its ``extra`` views
 
 
-Start = Callable[[np.random.Generator, Floats], tuple[Floats, Floats]]
+Start = Callable[[np.random.Generator, Floats], tuple[Floats, Floats]]  # qpos of the model (nq,) -> qpos, qvel (nv,)
 Observe = Callable[[Frame], Floats]
 # frame before and after the step, actions as given (their type matters), seconds a step -> rewards, terminated or None
 Score = Callable[[Frame, Frame, NDArray[Any], float], "tuple[Floats, Bools | None]"]
@@ -43,11 +43,11 @@ def _nothing(batch: Any) -> list[Floats]:
 class Definition:
     """One task. Steps are environment steps, each of ``frame_skip`` simulation steps."""
 
-    xml: str  # file among Gymnasium's MuJoCo assets
+    xml: str  # file among Gymnasium's MuJoCo assets, or dm_control/<name of dmcontrol_models.py>
     frame_skip: int
     episode_steps: int  # time limit
     segment_steps: int  # clip of the paper, see protocol.py
-    start: Start  # (generator, qpos of the model (nq,)) -> qpos (nq,), qvel (nv,)
+    start: Callable[[Any, Any], Any]  # a Start, or what another class of simulation begins with
     observe: Observe  # a new array (n, obs) that shares no memory with the frame
     score: Score
     ends: bool  # whether an episode can terminate before its time limit

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.tasks.dmcontrol_tasks import CONTROL
 from prefrl_core.tasks.mujoco_tasks import TASKS, Definition, Floats, Frame, forward
 
 _FRONT_FOOT = 7  # body of HalfCheetah
@@ -56,4 +57,4 @@ NOVEL: dict[str, Definition] = {
 
 def definition(name: str) -> Definition:
     """Any of our MuJoCo tasks, by its name without room and version."""
-    return NOVEL.get(name) or TASKS[name]
+    return {**TASKS, **NOVEL, **CONTROL}[name]

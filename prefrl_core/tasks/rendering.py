@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
 from prefrl_core.frames import SIZE
+from prefrl_core.tasks.dmcontrol_tasks import CONTROL
 
 _FIXED = ("reacher", "inverted_pendulum", "inverted_double_pendulum")  # those that stay where they are
 _ROAMING = ("ant", "swimmer")  # not bound to a track
@@ -42,6 +43,8 @@ def painter(task: str, width: int = 320, height: int = 240) -> Painter:
     room, name = tasks.describe(task).id.split("@")[0].split("/")[:2]
     if room == "atari":
         return AtariPainter(width, height)
+    if room == "dmcontrol" and name in CONTROL:
+        return ControlPainter(name, width, height)
     if room not in ("mujoco", "mujoco-v5"):
         raise UserError(f"task {task} cannot be drawn: choose a mujoco/ or an atari/ task")
     return MujocoPainter(name, width, height)
@@ -68,8 +71,8 @@ class AtariPainter:
         """Nothing to give back."""
 
 
-class MujocoPainter:
-    """A camera that follows the first body, at the side of the track."""
+class _Simulated:
+    """A model of MuJoCo's and what draws it."""
 
     def __init__(self, name: str, width: int, height: int) -> None:
         import mujoco
@@ -77,11 +80,9 @@ class MujocoPainter:
         from prefrl_core.tasks.novel import definition
         from prefrl_core.tasks.simulation import load_model
 
-        task = definition(name)
         self._mujoco: Any = mujoco
-        self._model = load_model(task.xml)
+        self._model = load_model(definition(name).xml)
         self._data = mujoco.MjData(self._model)
-        self._model.vis.headlight.ambient[:], self._model.vis.headlight.diffuse[:] = 0.35, 0.6
         try:
             _without_a_screen()
             self._renderer = mujoco.Renderer(self._model, height, width)
@@ -90,6 +91,26 @@ class MujocoPainter:
                 f"no OpenGL to draw {name} with ({' '.join(str(error).split()) or type(error).__name__}): install it "
                 "(apt-get install libegl1 libegl-mesa0, or libosmesa6 and MUJOCO_GL=osmesa)"
             ) from error
+
+    def _seen_by(self, camera: Any) -> NDArray[np.uint8]:
+        self._renderer.update_scene(self._data, camera)
+        flags = self._mujoco.mjtRndFlag  # two passes over the floor that cost more than the rest, in software
+        for flag in (flags.mjRND_REFLECTION, flags.mjRND_SHADOW):
+            self._renderer.scene.flags[flag.value] = 0
+        picture: NDArray[np.uint8] = self._renderer.render()
+        return picture
+
+    def close(self) -> None:
+        """Give the context back."""
+        self._renderer.close()
+
+
+class MujocoPainter(_Simulated):
+    """A camera that follows the first body, at the side of the track."""
+
+    def __init__(self, name: str, width: int, height: int) -> None:
+        super().__init__(name, width, height)
+        self._model.vis.headlight.ambient[:], self._model.vis.headlight.diffuse[:] = 0.35, 0.6
         self._camera = self._placed(name)
         self._follows = name not in _FIXED
         self._period = self._pattern()[: 2 if name in _ROAMING else 1] if self._follows else np.ones(0)
@@ -119,16 +140,24 @@ class MujocoPainter:
         if self._follows:
             where = self._data.body(1).xpos
             self._camera.lookat[:] = (where[0], where[1], 0.7 * where[2])
-        self._renderer.update_scene(self._data, self._camera)
-        flags = self._mujoco.mjtRndFlag  # two passes over the floor that cost more than the rest, in software
-        for flag in (flags.mjRND_REFLECTION, flags.mjRND_SHADOW):
-            self._renderer.scene.flags[flag.value] = 0
-        picture: NDArray[np.uint8] = self._renderer.render()
-        return picture
+        return self._seen_by(self._camera)
 
-    def close(self) -> None:
-        """Give the context back."""
-        self._renderer.close()
+
+class ControlPainter(_Simulated):
+    """One of the cameras that the DeepMind Control Suite's model has."""
+
+    def __init__(self, name: str, width: int, height: int) -> None:
+        super().__init__(name, width, height)
+        self._camera = 2 if name.startswith("quadruped") else 0  # what the suite's users film with
+
+    def draw(self, scene: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """One picture ``(height, width, 3)`` from joint positions ``(nq,)`` and, if the task has one, its target."""
+        own = len(scene) - self._model.nq
+        self._data.qpos[:] = scene[: self._model.nq]
+        if own:
+            self._model.geom("target").pos[:own] = scene[-own:]
+        self._mujoco.mj_forward(self._model, self._data)
+        return self._seen_by(self._camera)
 
 
 def _without_a_screen() -> None:

@@ -17,20 +17,24 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from prefrl_core.tasks import dmcontrol_models
 from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
 
 _TOTAL_MASS = re.compile(r'\s+settotalmass="([^"]*)"')
 
 
 def load_model(xml: str) -> Any:
-    """The ``MjModel`` of one of Gymnasium's asset files.
+    """The ``MjModel`` of a definition's ``xml``: one of Gymnasium's asset files, or one of dm_control's.
 
     HalfCheetah's file sets its mass by an attribute that MuJoCo 4 deprecates with a line on stderr and a
     MUJOCO_LOG.TXT in the current folder; the two calls that it recommends instead give the same model, bit for bit.
     """
-    text = (Path(gymnasium.__file__).parent / "envs/mujoco/assets" / xml).read_text()
+    if xml.startswith("dm_control/"):
+        text, assets = dmcontrol_models.read(xml.removeprefix("dm_control/"))
+    else:
+        text, assets = (Path(gymnasium.__file__).parent / "envs/mujoco/assets" / xml).read_text(), {}
     mass = _TOTAL_MASS.search(text)
-    model = mujoco.MjModel.from_xml_string(_TOTAL_MASS.sub("", text))
+    model = mujoco.MjModel.from_xml_string(_TOTAL_MASS.sub("", text), assets)
     if mass:
         mujoco.mj_setTotalmass(model, float(mass[1]))
         mujoco.mj_setConst(model, mujoco.MjData(model))
@@ -49,14 +53,18 @@ def log_warnings() -> None:
 class Simulation:
     """Row ``i`` of every array belongs to simulation ``i``."""
 
+    stage = mujoco.mjtStage.mjSTAGE_NONE.value  # what is computed anew at the end of a step; nothing, as in Gymnasium
+    persistent = False  # whether every simulation keeps its whole MjData
+
     def __init__(self, task: Definition, num_envs: int, threads: int) -> None:
         log_warnings()
         self.model = load_model(task.xml)
         self.dt = float(self.model.opt.timestep * task.frame_skip)  # seconds an environment step
         self.qpos0 = self.model.qpos0.copy()
         # Contact forces are read off a whole MjData, which only a persistent batch keeps.
-        self._batch = Batch(self.model, num_envs, min(threads, num_envs), persistent=task.contact_forces)
-        self._frame_skip, self._controls = task.frame_skip, self._batch.bind("ctrl")
+        persistent = self.persistent or task.contact_forces
+        self._batch = Batch(self.model, num_envs, min(threads, num_envs), persistent)
+        self._begin, self._frame_skip, self._controls = task.start, task.frame_skip, self._batch.bind("ctrl")
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._columns = self.model.nq, self.model.nq + self.model.nv
         self._forces = np.zeros((num_envs, 6 * self.model.nbody)) if task.contact_forces else None
@@ -68,7 +76,7 @@ class Simulation:
     def step(self, actions: np.ndarray[Any, Any]) -> Frame:
         """Apply ``actions`` (n, nu), unclipped, for one environment step."""
         self._controls[:] = actions
-        self._batch.step(nstep=self._frame_skip)
+        self._batch.step(nstep=self._frame_skip, stage=self.stage)
         if self._forces is not None:
             self._read_contact_forces(self._forces)
         return self.gather()
@@ -84,18 +92,28 @@ class Simulation:
             forces[index] = self._wrenches.reshape(-1)
         np.maximum(np.minimum(forces, 1.0, out=forces), -1.0, out=forces)
 
-    def start(self, indices: list[int], qpos: Floats, qvel: Floats) -> Frame:
-        """Put simulations in the given states (k, nq) and (k, nv) at time 0; the frame of these alone."""
+    def start(self, indices: list[int], randoms: list[np.random.Generator]) -> Frame:
+        """Put simulations into start states, each drawn from its generator; the frame of these alone."""
+        states = [self._begin(random, self.qpos0) for random in randoms]
+        return self._start_from(indices, *(np.array(part) for part in zip(*states, strict=True)))
+
+    def _start_from(self, indices: list[int], qpos: Floats, qvel: Floats) -> Frame:
+        """Put simulations in the given states (k, nq) and (k, nv) at time 0."""
         self._batch.reset(indices, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self._qpos[indices], self._qvel[indices] = qpos, qvel
         self._batch.forward(indices)
         if self._forces is not None:
             self._forces[indices] = 0
-        return self.split(np.concatenate([view[indices] for view in self._views], axis=1))
+        return self.gather(indices)
 
-    def gather(self) -> Frame:
-        """A new frame of all simulations."""
-        return self.split(np.concatenate(self._views, axis=1))
+    def gather(self, indices: list[int] | None = None) -> Frame:
+        """A new frame of all simulations, or of some."""
+        views = self._views if indices is None else [view[indices] for view in self._views]
+        return self.split(np.concatenate(views, axis=1))
+
+    def scenes(self, frame: Frame) -> Floats:
+        """What has to be drawn of each simulation, ``(n, scene)``: the positions of its joints."""
+        return frame.qpos
 
     def split(self, rows: Floats) -> Frame:
         nq, end = self._columns

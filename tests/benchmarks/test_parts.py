@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import stats, store
+from bench import spread, store
 from prefrl_core import checkpoint
 from prefrl_core.feedback import queries
 from prefrl_core.loop import COLUMNS, start, turn
@@ -51,6 +51,19 @@ def test_ppo_update(against_yardstick: Measure, learner: Run) -> None:
     assert against_yardstick(lambda: learner.policy.improve(rollout, rewards, 0.5), rounds=9)
 
 
+@pytest.mark.parametrize("width", [128, 256])
+def test_sac_updates(against_yardstick: Measure, width: int) -> None:
+    """32 updates of all networks from batches of 256, on HalfCheetah's 17 observations and 6 actions."""
+    policy = {"name": "sac", "hidden": [width, width]}
+    run = start(RunSpec.of({"task": "mujoco/half_cheetah", "policy": policy, "reward": "true"}))
+    learner: Any = run.policy
+    for _ in range(3):
+        rollout, truth = collect(run.env, learner, run.observations, 32)
+        run.observations = rollout.last_observations
+        learner.improve(rollout, truth.rewards, 0.5)
+    assert against_yardstick(lambda: learner._learn(32 * 8), rounds=9)
+
+
 @pytest.mark.parametrize("comparisons", [100, 1400, 10_000])
 def test_reward_prediction(against_yardstick: Measure, learner: Run, comparisons: int) -> None:
     """Both segments of so many comparisons, 60 steps a comparison."""
@@ -88,8 +101,8 @@ def test_loading_1000_runs(against_yardstick: Measure, tmp_path: Path) -> None:
     assert total == 100_000
 
 
-def test_bootstrap_of_a_curve(against_yardstick: Measure) -> None:
-    """2,000 replicates of 5 seeds at 100 points."""
-    curves = np.random.default_rng(0).standard_normal((5, 100))
-    low, high = against_yardstick(lambda: stats.curve_interval(curves, np.random.default_rng(0)), rounds=6)[:2]
+def test_interval_of_a_curve(against_yardstick: Measure) -> None:
+    """9 seeds at 100 points."""
+    curves = np.random.default_rng(0).standard_normal((9, 100))
+    low, high = against_yardstick(lambda: spread.band(curves), rounds=6)[:2]
     assert (low <= high).all()

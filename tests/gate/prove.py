@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 Change = tuple[str, str, str]  # file, what stands there once, what shall stand there
 VARIANTS: dict[str, list[Change]] = {
     "reward loss with its sign flipped": [
-        ("prefrl_core/reward/fit.py", "np.stack([slope, -slope], axis=1)", "np.stack([-slope, slope], axis=1)")
+        ("prefrl_core/reward/fitted.py", "np.stack([slope, -slope], axis=1)", "np.stack([-slope, slope], axis=1)")
     ],
     "advantage not normalised": [
         (
@@ -36,14 +36,14 @@ VARIANTS: dict[str, list[Change]] = {
     ],
     "sleeps in the step loop": [
         (
-            "prefrl_core/policy/rollout.py",
+            "prefrl_core/rollout.py",
             "        drawn[step] = policy.act(seen[step])\n",
             '        __import__("time").sleep(2e-4)\n        drawn[step] = policy.act(seen[step])\n',
         )
     ],
     "computes in vain in the step loop": [
         (
-            "prefrl_core/policy/rollout.py",
+            "prefrl_core/rollout.py",
             "        drawn[step] = policy.act(seen[step])\n",
             "        np.linalg.svd(np.ones((40, 40)))\n        drawn[step] = policy.act(seen[step])\n",
         )

@@ -16,12 +16,13 @@ from bench import store
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bench", "run", str(ROOT / "examples" / "my_suite.toml"), "--out"]
+REWARD = [sys.executable, "-m", "bench", "run", str(ROOT / "examples" / "my_reward.toml"), "--out"]
 
 
-def start(out: Path) -> subprocess.Popen[str]:
+def start(out: Path, command: list[str] = COMMAND) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
     return subprocess.Popen(
-        [*COMMAND, str(out)],
+        [*command, str(out)],
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -52,10 +53,29 @@ def test_example_suite_runs(undisturbed: Path) -> None:
 
 
 def test_killed_and_resumed_gives_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
+    killed_again_and_again(tmp_path, COMMAND)
+    assert metrics(tmp_path) == metrics(undisturbed)
+    for run in store.load(tmp_path):
+        twin = undisturbed / run.key
+        assert (run.folder / "comparisons.safetensors").read_bytes() == (twin / "comparisons.safetensors").read_bytes()
+
+
+def test_a_reward_model_of_ones_own_beside_the_default_killed_and_resumed(tmp_path: Path) -> None:
+    process = start(tmp_path / "whole", REWARD)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    killed_again_and_again(tmp_path / "killed", REWARD)
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    names = [run.spec["reward_model"].get("name", "ensemble") for run in store.load(tmp_path / "whole")]
+    assert sorted(names) == ["ensemble", "ensemble", "transformer", "transformer"]
+
+
+def killed_again_and_again(out: Path, command: list[str]) -> None:
+    """Run the suite to its end, killed a few times on the way."""
     dice = random.Random()
     kills = 0
     while True:
-        process = start(tmp_path)
+        process = start(out, command)
         try:
             said, _ = process.communicate(timeout=dice.uniform(0.5, 1.5))
         except subprocess.TimeoutExpired:
@@ -69,10 +89,6 @@ def test_killed_and_resumed_gives_the_same_bytes(undisturbed: Path, tmp_path: Pa
         assert process.returncode == 0, said
         break
     assert kills
-    assert metrics(tmp_path) == metrics(undisturbed)
-    for run in store.load(tmp_path):
-        twin = undisturbed / run.key
-        assert (run.folder / "comparisons.safetensors").read_bytes() == (twin / "comparisons.safetensors").read_bytes()
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:

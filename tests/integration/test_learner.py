@@ -101,6 +101,7 @@ def test_same_spec_same_bytes_other_seed_other_bytes() -> None:
 OTHERS = {
     "a2c": {"name": "a2c", "environments": 4, "rollouts": 13, "hidden": [16, 16]},
     "trpo": {"name": "trpo", "environments": 4, "rollout_steps": 64, "hidden": [16, 16]},
+    "sac": {"name": "sac", "environments": 4, "rollout_steps": 16, "batch": 32, "hidden": [16, 16], "n_step": 2},
 }
 
 

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from prefrl_core.checkpoint import Log
 from prefrl_core.features import Vectors
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Segments
@@ -51,6 +52,8 @@ def frozen(state: Any) -> bytes:
         return b"{" + b",".join(key.encode() + b":" + frozen(state[key]) for key in sorted(state)) + b"}"
     if isinstance(state, np.ndarray):
         return f"{state.dtype}{state.shape}".encode() + state.tobytes()
+    if isinstance(state, Log):
+        return f"{state.first}{state.total}".encode() + state.rows(state.first, state.total).tobytes()
     return repr(state).encode()
 
 

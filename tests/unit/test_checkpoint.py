@@ -72,3 +72,70 @@ def test_streams_depend_on_seed_and_name_only() -> None:
 def test_what_cannot_be_kept_is_named_by_its_place(tmp_path: Path, state: dict, place: str) -> None:
     with pytest.raises(UserError, match=place):
         checkpoint.save(tmp_path / "c", state)
+
+
+ROW = np.dtype([("number", np.int64), ("pair", np.float32, (2,))])
+
+
+def numbered(start: int, stop: int) -> np.ndarray:
+    rows = np.zeros(stop - start, ROW)
+    rows["number"] = np.arange(start, stop)
+    return rows
+
+
+def log(total: int, first: int = 0) -> checkpoint.Log:
+    return checkpoint.Log(ROW, total, first, numbered)
+
+
+def numbers(state: dict[str, object]) -> list[int]:
+    kept = state["part"]["log"]  # type: ignore[index]
+    return list(kept.rows(kept.first, kept.total)["number"])
+
+
+def test_a_log_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    for total in (3, 3, 10):
+        checkpoint.save(path, {"part": {"log": log(total)}, "other": np.arange(total)})
+        loaded = checkpoint.load(path)
+        assert numbers(loaded) == list(range(total)) and len(loaded["other"]) == total
+    (side,) = checkpoint.sides(path)
+    assert side.name == "checkpoint.part.log.rows" and side.stat().st_size == 10 * ROW.itemsize
+    assert "log" not in checkpoint.load(path, logs=False)["part"]
+
+
+def test_a_log_whose_oldest_rows_are_gone_still_grows(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    for total, first in ((4, 0), (8, 3), (20, 18)):  # between the last two, rows were lost that no checkpoint has
+        checkpoint.save(path, {"part": {"log": log(total, first)}})
+        assert numbers(checkpoint.load(path))[-1] == total - 1
+    assert numbers(checkpoint.load(path)) == [18, 19]
+
+
+def test_what_was_appended_after_the_last_whole_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, {"part": {"log": log(5)}})
+    whole = path.read_bytes()
+    checkpoint.save(path, {"part": {"log": log(9)}})
+    path.write_bytes(whole)  # killed between the side file and the checkpoint
+    assert numbers(checkpoint.load(path)) == [0, 1, 2, 3, 4]
+    checkpoint.save(path, {"part": {"log": log(6)}})
+    assert numbers(checkpoint.load(path)) == [0, 1, 2, 3, 4, 5]
+    assert checkpoint.sides(path)[0].stat().st_size == 6 * ROW.itemsize
+
+
+def test_another_runs_log_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, {"part": {"log": log(5)}})
+    other = checkpoint.Log(ROW, 7, 0, lambda start, stop: numbered(start + 100, stop + 100))
+    checkpoint.save(path, {"part": {"log": other}})
+    assert numbers(checkpoint.load(path)) == list(range(100, 107))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], None])
+def test_a_damaged_log_is_named(tmp_path: Path, damage: object) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, {"part": {"log": log(5)}})
+    (side,) = checkpoint.sides(path)
+    side.write_bytes(damage(side.read_bytes())) if callable(damage) else side.unlink()
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors is damaged .*checkpoint\.part\.log\.rows.*delete it"):
+        checkpoint.load(path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from broken_parts import LABELERS, POLICIES, QUERIES, TASKS, History
+from broken_rewards import REWARDS
 
 from bench import cli, conformance
 from bench.commands.shared import setting
@@ -21,16 +22,16 @@ from prefrl_core.feedback.labelers import Oracle, Teacher
 from prefrl_core.policy.ppo import PPOSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BROKEN = {"labeler": LABELERS, "query": QUERIES, "policy": POLICIES, "task": TASKS}
+BROKEN = {"labeler": LABELERS, "query": QUERIES, "policy": POLICIES, "reward": REWARDS, "task": TASKS}
 EVERY_LAW = {
-    kind: [law.__name__.replace("_", " ") for law in (short_run.settings, *conformance.LAWS[kind])]
-    for kind in ("labeler", "query", "policy", "task")
+    kind: [law.__name__.replace("_", " ") for law in (short_run.settings, *conformance.LAWS[kind])] for kind in BROKEN
 }
 OURS = [
     (kind, name)
-    for kind in ("labeler", "query", "policy")
+    for kind in ("labeler", "query", "policy", "reward")
     for name in registry.names(kind)
-    if registry.find(kind, name).__module__.startswith("prefrl_core") and (kind, name) != ("labeler", "human")
+    if registry.find(kind, name).__module__.startswith("prefrl_core")
+    and name not in ("human", "convolutional", "module")  # people, pixels, and a module that has to be named
 ] + [
     ("task", name)
     for name in ("conformance/line", "conformance/choice", "mujoco/reacher@1", "mujoco-v5/inverted_double_pendulum@1")
@@ -201,7 +202,7 @@ def test_names_are_found_in_every_spelling() -> None:
     )
     assert found("mujoco/hopper") == found("task:mujoco/hopper@1") == [("task", tasks.describe("mujoco/hopper").id)]
     assert found("gymnasium/CartPole-v1") == [("task", "gymnasium/CartPole-v1@1")]
-    assert set(found("prefrl_core.policy")) == {("policy", name) for name in ("ppo", "trpo", "a2c")}
+    assert set(found("prefrl_core.policy")) == {("policy", name) for name in ("ppo", "trpo", "a2c", "sac")}
     with pytest.raises(UserError, match="did you mean"):
         conformance.resolve("query:k_centre", {})
 

@@ -12,7 +12,7 @@ import pytest
 
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
-from prefrl_core.feedback.dataset import ARRAYS, Recorded
+from prefrl_core.feedback.recorded import ARRAYS, Recorded
 from prefrl_core.reward import offline
 
 ABOUT = {"run": "0123456789abcdef", "task": "my/task@1", "seed": 3, "labeler": {"name": "bpref", "mistake": 0.1}}

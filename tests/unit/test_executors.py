@@ -56,6 +56,14 @@ def test_a_run_whose_nodes_always_die_is_given_up(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.splitlines()[-1].endswith("): its node died")
 
 
+def test_time_that_is_spent_stops_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Ctrl-C does: the next command goes on from the last checkpoints."""
+    planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=true"])
+    executor = Scripted([])
+    assert runner.execute(planned, tmp_path, lambda _: executor, progress.Plain, until=0.0) == 0
+    assert executor.started == 0 and "1 not finished" in capsys.readouterr().out
+
+
 def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from bench.executors.ray import RayExecutor
 

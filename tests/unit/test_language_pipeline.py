@@ -121,7 +121,7 @@ def test_gamma_of_zero_is_ppo_bit_by_bit_whatever_the_ratio(folder: Path) -> Non
 
 
 def test_a_smaller_budget_is_the_beginning_of_a_larger_one(folder: Path) -> None:
-    from prefrl_core.language.pipeline import Run
+    from prefrl_core.language.run import Run
 
     def asked(count: int) -> collect.Rankings:
         spec = LanguageSpec.of(

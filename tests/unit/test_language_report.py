@@ -13,7 +13,7 @@ import language_runs as made
 import numpy as np
 import pytest
 
-from bench import stats, store
+from bench import store
 from bench.report import data as any_data
 from bench.report import write_report
 from bench.report.language import data, efficiency, figures, frontier, matched, models, samples, tables
@@ -149,24 +149,27 @@ def test_win_rates_are_those_of_the_samples(whole: tuple[Path, list[Planned]], l
     np.testing.assert_array_equal(best.runs[0].sample("gold"), arrays["gold"][:, list(made.N).index(16)])
 
 
-def test_nested_draws_spread_as_seeds_and_prompts_do() -> None:
-    random = np.random.default_rng(0)
-    level = random.normal(size=8)[:, None]
-    values = level + random.normal(size=(8, 50))
-    draws = stats.nested_draws(list(values), np.random.default_rng(1), 20_000)
-    assert draws.mean() == pytest.approx(values.mean(), abs=0.02)
-    between, within = values.mean(1).var(), values.var(1).mean() / 50
-    assert draws.var() == pytest.approx((between + within) / 8, rel=0.05)
+def test_seeds_differ_at_least_as_prompts_let_them(language: data.Language) -> None:
+    """Seeds that come to the same mean by chance are believed to be as far apart as their prompts say."""
+    one = result(language, "PPO, 4096 rankings")
+    samples = [told.sample("win_judge") for told in one.runs]
+    same = [row - row.mean() + 0.5 for row in samples]
+    told = [replace(t, samples={**t.samples, "win_judge": row}) for t, row in zip(one.runs, same, strict=True)]
+    made = replace(one, runs=tuple(told), family=[]).over_prompts("win_judge")
+    assert made.value == pytest.approx(0.5) and made.low == -np.inf  # alone, so few seeds have no interval
+    family = [replace(one, arm=f"arm {i}", runs=tuple(told), family=[]) for i in range(4)]
+    made = replace(one, runs=tuple(told), family=family).over_prompts("win_judge")
+    least = np.mean([row.var(ddof=1) / len(row) for row in samples])
+    assert made.high - made.value >= 2.4 * np.sqrt(least / len(samples))
 
 
-def test_the_difference_of_two_rows_of_nested_draws_is_paired() -> None:
-    random = np.random.default_rng(0)
-    first = 10 * random.normal(size=(4, 30))
-    pairs = [np.stack([row, row - 1]) for row in first]
-    draws = stats.nested_draws(pairs, np.random.default_rng(1), 500)
-    assert draws.shape == (500, 2) and draws[:, 0].std() > 0.5
-    np.testing.assert_allclose(draws[:, 0] - draws[:, 1], 1)
-    assert np.isnan(stats.nested_draws(pairs[:1], random, 10)).all()
+def test_differences_of_arms_are_paired_by_seed(language: data.Language) -> None:
+    one, other = result(language, "PPO, 4096 rankings"), result(language, "PPO, 64 rankings")
+    seeds = {told.run.seed: told.sampled("gain") for told in other.runs}
+    expected = np.mean([told.sampled("gain") - seeds[told.run.seed] for told in one.runs])
+    single, among = (tables.over_prompts(one, other, "gain", count) for count in (1, 10))
+    assert single.value == pytest.approx(expected) and single.low < single.value < single.high
+    assert among.low < single.low and among.high > single.high  # all ten hold at once
 
 
 def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.Language) -> None:

@@ -218,13 +218,25 @@ def test_numbers_are_those_of_the_runs(whole: tuple[Path, list[Planned]]) -> Non
     assert float(found["normalised_low"]) < float(found["normalised"]) < float(found["normalised_high"])
 
 
-def test_an_interval_does_not_depend_on_the_other_arms(whole: tuple[Path, list[Planned]]) -> None:
+def test_a_cell_has_one_draw_in_all_tables(whole: tuple[Path, list[Planned]]) -> None:
+    """So the control is one yardstick, and a number and its interval are the same wherever they occur."""
+    study = study_of(*whole)
+    task = study.tasks[0]
+    assert study.draws("60 labels", task) is study.draws("60 labels", task)
+    assert results.level(study, "60 labels", [task]) == results.normalised(study, task, "60 labels")
+    again = study_of(*whole).draws("60 labels", task)
+    assert (again.shifts == study.draws("60 labels", task).shifts).all()
+    assert (again.shifts != study.draws("200 labels", task).shifts).all()
+
+
+def test_arms_tell_each_other_how_far_seeds_spread(whole: tuple[Path, list[Planned]]) -> None:
+    """Two arms of three seeds have no interval; five have one, about as wide for all."""
     out, planned = whole
     fewer = study_of(out, [run for run in planned if run.arm in ("true reward", "60 labels")])
-    task = fewer.tasks[0]
-    one, other = (results.final_estimate(s, "60 labels", task, "true_return") for s in (fewer, study_of(*whole)))
-    assert one == other
-    assert results.normalised(fewer, task, "true reward").value == 1.0
+    one, other = (results.final_estimate(s, "60 labels", s.tasks[0], "true_return") for s in (fewer, study_of(*whole)))
+    assert one.value == other.value and one.low == -np.inf and np.isfinite(other.low)
+    told = [remark.text for remark in ran.remarks(fewer)]
+    assert any("too few seeds are finished for an honest interval" in text for text in told)
 
 
 # What is not whole

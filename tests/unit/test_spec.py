@@ -119,3 +119,12 @@ def test_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     finally:
         registry._entry_points.cache_clear()
         registry._parts["labeler"].pop("theirs", None)
+
+
+def test_tuned_is_the_optimiser_that_the_task_is_best_with() -> None:
+    tuned = RunSpec.of({"task": "mujoco/hopper", "policy": "tuned"})
+    assert tuned == RunSpec.of({"task": "mujoco/hopper", "policy": "sac"})
+    assert tuned.canonical()["policy"]["name"] == "sac"
+    assert RunSpec.of({"task": "mujoco/hopper", "policy": {"name": "tuned", "batch": 64}}).policy["batch"] == 64
+    assert RunSpec.of({"task": "gymnasium/CartPole-v1", "policy": "tuned", "reward": "true"}).policy["name"] == "ppo"
+    assert RunSpec.of({"task": "mujoco/hopper"}).policy["name"] == "ppo"

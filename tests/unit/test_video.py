@@ -67,6 +67,25 @@ def test_pictures_show_what_moves(task: str) -> None:
 
 
 @drawn
+@pytest.mark.parametrize("name", ["walker_walk", "quadruped_run", "finger_spin"])
+def test_the_control_suite_is_seen_by_its_own_cameras(name: str) -> None:
+    pytest.importorskip("dm_control")
+    test_pictures_show_what_moves(f"dmcontrol/{name}")
+
+
+@drawn
+def test_reachers_target_is_drawn_where_it_is() -> None:
+    pytest.importorskip("dm_control")
+    who = painter("dmcontrol/reacher_easy", 160, 120)
+    pictures = [who.draw(np.array([0.0, 0.0, *target])).astype(int) for target in ((0.1, 0.1), (-0.1, 0.1))]
+    who.close()
+    right, left = (picture[..., 0] - picture[..., 1] for picture in pictures)
+    redder = right - left
+    assert np.nonzero(redder > 20)[1].mean() > 90  # columns: the target on the right, then on the left
+    assert np.nonzero(redder < -20)[1].mean() < 70
+
+
+@drawn
 def test_an_agent_that_runs_far_is_drawn_on_the_same_floor() -> None:
     who = painter("mujoco/half_cheetah", 160, 120)
     scene = np.zeros(9)

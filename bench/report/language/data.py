@@ -8,15 +8,16 @@ over what SFT answers, KL in nats a response.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bench import stats, store
+from bench import spread, stats, store
 from bench.report import data, names
-from bench.report.data import Study, number
+from bench.report.data import Study
+from bench.report.runs import number
 from bench.tracks import Spec
 
 SHOWN_N = (4, 16, 64)  # of best of n, in tables; figures show all
@@ -42,6 +43,10 @@ class Told:
     def value(self, column: str) -> float:
         """Of the final row; NaN where there is nothing to tell."""
         return number(self.final.get(column))
+
+    def sampled(self, name: str) -> float:
+        """Mean over prompts of one of the arrays of samples; NaN where there are none."""
+        return float(self.sample(name).mean()) if self.samples else float("nan")
 
     def before(self, column: str) -> float:
         """Of SFT, where PPO began; NaN without PPO."""
@@ -81,6 +86,7 @@ class Result:
     spec: Spec
     runs: tuple[Told, ...]  # the finished ones, by seed
     planned: int  # seeds
+    family: list[Result] = field(default_factory=list, compare=False, repr=False)  # all results of the task
 
     @property
     def name(self) -> str:
@@ -111,15 +117,18 @@ class Result:
 
     def estimate(self, column: str) -> stats.Estimate:
         """Mean over seeds of a column's final value."""
-        return stats.mean_estimate(self.values(column), data.generator("language", column, self.name, self.task))
+        return spread.mean_estimate(self.values(column), self.pool(lambda told: told.value(column)))
 
     def over_prompts(self, name: str) -> stats.Estimate:
-        """Mean over seeds and prompts of a sampled array, both drawn in its interval."""
+        """Mean over seeds of the mean over prompts of a sampled array; seeds differ at least as prompts let them."""
         values = [one.sample(name) for one in self.runs if one.samples]
-        if not values:
-            return stats.Estimate(np.nan, -np.inf, np.inf)
-        draws = stats.nested_draws(values, data.generator("language prompts", name, self.name, self.task))
-        return stats.estimate(stats.mean([one.mean() for one in values]), draws)
+        beside = self.pool(lambda told: told.sampled(name))
+        return spread.mean_estimate([one.mean() for one in values], beside, spread.of_mean(values))
+
+    def pool(self, value: Callable[[Told], float]) -> spread.Pool:
+        """What the arms of the task tell of the spread of a value; of best of n one n an arm: the same runs."""
+        arms = {one.arm: one for one in (*self.family, self)}
+        return spread.pool([list(one.by_seed(value).values()) for one in arms.values()])
 
     def by_seed(self, value: Callable[[Told], float]) -> dict[int, float]:
         """Some value of each run that has it, by seed."""
@@ -166,15 +175,17 @@ def shown_n(result: Result) -> list[int]:
 
 def load(study: Study) -> Language:
     """What the study's finished runs have recorded, read from disk."""
-    results = []
+    results: list[Result] = []
     for task in study.tasks:
+        family: list[Result] = []
         for arm, cell in study.of_task(task):
             told = tuple(_told(run) for run in cell.finished)
             spec = cell.spec
             numbers = spec.canonical()["best_of_n"]["n"] if spec.canonical()["method"] == "best_of_n" else [None]
             for n in numbers:
                 runs = tuple(replace(one, n=n) for one in told)
-                results.append(Result(task, arm, n, spec, runs, len(cell.runs)))
+                family.append(Result(task, arm, n, spec, runs, len(cell.runs), family))
+        results += family
     return Language(study, tuple(results))
 
 

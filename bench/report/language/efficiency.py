@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import efficiency, stats
+from bench import efficiency, spread, stats
 from bench.report.data import generator
 from bench.report.language.data import Language, Result, shown_n
 
@@ -60,10 +60,13 @@ def lines(language: Language, task: str) -> list[Line]:
 
 def scores(language: Language, task: str, line: Sequence[Result], known: stats.Array) -> stats.Scores:
     """Share of the gain of PPO on gold, one a result."""
-    name = "/".join(one.name for one in line)
-    cells = [[one.values(COLUMN) for one in line]]
-    random = generator("language scores", name, task)
-    return stats.normalised_scores(cells, [known], [0.0], random, stats.mean_over_tasks)
+    beside = line[0].pool(lambda told: told.value(COLUMN))
+
+    def drawn(values: stats.Array, name: str) -> stats.Draws:
+        return spread.draws(values, beside, generator("language cell", name, task))
+
+    cells = [[drawn(one.values(COLUMN), one.name) for one in line]]
+    return stats.normalised_scores(cells, [drawn(known, "control")], [0.0], stats.mean_over_tasks)
 
 
 def feedback_efficiency(language: Language, task: str) -> list[Efficiency]:
@@ -74,7 +77,8 @@ def feedback_efficiency(language: Language, task: str) -> list[Efficiency]:
             continue
         found = scores(language, task, line.results, known)
         budgets = tuple(one.spec.labels for one in line.results)
-        reach = {share: efficiency.labels_to_reach(budgets, found, share) for share in efficiency.SHARES}
+        seeds = [len(one.values(COLUMN)) for one in line.results]
+        reach = {share: efficiency.labels_to_reach(budgets, found, share, seeds) for share in efficiency.SHARES}
         area = efficiency.area_under(budgets, found) if len(budgets) > 1 else None
         k = line.results[0].settings["k"]
         made.append(Efficiency(line.label, reach, area, budgets, line.missing, k * (k - 1) // 2))

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench import stats
+from bench import spread, stats
 from bench.report import figures
-from bench.report.data import generator
 from bench.report.feedback import label_axis, points_line
 from bench.report.figures import BLACK, COLOURS, COLUMN, Draw, Image, Legend, Look, images, level
 from bench.report.formats import count
@@ -145,13 +144,20 @@ def _episodes(language: Language, results: Sequence[Result]) -> Draw:
 
 def _over(one: Result, measure: str) -> tuple[stats.Array, stats.Array, stats.Array, stats.Array] | None:
     """Episodes, mean over seeds and its interval at the points that all seeds have, each ``(points,)``."""
+    shared, values = _shared(one, measure)
+    if not len(shared):
+        return None
+    family = [_shared(other, measure) for other in one.family if other.runs]
+    alike = [curves for points, curves in family if np.array_equal(points, shared)]
+    low, high = spread.band(values, spread.pool(alike or [values]))
+    return shared, values.mean(axis=0), low, high
+
+
+def _shared(one: Result, measure: str) -> tuple[stats.Array, stats.Array]:
+    """The points ``(points,)`` that all seeds have, and their values ``(seeds, points)``."""
     seeds = [dict(told.curve("episodes", measure)[:, :2].tolist()) for told in one.runs]
     shared = sorted(set.intersection(*(set(seed) for seed in seeds)))
-    if not shared:
-        return None
-    values = np.array([[seed[at] for at in shared] for seed in seeds], float)
-    low, high = stats.curve_interval(values, generator("over", measure, one.name, one.task))
-    return np.array(shared, float), values.mean(axis=0), low, high
+    return np.array(shared, float), np.array([[seed[at] for at in shared] for seed in seeds], float)
 
 
 def taxes(language: Language) -> list[Image]:

@@ -6,7 +6,8 @@ The distance is d = sqrt(KL). Their forms, equal to 0 where the policy is SFT:
     RL:         R(d) = d (a - b log d),  highest at d = exp(a / b - 1)
 
 Gold and proxy are counted from SFT's. Both forms are linear in a and b, so a fit is least squares over the points of
-all seeds, and its interval a bootstrap over seeds.
+all seeds. Its interval is that of the jackknife over seeds (Tukey 1958), and needs as many as ``bench.spread`` does of
+a cell that stands alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import stats
+from bench import spread, stats
 from bench.report.data import generator
 from bench.report.language.data import Language, Result
 
@@ -72,9 +73,7 @@ def fit(seeds: Sequence[stats.Array], best_of_n: bool, name: str) -> Fit | None:
         return None
     normal = np.array([_normal(pairs, best_of_n) for pairs in moved])  # (seeds, 2, 3): least squares is additive
     a, b = _solve(normal.sum(axis=0))
-    random = generator("fit", name)
-    drawn = normal[random.integers(len(normal), size=(_REPLICATES, len(normal)))].sum(axis=1)
-    draws_a, draws_b = _solve(drawn) if len(normal) > 1 else np.full((2, _REPLICATES), np.nan)
+    draws_a, draws_b = _draws(normal, np.array([a, b]), generator("fit", name))
     predicted = a * every[:, 0] - b * _second(every[:, 0], best_of_n)
     spread = ((every[:, 1] - every[:, 1].mean()) ** 2).sum()
     return Fit(
@@ -87,6 +86,18 @@ def fit(seeds: Sequence[stats.Array], best_of_n: bool, name: str) -> Fit | None:
         len(every),
         float(every[:, 0].max()),
     )
+
+
+def _draws(normal: stats.Array, fitted: stats.Array, random: np.random.Generator) -> stats.Array:
+    """Draws ``(2, replicates)`` of both coefficients, from the pseudo-values that leaving out each seed gives."""
+    left_out = np.stack(_solve(normal.sum(axis=0) - normal), axis=1)  # (seeds, 2)
+    pseudo = len(normal) * fitted - (len(normal) - 1) * left_out
+    wrong, freedom = spread.error(pseudo, spread.pool([pseudo]))
+    if not freedom or not np.isfinite(pseudo).all():
+        return np.full((2, _REPLICATES), np.nan)
+    factor = np.linalg.cholesky(np.corrcoef(pseudo.T) + 1e-9 * np.eye(2)) * wrong[:, None]
+    scale = np.sqrt(freedom / random.chisquare(freedom, size=_REPLICATES))  # one for both: a bivariate t
+    return np.asarray(fitted[:, None] + factor @ random.standard_normal((2, _REPLICATES)) * scale, float)
 
 
 def _second(d: stats.Array, best_of_n: bool) -> stats.Array:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import stats
-from bench.report.data import generator
+from bench import spread, stats
 from bench.report.language.data import Language, Result
 
 
@@ -73,8 +72,5 @@ def matched(language: Language, result: Result, columns: Sequence[str]) -> Match
             gaps[column].append(one - two)
     if not levels:
         return None
-    made = {
-        column: stats.mean_estimate([g for g in found if np.isfinite(g)], generator("matched", column, result.name))
-        for column, found in gaps.items()
-    }
+    made = {column: spread.mean_estimate([gap for gap in found if np.isfinite(gap)]) for column, found in gaps.items()}
     return Matched(other, float(np.mean(levels)), made)

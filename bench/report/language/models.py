@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench import stats
-from bench.report import data
+from bench import spread, stats
 from bench.report.formats import Entry, Table, entry
 from bench.report.language.data import Language, Result, Told
 from bench.report.language.tables import INTERVALS, about, header, names_of
@@ -58,8 +57,11 @@ def models(language: Language, task: str) -> list[Result]:
 def estimate(result: Result, column: str) -> stats.Estimate:
     """A measure of the reward model at the end of its training."""
     stage = "collect" if column.startswith("labels.") else "reward_model"
-    values = list(result.by_seed(lambda told: _value(told, column, stage)).values())
-    return stats.mean_estimate(values, data.generator("reward model", column, result.name, result.task))
+
+    def value(told: Told) -> float:
+        return _value(told, column, stage)
+
+    return spread.mean_estimate(list(result.by_seed(value).values()), result.pool(value))
 
 
 def _value(told: Told, column: str, stage: str) -> float:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from bench import efficiency, stats
-from bench.report import data
+from bench import efficiency, spread, stats
 from bench.report.efficiency_tables import percent
 from bench.report.formats import NONE, Entry, Table, entry, labels_entry, number
 from bench.report.language import frontier, matched
-from bench.report.language.data import Language, Result, paired
+from bench.report.language.data import Language, Result, Told, paired
 from bench.report.language.efficiency import feedback_efficiency
 from bench.report.tables import fields
 
-INTERVALS = "with 95 % bootstrap intervals"
+INTERVALS = "with 95 % intervals"
 _SAMPLED = {"win_judge": "Win rate", "win_gold": "by gold", "gain": "Gold gain (SD)"}
 _SCORES = {  # column -> what it is called, and the largest value that its decimals are chosen for
     "gold_held_out_families": ("Gold, families not shown", 1.0),
@@ -58,7 +55,7 @@ def outcomes(language: Language) -> Table:
     caption = (
         "At the end of training, on prompts of the test split: how often the answer is preferred to SFT's by a "
         "held-out noisy labeler and by gold (ties count half), gold less SFT's in standard deviations, the proxy, and "
-        f"the distance from SFT, {INTERVALS} over seeds, of the first three over seeds and prompts."
+        f"the distance from SFT, {INTERVALS} over seeds."
     )
     return _by_arm(language, "outcomes", caption, _SAMPLED, _SCORES)
 
@@ -102,11 +99,12 @@ def comparison(language: Language) -> Table | None:
     records: list[dict[str, object]] = []
     for task in language.study.tasks:
         base = language.baseline(task)
+        among = max(1, len(language.shown(task)) - 1)
         for one in language.shown(task) if base else ():
             if base is None or one is base:
                 continue
-            sampled = {name: over_prompts(one, base, name) for name in ("win_judge", "gain")}
-            plain = {column: over_seeds(one, base, column) for column in columns}
+            sampled = {name: over_prompts(one, base, name, among) for name in ("win_judge", "gain")}
+            plain = {column: over_seeds(one, base, column, among) for column in columns}
             shown = [signed(found) for found in (*sampled.values(), *plain.values())]
             rows.append([*names_of(language, task, one), *shown])
             told = about(language, one) | {"baseline": base.name}
@@ -116,8 +114,8 @@ def comparison(language: Language) -> Table | None:
     if not rows:
         return None
     caption = (
-        f"Each arm less {language.study.baseline!r} in the seeds that both have, {INTERVALS} over seeds, of the "
-        "first two over seeds and prompts, both paired."
+        f"Each arm less {language.study.baseline!r} in the seeds that both have, {INTERVALS} over seeds, paired; those "
+        "of a column hold all at once."
     )
     heads = header(language, "Win rate", "Gold gain (SD)", *columns.values())
     return Table("comparison", caption, heads, rows, records, labels=len(heads) - 2 - len(columns))
@@ -220,26 +218,35 @@ def once(results: Sequence[Result]) -> list[Result]:
 
 def tax_of(result: Result, column: str) -> stats.Estimate:
     """A final value less that of the SFT which the same run began PPO with."""
-    gaps = [one.value(column) - one.before(column) for one in result.runs]
-    gaps = [gap for gap in gaps if np.isfinite(gap)]
-    return stats.mean_estimate(gaps, data.generator("tax", column, result.name, result.task))
+
+    def taken(told: Told) -> float:
+        return told.value(column) - told.before(column)
+
+    return spread.mean_estimate(list(result.by_seed(taken).values()), result.pool(taken))
 
 
-def over_seeds(one: Result, other: Result, column: str) -> stats.Estimate:
+def over_seeds(one: Result, other: Result, column: str, among: int = 1) -> stats.Estimate:
     """By how much a final value is higher, paired by seed."""
-    gaps = paired(one.by_seed(lambda told: told.value(column)), other.by_seed(lambda told: told.value(column)))
-    return stats.mean_estimate(gaps, data.generator("difference", column, one.name, other.name, one.task))
+    return _difference(one, other, lambda told: told.value(column), among=among)
 
 
-def over_prompts(one: Result, other: Result, name: str) -> stats.Estimate:
-    """By how much a sampled value is higher, paired by seed and prompt."""
-    theirs = {told.run.seed: told for told in other.runs}
-    pairs = [np.stack([t.sample(name), theirs[t.run.seed].sample(name)]) for t in one.runs if t.run.seed in theirs]
-    if not pairs:
-        return stats.Estimate(np.nan, -np.inf, np.inf)
-    draws = stats.nested_draws(pairs, data.generator("difference", name, one.name, other.name, one.task))
-    gaps = [float(pair[0].mean() - pair[1].mean()) for pair in pairs]
-    return stats.estimate(stats.mean(gaps), draws[:, 0] - draws[:, 1])
+def over_prompts(one: Result, other: Result, name: str, among: int = 1) -> stats.Estimate:
+    """By how much the mean over prompts of a sampled value is higher, paired by seed."""
+    theirs = {told.run.seed: told for told in other.runs if told.samples}
+    pairs = [(told, theirs[told.run.seed]) for told in one.runs if told.samples and told.run.seed in theirs]
+    gaps = [ours.sample(name) - beside.sample(name) for ours, beside in pairs]
+    return _difference(one, other, lambda told: told.sampled(name), spread.of_mean(gaps), among)
+
+
+def _difference(
+    one: Result, other: Result, value: Callable[[Told], float], least: float = 0.0, among: int = 1
+) -> stats.Estimate:
+    """Paired by seed; the spread is that of all arms beside the same one. Intervals of ``among`` comparisons hold all
+    at once (Bonferroni)."""
+    theirs = other.by_seed(value)
+    arms = {each.arm: each for each in (*one.family, one) if each.arm != other.arm}
+    beside = spread.pool([paired(each.by_seed(value), theirs) for each in arms.values()])
+    return spread.mean_estimate(paired(one.by_seed(value), theirs), beside, least, 1 - 0.05 / among)
 
 
 def signed(estimate: stats.Estimate) -> Entry:

@@ -1,0 +1,29 @@
+"""``bench compare``: two arms, of one suite or of two."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.commands.shared import Shared, table
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser(
+        "compare", parents=[shared.out], help="two arms: difference, interval, chance, and what could have been seen"
+    )
+    made.add_argument("arms", nargs=2, metavar="ARM", help="an arm, or suite:arm")
+    made.add_argument("--suite", metavar="SUITE", help="the suite of arms that name none")
+    made.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print the comparison."""
+    from bench.decide import compare
+
+    study, one, other = compare.study(options.arms, options.suite, options.out)
+    print(f"{one} less {other}, finished runs in {options.out}")
+    print(table(compare.rows(study, one, other)))
+    for line in compare.notes(study, one, other):
+        print(line)
+    return 0

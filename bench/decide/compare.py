@@ -1,0 +1,118 @@
+"""Two arms beside each other: on each task, and in all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import spread, stats, suite
+from bench.decide import power
+from bench.report import comparison, data, results
+from bench.report.data import Study
+from bench.report.formats import NONE, entry, number
+from prefrl_core.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a report reads of a suite, of the one or two that are compared."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    baseline: str = ""
+
+
+def study(arms: Sequence[str], default: str | None, out: Path) -> tuple[Study, str, str]:
+    """The runs of the suites in which the two arms are, and the names of the arms in it.
+
+    Raises:
+        UserError: an arm or suite that is not there, an arm beside itself, no finished runs, or runs of versions whose
+            numbers are never compared.
+    """
+    (first, one), (second, other) = (_split(arm, default) for arm in arms)
+    base = suite.load(first)
+    _arm(base, one)
+    planned = list(base.runs())
+    if second != first:
+        beside = suite.load(second)
+        _arm(beside, other)
+        renamed = f"{second}:{other}"
+        planned += [replace(run, arm=renamed) for run in beside.runs() if run.arm == other]
+        other = renamed
+    else:
+        _arm(base, other)
+    if one == other:
+        raise UserError(f"compare {arms[0]!r} with another arm than itself")
+    found = data.load(Merged(base.name), planned, out, "")
+    for arm in (one, other):
+        if not any(len(cell.returns) for cell in found.of_arm(arm)):
+            raise UserError(f"{arm!r} has no finished run with a return in {out}: run it first")
+    if not _tasks(found, one, other):
+        raise UserError(f"{one!r} and {other!r} have no task in common with finished runs: run both on one")
+    return found, one, other
+
+
+def rows(found: Study, one: str, other: str) -> list[list[str]]:
+    """A header, a line a task, and one for all tasks that can be normalised."""
+    told = [["task", "seeds", "difference", "interval", "P(better)", "interval", "p", "could be seen"]]
+    told += [_row(found, one, other, [task], found.task_names[task]) for task in _tasks(found, one, other)]
+    shared = comparison.shared_tasks(found, [one, other])
+    if len(shared) > 1:
+        told.append(_row(found, one, other, shared, "all"))
+    return told
+
+
+def notes(found: Study, one: str, other: str) -> list[str]:
+    """How to read it."""
+    raw = [found.task_names[task] for task in _tasks(found, one, other) if task not in found.normalisable]
+    told = [
+        "Differences are of normalised return, 95 % intervals over seeds; p by exchanging seeds within tasks; what "
+        "could be seen is the difference that four studies of five with so many seeds tell from 0."
+    ]
+    if raw:
+        told.append(f"{', '.join(raw)}: no control that clearly learned, so returns are compared as they are.")
+    return told
+
+
+def _row(found: Study, one: str, other: str, tasks: Sequence[str], name: str) -> list[str]:
+    known = all(task in found.normalisable for task in tasks)
+    gap = results.differences(found, other, {one: tasks})[one] if known else _raw(found, one, other, tasks[0])
+    better = results.improvement(found, one, other, tasks)
+    seeds = [min(len(found.cells[arm, task].returns) for task in tasks) for arm in (one, other)]
+    chance = results.permutation(found, one, other, tasks)
+    shown, likely = entry(gap, 1.0 if known else None), entry(better, 1.0)
+    seen = NONE
+    if known and min(seeds) > 1 and all(found.pool(task).freedom >= spread.EVIDENCE for task in tasks):
+        seen = number(power.detectable(power.variances(found, tasks), *seeds), 1.0)
+    sign = "+" if gap.value > 0 else ""
+    counts = f"{seeds[0]} and {seeds[1]}"
+    return [name, counts, sign + shown.text, shown.interval, likely.text, likely.interval, f"{chance:.4f}", seen]
+
+
+def _raw(found: Study, one: str, other: str, task: str) -> stats.Estimate:
+    """The difference of returns of a task that is not normalised."""
+    ours, theirs = (found.draws(arm, task) for arm in (one, other))
+    return stats.estimate(ours.values.mean() - theirs.values.mean(), ours.means - theirs.means)
+
+
+def _tasks(found: Study, one: str, other: str) -> list[str]:
+    """Tasks on which both have finished runs."""
+    cells = {task: [found.cell(arm, task) for arm in (one, other)] for task in found.tasks}
+    return [task for task, both in cells.items() if all(cell and len(cell.returns) for cell in both)]
+
+
+def _split(arm: str, default: str | None) -> tuple[str, str]:
+    name, colon, rest = arm.partition(":")
+    if colon and (name in suite.names() or name.endswith(".toml")):
+        return name, rest
+    if default is None:
+        raise UserError(f"{arm!r} names no suite: write suite:arm, or add --suite SUITE")
+    return default, arm
+
+
+def _arm(of: suite.Suite, name: str) -> None:
+    arms = [arm.name for arm in of.arms]
+    if name not in arms:
+        raise unknown(f"arm of {of.source}:", name, arms)

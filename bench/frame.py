@@ -1,0 +1,174 @@
+"""Runs as one tidy frame: ``bench.load("runs")`` is a table with a row for each run of each suite that plans it.
+
+    import bench
+
+    frame = bench.load("runs")  # or several folders; suites=["queries", "mine.toml"] for some or for your own
+    frame.groupby(["task", "arm"])["normalised"].mean()
+    bench.load_rows(frame)  # what the runs recorded: a row for each of their metrics' rows
+
+Columns of a run: ``suite``, ``arm``, ``task``, ``seed``, ``key``, ``status``, ``reward`` ("learned", or what the
+control learns from), ``steps`` (recorded so far), ``labels`` (paid for), ``final`` (the final return, docs/metrics.md;
+of language runs the gain in gold), ``normalised`` (0 the untrained policy, 1 the suite's control; NaN where that is no
+scale); ``wall_seconds``, ``cpu_seconds``, ``peak_memory_bytes``; ``error``, ``folder``; and each setting of its spec by
+its dotted name, ``spec.labels`` or ``spec.query.name``. What is missing is NaN or None.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench import spread, stats, store, suite, tracks
+from bench.report import runs as recorded
+from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COSTS = ("wall_seconds", "cpu_seconds", "peak_memory_bytes")
+LEADING = ("suite", "arm", "task", "seed", "key", "status", "reward", "steps", "labels", "final", "normalised", *COSTS)
+Folders = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every run in the folders, in the order of their suites' plans; runs of no suite come last, ``suite`` and ``arm``
+    empty.
+
+    Args:
+        folders: one results folder, or several. A run that lies in two of them is taken from the first.
+        suites: names or files; default: all that come with the project. A run that two suites plan has a row in each.
+
+    Damaged runs are left out: a warning names them, and ``frame.attrs["damaged"]`` has the line of each by its folder.
+
+    Raises:
+        UserError: a folder or suite that is not there, or runs of one task whose MuJoCo versions differ.
+    """
+    import pandas as pd
+
+    runs, damaged = _sound(_folders(folders))
+    planned = _planned(suites or suite.names(), set(runs))
+    found = [_record(runs[one.key], name, one.arm) for name, ones in planned.items() for one in ones]
+    known = {one.key for ones in planned.values() for one in ones}
+    found += [_record(run, "", "") for key, run in runs.items() if key not in known]
+    recorded.check_versions(runs.values())
+    frame = pd.DataFrame.from_records(found, columns=_columns(found))
+    frame["normalised"] = _normalised(frame, runs)
+    frame.attrs["damaged"] = damaged
+    return frame
+
+
+def load_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the runs of a frame recorded, a row for each row of ``metrics.jsonl``, with suite, arm, task, seed and key
+    before the columns of docs/metrics.md."""
+    import pandas as pd
+
+    parts = []
+    for one in frame.itertuples():
+        part = pd.DataFrame.from_records(store.Run(Path(str(one.folder))).rows)
+        for place, name in enumerate(("suite", "arm", "task", "seed", "key")):
+            part.insert(place, name, getattr(one, name))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _folders(folders: Folders) -> list[Path]:
+    one = isinstance(folders, str | os.PathLike)
+    return [Path(folder) for folder in ([folders] if one else folders)]  # type: ignore[list-item,union-attr]
+
+
+def _sound(folders: Sequence[Path]) -> tuple[dict[str, recorded.Run], dict[str, str]]:
+    """The runs that can be read by key, and why the others cannot by folder."""
+    runs: dict[str, recorded.Run] = {}
+    damaged: dict[str, str] = {}
+    for folder in folders:
+        for one in store.load(folder):
+            try:
+                if one.status != "missing" and one.key not in runs:
+                    runs[one.key] = _read(one)
+            except UserError as error:
+                damaged[str(one.folder)] = str(error)
+    if damaged:
+        named = ", ".join(Path(folder).name for folder in list(damaged)[:5])
+        warnings.warn(f"{len(damaged)} damaged runs left out: {named}; frame.attrs['damaged'] says why", stacklevel=3)
+    return runs, damaged
+
+
+def _read(run: store.Run) -> recorded.Run:
+    spec = tracks.of(run.spec["task"]).spec(run.spec)
+    return recorded.read(recorded.Run("", spec.task, spec.seed, run.key, spec), run)
+
+
+def _planned(suites: Sequence[str], keys: set[str]) -> dict[str, list[suite.Planned]]:
+    """The runs of each suite that are there. A suite whose packages are not installed plans none of them."""
+    found = {}
+    for name in suites:
+        try:
+            loaded = suite.load(name)
+            found[loaded.name] = [one for one in loaded.runs() if one.key in keys]
+        except UserError:
+            if name not in suite.names():
+                raise
+    return found
+
+
+def _record(run: recorded.Run, name: str, arm: str) -> dict[str, Any]:
+    labels = run.metrics["labels"]
+    return {
+        "suite": name,
+        "arm": arm,
+        "task": run.task,
+        "seed": run.seed,
+        "key": run.key,
+        "status": run.status,
+        "reward": run.spec.reward,
+        "steps": run.steps,
+        "labels": labels[-1] if len(labels) else np.nan,
+        "final": _final(run) if run.status == "done" else np.nan,
+        **{cost: run.done.get(cost, np.nan) for cost in COSTS},
+        "error": run.error or None,
+        "folder": str(run.folder),
+        **_flat(run.spec.canonical(), "spec."),
+    }
+
+
+def _final(run: recorded.Run) -> float:
+    """What a finished run came to: its final return, or the gain in gold of a language run (NaN without one)."""
+    outcome = tracks.of(run.task).outcome
+    if outcome in run.metrics:
+        return run.final(outcome, "episodes")
+    rows = [row for row in store.Run(run.folder).rows if row.get("stage") == "final"]
+    return recorded.number(rows[-1].get(outcome)) if rows else float("nan")
+
+
+def _columns(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The leading ones first, then the settings as they come."""
+    return list(dict.fromkeys([*LEADING, "error", "folder", *(name for one in records for name in one)]))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Nested settings by dotted names; lists stay lists."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
+
+
+def _normalised(frame: pd.DataFrame, runs: Mapping[str, recorded.Run]) -> np.ndarray:
+    """Final returns in units of the suite's control on the task, which is its first arm on the true reward."""
+    values = np.full(len(frame), np.nan)
+    for _, place in frame.groupby(["suite", "task"], sort=False).indices.items():
+        part = frame.iloc[place]
+        control = part[(part["reward"] != "learned") & part["final"].notna()]
+        if part["suite"].iloc[0] and len(control):
+            sampled = tracks.of(part["task"].iloc[0]).outcome != "true_return"  # a gain is counted from SFT's already
+            untrained = 0.0 if sampled else recorded.untrained_level(runs[key] for key in part["key"])
+            returns = control[control["arm"] == control["arm"].iloc[0]]["final"].to_numpy()
+            beside = spread.pool(one.dropna().to_numpy() for _, one in part.groupby("arm")["final"])
+            clear = spread.gain(returns, untrained, beside).low > 0
+            values[place] = stats.normalise(part["final"], untrained, returns.mean() if clear else untrained)
+    return values

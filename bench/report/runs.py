@@ -1,0 +1,141 @@
+"""Runs as they are found on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench import stats, store
+from bench.report.parallel import side_by_side
+from bench.tracks import Spec
+from prefrl_core.errors import UserError
+
+COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
+_TOGETHER = 32  # runs read by one call
+
+
+class PlannedRun(Protocol):
+    """What a report reads of a planned run."""
+
+    @property
+    def arm(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def key(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run as found on disk; ``metrics`` maps each of COLUMNS to an array ``(rows,)``, null as NaN."""
+
+    arm: str
+    task: str
+    seed: int
+    key: str
+    spec: Spec
+    status: store.Status = "missing"
+    error: str = ""
+    metrics: Mapping[str, stats.Array] = field(default_factory=dict)
+    untrained: stats.Array = field(default_factory=lambda: np.zeros(0))  # (rows,), 1 in the phase "untrained"
+    done: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)  # those that stand in its key
+    folder: Path = Path()
+
+    @property
+    def steps(self) -> int:
+        """Environment steps recorded so far."""
+        return int(self.metrics["step"][-1]) if self.metrics and len(self.metrics["step"]) else 0
+
+    @property
+    def segments(self) -> Mapping[str, stats.Array]:
+        """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
+        return store.Run(self.folder).segments()
+
+    def final(self, column: str, weight: str | None = None) -> float:
+        """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
+        values = self.metrics[column]
+        weights = self.metrics[weight] if weight else np.ones(len(values))
+        return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
+
+
+def found(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+    """The planned runs with what their folders hold, in their order.
+
+    Raises:
+        UserError: a folder is damaged.
+    """
+    parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
+    return [run for part in side_by_side([partial(_find_all, part, out) for part in parts]) for run in part]
+
+
+def check_versions(runs: Iterable[Run]) -> None:
+    """Refuse to average a task's runs over MuJoCo versions: the physics differ (HalfCheetah's do)."""
+    found: dict[str, dict[str, str]] = {}
+    for run in runs:
+        if "mujoco" in run.versions:  # a task without physics does not name it
+            recorded = run.provenance.get("versions", {}).get("mujoco") or run.versions["mujoco"]
+            for version in (run.versions["mujoco"], recorded):
+                found.setdefault(run.task, {}).setdefault(str(version), run.key)
+    for task, versions in found.items():
+        if len(versions) > 1:
+            told = " and ".join(f"{version} (run {key})" for version, key in sorted(versions.items()))
+            raise UserError(
+                f"runs of {task} come from MuJoCo {told}, whose physics differ: move those of one version to a "
+                "folder of their own and report each with --out"
+            )
+
+
+def untrained_level(runs: Iterable[Run]) -> float:
+    """Episode-weighted mean return of the untrained policy over all runs of a task; NaN where none ended."""
+    runs = [run for run in runs if run.steps]
+    if not runs:
+        return float("nan")
+    returns = np.concatenate([run.metrics["true_return"] for run in runs])
+    return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
+
+
+def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+    return [_find(plan, out) for plan in planned]
+
+
+def _find(plan: PlannedRun, out: Path) -> Run:
+    """The planned run with what its folder holds."""
+    return read(Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key))
+
+
+def read(run: Run, folder: store.Run) -> Run:
+    """A run with what its folder holds.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if folder.status == "missing":
+        return run
+    rows = folder.rows
+    return replace(
+        run,
+        status=folder.status if rows or folder.status == "failed" else "missing",
+        error=folder.error or "",
+        metrics={name: np.array([number(row.get(name)) for row in rows]) for name in COLUMNS},
+        untrained=np.array([row.get("phase") == "untrained" for row in rows], float),
+        done=folder.done,
+        provenance=folder.provenance,
+        versions=folder.versions,
+        folder=folder.folder,
+    )
+
+
+def number(value: Any) -> float:
+    """A row's value, NaN where there is nothing to tell."""
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,1 @@
+"""What the statistics promise, held against simulated suites: ``python -m bench.simulations``."""

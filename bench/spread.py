@@ -1,0 +1,129 @@
+"""Intervals from few seeds: how much a cell's mean may be off, learned from the cells beside it.
+
+The deviation of three seeds says little about their spread: where all three fell into one of two modes, it is far too
+small, and any interval made of that cell alone fails. So a cell is seen beside its companions, the cells of the same
+quantity in the same units (the arms of one task), and the variance believed of its seeds is
+
+    v = max(s^2, w S^2 + (1 - w) s^2),    w = min(1, 4 / (n - 1)),
+
+with n its seeds, s^2 their variance and S^2 the mean variance of all K cells: up to five seeds never less than what is
+usual around it; with more seeds its own variance has its way (where it is larger, from the first). The interval is
+Student's, mean +- t v^0.5 / n^0.5, with the degrees of freedom of all cells, w of the others', yet at most
+min(2 K, 6) max(1, n / 10): spreads differ from cell to cell and are not normal. With fewer than EVIDENCE degrees of
+freedom in all cells together there is none. ``python -m bench.simulations`` shows what each choice is for, beside the
+percentile, studentised and BCa bootstraps, Student's own interval, and an empirical Bayes estimate of the variance
+(Smyth 2004); docs/metrics.md has its tables.
+
+Statistics of several cells (of runs over tasks, of a curve over budgets) take ``stats.Draws``: where each cell's mean
+may lie, drawn from the same t distribution, independently from cell to cell (a confidence distribution; of the
+difference of two means this is Fisher's solution of the Behrens-Fisher problem).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+from scipy import special
+
+from bench.stats import Array, Draws, Estimate
+
+REPLICATES = 10_000
+EVIDENCE = 8  # degrees of freedom, in all companions, without which no interval is told
+CLEARLY = 0.99  # the interval of a control's gain that has to leave 0 out
+FADES = 4  # degrees of freedom of a cell up to which its companions' spread counts in full
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the companions of a cell say, itself among them: the mean variance ``(...)`` of the cells that have one, how
+    many they are, and the degrees of freedom in all."""
+
+    variance: Array
+    cells: int = 0
+    freedom: int = 0
+
+
+def pool(cells: Iterable[ArrayLike]) -> Pool:
+    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing."""
+    several = [cell for cell in (np.asarray(one, float) for one in cells) if len(cell) > 1]
+    if not several:
+        return Pool(np.asarray(np.nan))
+    variance = np.mean([cell.var(axis=0, ddof=1) for cell in several], axis=0)
+    return Pool(np.asarray(variance, float), len(several), sum(len(cell) - 1 for cell in several))
+
+
+def believed(variance: ArrayLike, seeds: int, beside: Pool, least: ArrayLike = 0.0) -> tuple[Array, float]:
+    """The variance ``(...)`` that is believed of a cell's seeds, given their own and the ``least`` that it can be, and
+    its degrees of freedom; NaN and 0 where there is not enough to tell."""
+    own = np.asarray(variance, float)
+    if seeds < 2 or beside.freedom < EVIDENCE:
+        return np.full_like(own, np.nan), 0.0
+    weight = min(1.0, FADES / (seeds - 1))
+    usual = weight * beside.variance + (1 - weight) * own
+    freedom = seeds - 1 + weight * (beside.freedom - (seeds - 1))
+    most = min(2 * beside.cells, 6) * max(1.0, seeds / 10)
+    return np.maximum(np.maximum(own, usual), least), min(freedom, most)
+
+
+def error(values: ArrayLike, beside: Pool, least: ArrayLike = 0.0) -> tuple[Array, float]:
+    """Standard error of a cell's mean and its degrees of freedom; ``values`` is ``(seeds, ...)``."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan), 0.0
+    variance, freedom = believed(values.var(axis=0, ddof=1), len(values), beside, least)
+    return np.sqrt(variance / len(values)), freedom
+
+
+def of_mean(seeds: Sequence[ArrayLike]) -> float:
+    """The variance that a seed's mean over prompts has from these alone: per seed ``(prompts,)``; 0 without any."""
+    found = [np.asarray(one, float) for one in seeds]
+    return float(np.mean([one.var(ddof=1) / len(one) for one in found if len(one) > 1] or [0.0]))
+
+
+def quantile(freedom: ArrayLike, level: float = 0.95) -> Array:
+    """How many standard errors an interval reaches to each side; NaN without a degree of freedom."""
+    freedom = np.asarray(freedom, float)
+    found = special.stdtrit(np.maximum(freedom, 1e-9), (1 + level) / 2)
+    return np.asarray(np.where(freedom > 0, found, np.nan), float)
+
+
+def mean_estimate(values: ArrayLike, beside: Pool | None = None, least: float = 0.0, level: float = 0.95) -> Estimate:
+    """Mean of one cell ``(seeds,)`` with its interval; NaN for an empty cell. Without a pool it stands alone. ``least``
+    is the variance of a seed that is known to be there: of a mean over prompts, that of the prompts drawn."""
+    values = np.asarray(values, float)
+    if not len(values):
+        return Estimate(np.nan, -np.inf, np.inf)
+    wrong, freedom = error(values, pool([values]) if beside is None else beside, least)
+    reach = float(wrong * quantile(freedom, level))
+    middle = float(values.mean())
+    return Estimate(middle, -np.inf, np.inf) if np.isnan(reach) else Estimate(middle, middle - reach, middle + reach)
+
+
+def gain(returns: ArrayLike, untrained: float, beside: Pool) -> Estimate:
+    """What a control ``(seeds,)`` has gained over the untrained policy, with a 99 % interval: a scale where that is
+    above 0, as a ratio to a gain that may be nothing has no bounded interval (Fieller 1954). Where too few seeds tell
+    an interval, its lower end is the gain itself."""
+    found = mean_estimate(np.asarray(returns, float) - untrained, beside, level=CLEARLY)
+    return found if np.isfinite(found.low) else Estimate(found.value, found.value, np.inf)
+
+
+def band(curves: ArrayLike, beside: Pool | None = None) -> tuple[Array, Array]:
+    """Interval of the mean over seeds at each point: ``(seeds, points)`` -> low, high, each ``(points,)``; NaN where
+    there is none, and at points at which a seed is NaN. The pool's variance is ``(points,)`` too."""
+    curves = np.asarray(curves, float)
+    wrong, freedom = error(curves, pool([curves]) if beside is None else beside)
+    reach, middle = wrong * quantile(freedom), curves.mean(axis=0)
+    return np.asarray(middle - reach, float), np.asarray(middle + reach, float)
+
+
+def draws(values: ArrayLike, beside: Pool, rng: Generator, replicates: int = REPLICATES) -> Draws:
+    """A cell ``(seeds,)`` with draws of where its mean may lie."""
+    values = np.asarray(values, float)
+    wrong, freedom = error(values, beside)
+    if not freedom:
+        return Draws(values, np.full(replicates, np.nan))
+    return Draws(values, np.asarray(wrong * rng.standard_t(freedom, size=replicates), float))

@@ -1,0 +1,28 @@
+"""Exploration without a reward, before the first question (PEBBLE, Lee et al. 2021, section 4.1): a state is worth its
+distance from the k-th nearest of other states, an estimate of the states' entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prefrl_core.networks import Array
+from prefrl_core.policy.replay import Drawn, Replay
+
+_NEIGHBOUR = 5  # k, as released
+_OTHERS = 2048  # random states of the replay among which neighbours are looked for; the release takes all of them
+
+
+def rewards(replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:
+    """``(steps, drawn)``: the distance of each state's raw observation, as in the release, from its k-th neighbour, in
+    units of the standard deviation of those drawn."""
+    others = replay.observations[random.integers(0, replay.steps * replay.envs, _OTHERS)]
+    states = replay.observations[drawn.places.reshape(-1)]
+    distances = np.sqrt(nearest(states, others, _NEIGHBOUR))
+    distances /= distances.std() + np.float32(1e-6)
+    return distances.reshape(drawn.places.shape)
+
+
+def nearest(states: Array, others: Array, k: int) -> Array:
+    """Squared distance ``(states,)`` from each of ``states`` to its k-th nearest of ``others``."""
+    squared = np.vecdot(states, states)[:, None] + np.vecdot(others, others) - 2 * states @ others.T
+    return np.maximum(np.partition(squared, k - 1, axis=1)[:, k - 1], np.float32(0))
