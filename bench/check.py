@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bench import store, tracks, worker
 from prefrl_core.errors import UserError
 
-Kind = Literal["ok", "other software", "running", "incomplete", "failed", "leftover", "damaged"]
+Kind = Literal["ok", "other software", "other defaults", "running", "incomplete", "failed", "leftover", "damaged"]
 FAULTS: tuple[Kind, ...] = ("incomplete", "failed", "leftover", "damaged")  # a folder with one of these is not sound
 _ALWAYS = ("spec.json", "provenance.json")  # kept even of published results, which leave out what is large
 _DRAFT = re.compile(r"\.[0-9a-f]{16}\..+")  # a run's folder that was being made when its maker was killed
@@ -98,6 +98,8 @@ def _of_software(run: store.Run) -> Finding:
     """A finished, whole run; said so where this software would not have made it."""
     try:
         worker.own_spec(run)
+    except worker.OtherDefaults as error:
+        return Finding(run.folder, "other defaults", str(error))
     except UserError as error:
         return Finding(run.folder, "other software", str(error))
     from prefrl_core import checkpoint

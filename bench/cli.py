@@ -1,4 +1,4 @@
-"""``python -m bench``: the commands of ``bench.commands``.
+"""``prefrl``, or ``python -m bench``: the commands of ``bench.commands``.
 
 What a command needs is imported when it is run, so that asking for help costs nothing. A ``UserError`` is one line
 on stderr and exit code 2.
@@ -40,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    made = argparse.ArgumentParser(
-        prog="python -m bench", description="Run suites of experiments, and show what came out."
-    )
+    made = argparse.ArgumentParser(prog="prefrl", description="Run suites of experiments, and show what came out.")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     shared = Shared.make()
     for one in _COMMANDS:
@@ -51,5 +49,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _complain(text: str) -> int:
-    print(f"bench: {' '.join(text.split())}", file=sys.stderr)
+    print(f"prefrl: {' '.join(text.split())}", file=sys.stderr)
     return 2

@@ -12,7 +12,6 @@ import heapq
 import json
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -102,7 +101,7 @@ def _measure(planned: Planned, seconds: float, until: float) -> tuple[Costs, flo
         return "no time left"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "bench.measure", str(seconds)],
+            worker.words_for("bench.measure", str(seconds)),
             input=json.dumps(planned.spec.canonical()),
             capture_output=True,
             text=True,

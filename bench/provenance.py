@@ -6,30 +6,55 @@ import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 _SOURCE = Path(__file__).resolve().parent.parent
-_CODE = ("bench", "prefrl_core")
+_CODE = ("bench", "prefrl", "prefrl_core")
 _CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("numpy", "prefrl-bench")  # of every run; a track has others
 
 
-def collect(packages: Iterable[str] = ()) -> dict[str, Any]:
-    """``provenance.json`` of a run that begins now and depends on ``packages``; takes no part in its key or numbers."""
+class Source(Protocol):
+    """Where a part's code is that does not come with the project (``prefrl_core.sources``)."""
+
+    @property
+    def module(self) -> str: ...
+    @property
+    def file(self) -> Path | None: ...
+
+
+def collect(packages: Iterable[str] = (), plugins: Mapping[str, Source] | None = None) -> dict[str, Any]:
+    """``provenance.json`` of a run that begins now and depends on ``packages``; takes no part in its key or numbers.
+    The code of each of ``plugins`` has a revision of its own, apart from that of the project."""
+    foreign = {name: _plugin(source) for name, source in (plugins or {}).items()}
     return {
         "git": _git(),
+        **({"plugins": foreign} if foreign else {}),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in (*packages, *_PACKAGES)}},
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "platform": platform.platform(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _plugin(source: Source) -> dict[str, Any]:
+    """Module, code and revision of a part; the revision is that of the tree its file lies in, None outside of one."""
+    folder = source.file.parent if source.file else None
+    top = _command("git", "rev-parse", "--show-toplevel", folder=folder) if folder else None
+    git = None
+    if folder is not None and source.file is not None and top is not None:
+        revision = _command("git", "rev-parse", "--verify", "--quiet", "HEAD", folder=folder)
+        tracked = _command("git", "ls-files", "--error-unmatch", source.file.name, folder=folder) is not None
+        changed = _command("git", "status", "--porcelain", "--", ".", folder=folder) != ""
+        git = {"revision": revision, "dirty": changed} if tracked else None
+    return {"module": source.module, "code": str(source), "git": git}
 
 
 def _git() -> dict[str, Any] | None:
@@ -44,10 +69,10 @@ def _git() -> dict[str, Any] | None:
     return {"revision": revision, "dirty": _command("git", "status", "--porcelain", "--", *_CODE) != ""}
 
 
-def _command(*words: str) -> str | None:
-    """What a command prints in the source tree; None if it cannot be run or fails."""
+def _command(*words: str, folder: Path | None = None) -> str | None:
+    """What a command prints in a folder, ours if none is named; None if it cannot be run or fails."""
     try:
-        done = subprocess.run(words, cwd=_SOURCE, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(words, cwd=folder or _SOURCE, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -67,7 +67,7 @@ class Runner:
     def _take(self, job: Job) -> None:
         """Start the job, unless another process has it or has done it."""
         planned = job.planned
-        run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.task))
+        run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.spec))
         tracks.of(planned.task).place(planned.spec, run.folder)
         if run.status == "done":
             self._end(job, "done")

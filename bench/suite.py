@@ -99,11 +99,18 @@ class Suite:
     def __len__(self) -> int:
         return len(self.tasks) * sum(len(arm.seeds) for arm in self.arms)
 
-    def runs(self, seeds: int | None = None, steps: int | None = None, only: Sequence[str] = ()) -> list[Planned]:
+    def runs(
+        self,
+        seeds: int | None = None,
+        steps: int | None = None,
+        only: Sequence[str] = (),
+        labels: int | None = None,
+    ) -> list[Planned]:
         """Every run, balanced: each cell (task and arm) has its first seed before any has its second.
 
         ``seeds`` is another number of seeds, ``steps`` replaces the steps of every run, ``only`` keeps the runs that
-        match (``"task=hopper"``, ``"arm=60 labels"``, ``"seed=0"``; a part of the name will do).
+        match (``"task=hopper"``, ``"arm=60 labels"``, ``"seed=0"``; a part of the name will do), ``labels`` replaces
+        the budget of every run that asks for labels.
 
         Raises:
             UserError: a setting that no run can have (the line names file, arm and task), or nothing matches.
@@ -122,7 +129,7 @@ class Suite:
             if seed in wanted_of[arm.name]
         ]
         wanted = select([{"task": ids[task], "arm": arm.name, "seed": str(seed)} for seed, task, arm in cells], only)
-        cell = cache(lambda task, arm: self._cell(task, self.arms[arm], steps))
+        cell = cache(lambda task, arm: self._cell(task, self.arms[arm], steps, labels))
         places = {arm.name: place for place, arm in enumerate(self.arms)}
         planned = [
             _of_seed(seed, arm.name, *cell(task, places[arm.name])) for seed, task, arm in (cells[i] for i in wanted)
@@ -139,15 +146,17 @@ class Suite:
             raise UserError(f"--seeds {number}: {self.source} lists {len(arm.seeds)} seeds, ask for at most those")
         return arm.seeds[:number]
 
-    def _cell(self, task: str, arm: Arm, steps: int | None) -> tuple[Spec, _Key, Needs]:
+    def _cell(self, task: str, arm: Arm, steps: int | None, labels: int | None) -> tuple[Spec, _Key, Needs]:
         """What the runs of one arm on one task have in common but for the seed."""
         values = {**self.run, **self.task_settings.get(task, {}), **arm.settings}
         if steps is not None:
             values = self.track.shortened(values, steps)
         values |= {"task": task, "seed": arm.seeds[0]} | ({"plugins": self.plugins} if self.plugins else {})
+        if labels is not None:
+            values = self.track.asking(values, labels)
         where = f"{self.source}: arm {arm.name!r} on {task}"
         made = with_file(where, self.track.spec, values)
-        canonical, versions = made.canonical(), versions_of(made.task)
+        canonical, versions = made.canonical(), versions_of(made)
         with_file(where, store.key_of, canonical, versions)
         return (
             made,
@@ -179,9 +188,9 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def versions_of(task: str) -> dict[str, Any]:
-    """The versions that stand in the key of a run on ``task``: numbers of two of them are never averaged."""
-    return tracks.of(task).versions(task)
+def versions_of(spec: Spec) -> dict[str, Any]:
+    """The versions that stand in the key of a run: numbers of two of them are never averaged."""
+    return tracks.of(spec.task).versions(spec)
 
 
 def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]:
@@ -348,5 +357,5 @@ def _refuse_twins(source: str, planned: Sequence[Planned]) -> None:
         if twin is not run:
             raise UserError(
                 f"{source}: arm {twin.arm!r} and arm {run.arm!r} on {run.task} with seed {run.seed} are the same run: "
-                "remove one of them"
+                "remove one of them, or keep one by --only"
             )

@@ -18,13 +18,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import provenance, store, tracks
 from bench.recorder import FolderRecorder, Kept, encode
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, located
 
 if TYPE_CHECKING:
     from bench.tracks import Spec
@@ -33,12 +33,22 @@ if TYPE_CHECKING:
 _LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
 DONE, FAILED, REFUSED, HELD = 0, 1, 2, 3
+_LAUNCHER = Path(__file__).resolve().parents[1] / "prefrl" / "__main__.py"
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _told = 1  # the descriptor that `tell` writes to; after _prepare_process one that nobody else knows
 
 
+def words_for(module: str, *words: str) -> list[str]:
+    """The command that runs a module of ours in a new process, whatever is called ``bench`` in the current folder."""
+    return [sys.executable, "-P", str(_LAUNCHER), module, *words]
+
+
 class OtherSoftware(UserError):
     """The run is sound, but its numbers are those of other versions."""
+
+
+class OtherDefaults(OtherSoftware):
+    """The run is sound and of these versions, but its spec is completed by other settings here."""
 
 
 def execute(folder: Path, spec: Spec, people: bool = False) -> None:
@@ -49,7 +59,7 @@ def execute(folder: Path, spec: Spec, people: bool = False) -> None:
     """
     track = tracks.of(spec.task)
     state, kept = resume(folder)
-    record_provenance(folder, track.packages, resumed=state is not None)
+    record_provenance(folder, track.packages, track.plugins(spec), resumed=state is not None)
     before = track.bare_speed(spec)
     recorder = FolderRecorder(folder, kept, tell, track.outcome, track.labels)
     track.learn(spec, recorder, state, folder, people)
@@ -73,9 +83,11 @@ def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
         return None, Kept()
 
 
-def record_provenance(folder: Path, packages: Sequence[str], resumed: bool) -> None:
+def record_provenance(
+    folder: Path, packages: Sequence[str], plugins: Mapping[str, provenance.Source], resumed: bool
+) -> None:
     """Write where the run begins, or add where it went on."""
-    path, now = folder / "provenance.json", provenance.collect(packages)
+    path, now = folder / "provenance.json", provenance.collect(packages, plugins)
     if resumed and path.exists():
         first = store.Run(folder).provenance
         now = {**first, "resumed": [*first.get("resumed", []), now]}
@@ -86,18 +98,33 @@ def own_spec(run: store.Run) -> Spec:
     """The folder's spec, if this version of the software gives it the same key.
 
     Raises:
-        OtherSoftware: it does not.
+        OtherSoftware: it does not; OtherDefaults where the versions are the same.
         UserError: the spec cannot be run.
     """
     track = tracks.of(run.spec["task"])
     spec = track.spec(run.spec)
-    here = track.versions(spec.task)
-    if store.key_of(spec.canonical(), here) != run.key:
-        theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
-        raise OtherSoftware(
-            f"{run.folder} belongs to other software ({theirs or 'other defaults'}, here {here}): run it with that"
-        )
-    return spec
+    here = track.versions(spec)
+    if store.key_of(spec.canonical(), here) == run.key:
+        return spec
+    theirs = {name: version for name, version in run.versions.items() if here.get(name) != version}
+    if theirs or here.keys() != run.versions.keys():
+        raise OtherSoftware(f"{run.folder} belongs to other software ({theirs}, here {here}): run it with that")
+    raise OtherDefaults(
+        f"{run.folder} was made with other defaults ({_changed(run.spec, spec.canonical())}): a setting that is added "
+        "to a part gives its runs new names; run the suite again"
+    )
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """Settings that differ, as ``policy.clip: 0.1 -> 0.2``."""
+    said = []
+    for name in sorted({*old, *new}):
+        one, other = old.get(name), new.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            said += [_changed(one, other, f"{prefix}{name}.")]
+        elif one != other:
+            said += [f"{prefix}{name}: {'none' if one is None else one} -> {'none' if other is None else other}"]
+    return ", ".join(part for part in said if part)
 
 
 def hold(folder: Path) -> int | None:
@@ -176,7 +203,7 @@ def _attempt(run: store.Run, people: bool) -> int:
 
 
 def _fail(folder: Path, error: Exception, code: int) -> int:
-    line = one_line(folder, error)
+    line = _attempted(folder, error) if code == FAILED else one_line(folder, error)
     tell("failed", error=line)
     print(f"bench.worker: {line}", file=sys.stderr)
     return code
@@ -185,7 +212,7 @@ def _fail(folder: Path, error: Exception, code: int) -> int:
 def _leave(folder: Path, error: Exception) -> None:
     """``failed.json`` and the traceback, as far as the disk takes them."""
     try:
-        store.write_json(folder / "failed.json", {"error": one_line(folder, error)})
+        store.write_json(folder / "failed.json", {"error": _attempted(folder, error)})
         store.write_atomic(folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
     except OSError as second:
         print(f"bench.worker: {one_line(folder, second)}", file=sys.stderr)
@@ -195,8 +222,15 @@ def one_line(folder: Path, error: Exception) -> str:
     """What went wrong, in the words meant for people where there are some."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {folder}: free some, then run the same command again"
-    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    return located(error)
+
+
+def _attempted(folder: Path, error: Exception) -> str:
+    """The line of a run that failed: where the reason is no line for people, it names the file that has all of it."""
+    line = one_line(folder, error)
+    return line if isinstance(error, (UserError, OSError)) else f"{line} (more in traceback.txt in the run's folder)"
 
 
 def _prepare_process(parent: int | None) -> None:

@@ -8,6 +8,7 @@ file of its own, to which each checkpoint appends. Nothing is pickled.
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable
@@ -43,7 +44,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     to side files first; what stands in these behind the rows that the last whole checkpoint has is written over.
 
     Raises:
-        ValueError: a key holds a slash, or a leaf is neither an array, a log nor a plain JSON value.
+        UserError: a key holds a slash or is no text, or a leaf is neither an array, a log nor a plain JSON value.
     """
     arrays: dict[str, np.ndarray] = {}
     logs: dict[str, Log] = {}
@@ -180,7 +181,7 @@ def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], lo
     plain: dict[str, Any] = {}
     for key, value in state.items():
         if not isinstance(key, str) or _SEPARATOR in key:
-            raise ValueError(f"checkpoint key {key!r}: a string without {_SEPARATOR!r} is needed")
+            raise UserError(f"checkpoint key {key!r} in {prefix!r}: a text without {_SEPARATOR!r} is needed")
         if isinstance(value, dict):
             plain[key] = _split(value, f"{prefix}{key}{_SEPARATOR}", arrays, logs)
         elif isinstance(value, Log):
@@ -190,5 +191,23 @@ def _split(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], lo
         elif isinstance(value, np.generic):
             plain[key] = value.item()
         else:
+            _require_plain(value, f"{prefix}{key}")
             plain[key] = value
     return plain
+
+
+def _require_plain(value: Any, place: str) -> None:
+    """Raise UserError for what JSON cannot hold, an array in a list for example, by its place in the state."""
+    if isinstance(value, (list, tuple)):
+        for number, entry in enumerate(value):
+            _require_plain(entry, f"{place}[{number}]")
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            _require_plain(entry, f"{place}[{key!r}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"the state's {place} is {value}: keep a number that may be so in an array")
+    elif not isinstance(value, (str, int, float, bool, type(None))):
+        raise UserError(
+            f"the state's {place} is of type {type(value).__name__}: get_state() gives arrays and plain values, in "
+            "dictionaries; arrays in a list go into a dictionary, or are stacked"
+        )

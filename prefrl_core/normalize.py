@@ -93,10 +93,13 @@ class RewardScale:
 
     _TRACKING = 0.1  # weight of the newest rollout in the moving mean: a predicted reward drifts as it is refitted
 
-    def __init__(self, num_envs: int, discount: float, center: bool, rollouts: int = 1, scale: bool = True) -> None:
-        """``rollouts``: they are so short that it takes this many to see what others see in one. Without ``scale``
+    def __init__(
+        self, num_envs: int, discount: float, center: bool, rollouts: int = 1, scale: bool = True, memory: int = 0
+    ) -> None:
+        """``rollouts``: they are so short that it takes this many to see what others see in one. ``memory``: the scale
+        is that of about so many of the newest rollouts, weighted by 1 / memory; 0 takes all. Without ``scale``
         nothing is divided."""
-        self.discount, self.center, self.scale = discount, center, scale
+        self.discount, self.center, self.scale, self.memory = discount, center, scale, memory
         self._weight = self._TRACKING / rollouts
         self.mean: float | None = None
         self.discounted = Moments(1)
@@ -112,6 +115,8 @@ class RewardScale:
             self.returns = self.returns * self.discount + centered[step]
             discounted[step] = self.returns
             self.returns = np.where(done[step], 0.0, self.returns)
+        if self.memory:
+            self.discounted.count = min(self.discounted.count, (self.memory - 1) * discounted.size)
         self.discounted.update(discounted[..., None])
         return np.clip(centered / np.sqrt(self.discounted.variance[0] + 1e-8), -10.0, 10.0)
 

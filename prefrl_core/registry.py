@@ -61,6 +61,8 @@ _BUILTIN: dict[str, dict[str, str]] = {
         "entropy": f"{_QUERIES}:Entropy",
         "entropy_k_center": f"{_QUERIES}:EntropyKCenter",
         "k_center": f"{_QUERIES}:KCenter",
+        "member_entropy": f"{_QUERIES}:MemberEntropy",
+        "member_entropy_k_center": f"{_QUERIES}:MemberEntropyKCenter",
         "mutual_information": f"{_QUERIES}:MutualInformation",
         "recent": f"{_QUERIES}:Recent",
         "uniform": f"{_QUERIES}:Uniform",

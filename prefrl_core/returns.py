@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.errors import UserError
 from prefrl_core.tasks import TaskInfo
 
 _RECENT = 10  # episodes whose average return is the present level
@@ -17,7 +18,9 @@ class Returns:
     """Adds up the true reward of each environment's episode."""
 
     def __init__(self, info: TaskInfo, num_envs: int) -> None:
+        self._task = info.id
         self._whole = info.episode_steps if info.fixed_length else 0
+        self._shortened = np.zeros(num_envs, np.bool_)  # staggering cuts the episode under way short
         self.running = np.zeros(num_envs)
         self.lengths = np.zeros(num_envs, np.int64)
         self.recent: deque[float] = deque(maxlen=_RECENT)
@@ -33,13 +36,20 @@ class Returns:
     ) -> dict[str, int | float | None]:
         """Take in true rewards and ends of episodes, both ``(steps, envs)``; returns how many episodes ended, and their
         mean return. Where the task hides the ends, ``games`` ``(ended, 3)`` has environment, return and length of
-        each. An episode of fixed length that staggering cut short is left out."""
+        each. An episode of fixed length that staggering cut short is left out.
+
+        Raises:
+            UserError: another episode of a task whose episodes have one length was shorter.
+        """
         ended: list[float] = games[:, 1].tolist()
         self.recent_lengths.extend(games[:, 2].astype(int).tolist())
         for paid, over in zip(rewards, done, strict=True):
             self.running += paid
             self.lengths += 1
             cut = over & (self.lengths < self._whole)
+            if (cut & ~self._shortened).any():
+                self._refuse(int(self.lengths[cut & ~self._shortened][0]))
+            self._shortened &= ~over
             self._forget(cut)
             over = over & ~cut
             if over.any():
@@ -50,8 +60,16 @@ class Returns:
         return {"episodes": len(ended), "true_return": float(np.mean(ended)) if ended else None}
 
     def begin_anew(self) -> None:
-        """All episodes begin again; those under way are left out."""
+        """All episodes begin again, each once with another length; those under way are left out."""
         self.running[:], self.lengths[:] = 0, 0
+        self._shortened[:] = True
+
+    def _refuse(self, steps: int) -> None:
+        raise UserError(
+            f"task {self._task}: an episode ended after {steps} of {self._whole} steps, though its info says "
+            "fixed_length: returns of such episodes would not be counted; say fixed_length=False there, and set "
+            "variable_length = true in the run"
+        )
 
     def _forget(self, which: NDArray[np.bool_]) -> None:
         self.running[which], self.lengths[which] = 0, 0
@@ -63,10 +81,11 @@ class Returns:
             "lengths": self.lengths.copy(),
             "recent": np.array(self.recent),
             "recent_lengths": np.array(self.recent_lengths, np.int64),
+            "shortened": self._shortened.copy(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
-        self.running, self.lengths = state["running"], state["lengths"]
+        self.running, self.lengths, self._shortened = state["running"], state["lengths"], state["shortened"]
         self.recent.extend(state["recent"].tolist())
         self.recent_lengths.extend(state["recent_lengths"].tolist())

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, located, unknown
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     """An instance of a settings dataclass; each value is checked against the type of its field.
 
     Raises:
-        UserError: an unknown key, or a value of the wrong type.
+        UserError: an unknown key, a value of the wrong type, or one that the dataclass refuses.
     """
     check_keys(what, values, cls)
     of_cls: Any = cls  # a dataclass's class is hashable
@@ -57,8 +57,12 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     checked = {name: _typed(value, wanted[name], f"{what} {name!r}") for name, value in values.items()}
     try:
         return cls(**checked)
+    except UserError:
+        raise
     except TypeError as error:
         raise UserError(f"{what}: {error}") from error
+    except Exception as error:  # what a part of somebody else's says of its settings
+        raise UserError(f"{what}: {located(error)}") from error
 
 
 def check_keys(what: str, values: Mapping[str, Any], cls: Any) -> None:
@@ -102,6 +106,9 @@ def _fit(value: Any, wanted: Any) -> tuple[bool, Any]:
     if origin is tuple or wanted is tuple:
         return _fit_tuple(value, inner)
     kind = origin or wanted
+    if kind is list and inner and isinstance(value, (list, tuple)):
+        each = [_fit(one, inner[0]) for one in value]
+        return all(fits for fits, _ in each), [made for _, made in each]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return True, float(value)
     if not isinstance(kind, type) or kind is object:

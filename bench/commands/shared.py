@@ -20,7 +20,7 @@ class Shared:
     """Options that several commands have, to be given to ``add_parser`` as ``parents``."""
 
     out: argparse.ArgumentParser  # --out
-    narrow: argparse.ArgumentParser  # --seeds, --steps and --only: which of a suite's runs
+    narrow: argparse.ArgumentParser  # --seeds, --steps, --labels and --only: which of a suite's runs
     suite: argparse.ArgumentParser  # SUITE, --out and what narrows it down
 
     @classmethod
@@ -30,6 +30,7 @@ class Shared:
         narrow = argparse.ArgumentParser(add_help=False)
         narrow.add_argument("--seeds", type=positive, metavar="N", help="so many seeds instead of the suite's")
         narrow.add_argument("--steps", type=positive, metavar="N", help="steps of every run instead of the suite's")
+        narrow.add_argument("--labels", type=positive, metavar="N", help="labels of every run that asks for any")
         narrow.add_argument(
             "--only",
             action="append",
@@ -47,7 +48,7 @@ def plan(options: argparse.Namespace) -> tuple[Suite, list[Planned]]:
     from bench import suite
 
     loaded = suite.load(options.suite)
-    return loaded, loaded.runs(options.seeds, options.steps, options.only)
+    return loaded, loaded.runs(options.seeds, options.steps, options.only, options.labels)
 
 
 def pairs(values: dict[str, Any], prefix: str = "") -> list[list[Any]]:

@@ -44,7 +44,25 @@ def _rewards() -> NDArray[np.float64]:
 
 def _questions(swapped: bool = False, first: bool = False, count: int | None = None) -> Questions:
     left, right = _rewards()[::-1, :count] if swapped else _rewards()[:, :count]
-    return Questions(left.copy(), right.copy(), level=0.3, first_session=first)
+    pairs = np.arange(2 * left.shape[0]).reshape(2, -1).T
+    return Questions(
+        left=left.copy(),
+        right=right.copy(),
+        level=0.3,
+        first_session=first,
+        asked=0 if first else 150,
+        step=5_000,
+        spread=float(_rewards().sum(2).std()),
+        segments=_features(count).copy(),
+        pairs=pairs[:, ::-1].copy() if swapped else pairs.copy(),
+    )
+
+
+@cache
+def _features(count: int | None) -> NDArray[np.float32]:
+    """What the segments show, ``(segments, steps, width)``: the task on a line's position, velocity and action."""
+    questions = _rewards()[:, :count].shape[1]
+    return np.random.default_rng(1).standard_normal((2 * questions, _STEPS, 3)).astype(np.float32)
 
 
 def _answer(part: Any, questions: Questions, seed: int = 0) -> NDArray[Any]:
@@ -96,9 +114,10 @@ def no_memory(subject: Subject) -> str:
 
 
 def arguments_unchanged(subject: Subject) -> str:
-    """The rewards it is shown stay as they are."""
+    """What it is shown stays as it is."""
     asked = _questions()
-    return unchanged(lambda: _answer(subject.make(), asked), left=asked.left, right=asked.right)
+    shown = {name: value for name, value in vars(asked).items() if isinstance(value, np.ndarray)}
+    return unchanged(lambda: _answer(subject.make(), asked), **shown)
 
 
 def nothing_kept_alive(subject: Subject) -> str:
@@ -108,10 +127,10 @@ def nothing_kept_alive(subject: Subject) -> str:
         part, asked = subject.make(), _questions()
         given = part.answer(asked, np.random.default_rng(0))
         hold(
-            not any(np.shares_memory(given, side) for side in (asked.left, asked.right)),
-            "the answers are a view of the rewards: give an array of their own",
+            not any(np.shares_memory(given, side) for side in (asked.left, asked.right, asked.segments)),
+            "the answers are a view of what was shown: give an array of their own",
         )
-        return part, (asked.left, asked.right)
+        return part, (asked.left, asked.right, asked.segments, asked.pairs)
 
     return let_go(ask)
 
@@ -134,7 +153,10 @@ def symmetric(subject: Subject) -> str:
 
 
 def prefers_the_better(subject: Subject) -> str:
-    """Of two segments that differ, the one of higher return is named more often than chance does."""
+    """Of two segments that differ, the one of higher return is named more often than chance does; of a labeler that
+    ``judges_states``, by what they show, this is not asked."""
+    if getattr(subject.make(), "judges_states", False):
+        raise NotApplicable("it goes by what the segments show")
     found = _drawn(subject, False)[:, _TIES:]
     left, right = _rewards()[:, _TIES:].sum(2)
     right_or_wrong = np.where(np.isnan(found), 0, 2 * found - 1) * np.sign(left - right)

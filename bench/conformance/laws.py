@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.checkpoint import Log
+from prefrl_core.errors import located
 
 FALSE_ALARM = 1e-6  # bound on the probability that a law of distribution calls a lawful part broken
 
@@ -42,11 +43,13 @@ class Verdict:
 
 
 def judge(part: Any, laws: Sequence[Callable[[Any], str]]) -> list[Verdict]:
-    """A verdict for each law, in order."""
-    return [_verdict(part, law) for law in laws]
+    """A verdict for each law, in order. An exception that breaks several is told once, with its place."""
+    raised: dict[str, str] = {}
+    return [_verdict(part, law, raised) for law in laws]
 
 
-def _verdict(part: Any, law: Callable[[Any], str]) -> Verdict:
+def _verdict(part: Any, law: Callable[[Any], str], raised: dict[str, str]) -> Verdict:
+    """``raised``: exceptions so far, and the law that each broke first."""
     name = law.__name__.replace("_", " ")
     try:
         return Verdict(name, "kept", law(part))
@@ -55,7 +58,8 @@ def _verdict(part: Any, law: Callable[[Any], str]) -> Verdict:
     except NotApplicable as reason:
         return Verdict(name, "not applicable", str(reason))
     except Exception as error:  # somebody else's code may fail in any way
-        return Verdict(name, "broken", " ".join(f"raised {type(error).__name__}: {error}".split()))
+        first = raised.setdefault(located(error), name)
+        return Verdict(name, "broken", f"raised {located(error)}" if first == name else f"raised the same as {first!r}")
 
 
 def hold(condition: bool, seen: str) -> None:

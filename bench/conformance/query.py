@@ -37,14 +37,15 @@ def _candidates(
     before = (5 + 3 * random.standard_normal((asked, 2, 4, 3))).astype(np.float32)
     if alike:
         probabilities[:], shown[:] = 0.5, 1
-    return Candidates(drawn, probabilities, shown, before)
+    answers = random.choice([0.0, 0.5, 1.0, np.nan], asked)
+    return Candidates(drawn, probabilities, shown, before, answers)
 
 
 def _mirrored(one: Candidates) -> Candidates:
     swapped: list[Any] = [
         np.ascontiguousarray(part) for part in (one.pairs[:, ::-1], 1 - one.probabilities, one.asked[:, ::-1])
     ]
-    return Candidates(swapped[0], swapped[1], one.segments, swapped[2])
+    return Candidates(swapped[0], swapped[1], one.segments, swapped[2], 1 - one.answers)
 
 
 def _cases(subject: Subject) -> Iterator[tuple[Candidates, int]]:

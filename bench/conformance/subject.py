@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from bench.conformance import arena
 from prefrl_core import registry, tasks
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, located, require, unknown
 from prefrl_core.registry import Kind
 from prefrl_core.spec import KINDS, RunSpec, make_part
 
@@ -101,8 +101,23 @@ def _attribute(module: str, name: str) -> tuple[Kind, str]:
             if registry.find(kind, known) is part:
                 return kind, known
     kind = _guess(module, name, part)
-    registry.register(kind, f"{module}.{name}")(part)
-    return kind, f"{module}.{name}"
+    known = _own_name(module, name, part) if kind == "task" else f"{module}.{name}"
+    registry.register(kind, known)(part)
+    return _registered(kind, known)
+
+
+def _own_name(module: str, name: str, part: Any) -> str:
+    """A task is known by its id: a run finds it again by that.
+
+    Raises:
+        UserError: it cannot be made, or has no id.
+    """
+    try:
+        id = part().info.id
+    except Exception as error:  # somebody else's code may fail in any way
+        raise UserError(f"task {module}:{name} gives no info.id: {located(error)}") from error
+    require(isinstance(id, str) and "@" in id, f"task {module}:{name}: info.id = {id!r} has no version, end it in @1")
+    return str(id).partition("@")[0]
 
 
 def _guess(module: str, name: str, part: Any) -> Kind:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ class WorkerProcess:
     def __init__(self, folder: Path, *words: str) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (read after the worker's end)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", str(folder), "--parent", str(os.getpid()), *words],
+            worker.words_for("bench.worker", str(folder), "--parent", str(os.getpid()), *words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

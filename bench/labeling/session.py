@@ -30,7 +30,7 @@ def begin(values: Mapping[str, Any], out: Path) -> store.Run:
     from prefrl_core.spec import RunSpec
 
     spec = RunSpec.of(values)
-    versions = tracks.of(spec.task).versions(spec.task)
+    versions = tracks.of(spec.task).versions(spec)
     out.mkdir(parents=True, exist_ok=True)
     return store.create(out, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
 

@@ -18,6 +18,7 @@ from prefrl_core.errors import UserError, require
 if TYPE_CHECKING:
     from bench.costs import Costs
     from bench.recorder import FolderRecorder
+    from prefrl_core.sources import Source
 
 
 class Spec(Protocol):
@@ -71,6 +72,9 @@ class Track(Protocol):
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         """The settings of a run with so many steps of training (``--steps``)."""
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        """The settings of a run with a budget of so many (``--labels``); as they are where it asks for none."""
+
     def task(self, name: str) -> str:
         """The task's id, with its version.
 
@@ -88,8 +92,12 @@ class Track(Protocol):
     def tasks(self) -> list[str]:
         """Ids of all tasks that have a name of their own."""
 
-    def versions(self, task: str) -> dict[str, Any]:
-        """The versions that stand in the key of a run: numbers of two of them are never averaged."""
+    def versions(self, spec: Any) -> dict[str, Any]:
+        """The versions that stand in the key of a run: numbers of two of them are never averaged. The code of parts
+        that do not come with the project is among them."""
+
+    def plugins(self, spec: Any) -> Mapping[str, Source]:
+        """The code of a run's parts that do not come with the project, by kind and name."""
 
     def shares(self, spec: Any) -> str:
         """A name in common to runs that begin with the same stages; empty where each begins with nothing."""

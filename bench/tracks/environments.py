@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.costs import Costs
     from bench.recorder import FolderRecorder
     from prefrl_core.feedback.desk import Desk
+    from prefrl_core.sources import Source
 
 SAVED_EVERY = 16  # turns
 
@@ -35,6 +36,9 @@ class Environments:
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         return {**values, "total_steps": steps}
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        return {**values, **({"labels": labels} if values.get("labels") else {})}
+
     def task(self, name: str) -> str:
         from prefrl_core import tasks
 
@@ -48,10 +52,16 @@ class Environments:
 
         return tasks.names()
 
-    def versions(self, task: str) -> dict[str, Any]:
+    def versions(self, spec: RunSpec) -> dict[str, Any]:
         from prefrl_core import tasks
 
-        return {"method": METHOD_VERSION, **tasks.versions(task)}
+        plugins = {name: str(source) for name, source in self.plugins(spec).items()}
+        return {"method": METHOD_VERSION, **tasks.versions(spec.task), **plugins}
+
+    def plugins(self, spec: RunSpec) -> Mapping[str, Source]:
+        from prefrl_core import sources
+
+        return sources.of(spec)
 
     def shares(self, spec: RunSpec) -> str:
         return ""

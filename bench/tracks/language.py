@@ -18,6 +18,7 @@ from prefrl_core.language.spec import LanguageSpec
 if TYPE_CHECKING:
     from bench.costs import Costs
     from bench.recorder import FolderRecorder
+    from prefrl_core.sources import Source
 
 
 class Language:
@@ -35,6 +36,9 @@ class Language:
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
         return {**values, "ppo": {**values.get("ppo", {}), "episodes": steps}}
 
+    def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
+        return {**values, **({"rankings": labels} if self.spec(values).learns_reward else {})}
+
     def task(self, name: str) -> str:
         return tasks.describe(name).id
 
@@ -44,7 +48,10 @@ class Language:
     def tasks(self) -> list[str]:
         return sorted(tasks.TASKS)
 
-    def versions(self, task: str) -> dict[str, Any]:
+    def plugins(self, spec: LanguageSpec) -> Mapping[str, Source]:
+        return {}  # its parts are not registered
+
+    def versions(self, spec: LanguageSpec) -> dict[str, Any]:
         # without what says how it was built ("+cpu"), which stands in the provenance
         return {"language": core.METHOD_VERSION, "torch": metadata.version("torch").partition("+")[0]}
 

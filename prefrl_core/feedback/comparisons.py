@@ -46,10 +46,18 @@ class Comparisons:
         lambda self: self._features[: self.count],
         doc="``(kept, 2, steps, width)``, left then right, of pixels their frames; in no order once some were dropped.",
     )
+    kept_mu = property(
+        lambda self: self._mu[self._questions_kept()], doc="``(kept,)``: the answer to each question of ``features``."
+    )
     true_returns = property(lambda self: self._true_returns[: self.count], doc="``(asked, 2)``, undiscounted sums.")
     mu = property(lambda self: self._mu[: self.count], doc="``(asked,)``: 1 left, 0 right, 0.5 tie, NaN skipped.")
     step_asked = property(lambda self: self._step_asked[: self.count], doc="``(asked,)`` in environment steps.")
     multiplicity = property(lambda self: self._multiplicity[: self.count], doc="``(asked, members)``.")
+
+    def _questions_kept(self) -> NDArray[np.int64]:
+        """The number of the question in each place of ``features``."""
+        places = np.arange(min(self.count, self._kept))
+        return places + (self.count - 1 - places) // max(1, self._kept) * self._kept
 
     @property
     def asked(self) -> int:

@@ -44,6 +44,7 @@ class Session:
     step: int  # environment steps taken so far
     level: float  # true reward a step over the last ten episodes
     first: bool  # no question was asked before
+    asked: int  # questions of this run before these
 
 
 class Answers(Protocol):
@@ -72,8 +73,7 @@ class Program:
 
     def ask(self, session: Session, opinion: Opinion) -> None:
         """Answer."""
-        left, right = (session.segments.true_rewards[session.pairs[:, side]] for side in (0, 1))
-        answers = self.labeler.answer(Questions(left, right, session.level, session.first), self.random)
+        answers = self.labeler.answer(_shown(session), self.random)
         check(answers, len(session.pairs))
         self._given += [Heard(*pair) for pair in zip(session.numbers.tolist(), answers.tolist(), strict=True)]
 
@@ -81,6 +81,25 @@ class Program:
         """The answers given."""
         given, self._given = self._given, []
         return given
+
+
+def _shown(session: Session) -> Questions:
+    """What a program is shown of a session."""
+    segments, pairs = session.segments, session.pairs
+    left, right = (segments.true_rewards[pairs[:, side]] for side in (0, 1))
+    features = segments.features.view()
+    features.flags.writeable = False  # they are the pool's own
+    return Questions(
+        left=left,
+        right=right,
+        level=session.level,
+        first_session=session.first,
+        asked=session.asked,
+        step=session.step,
+        spread=float(segments.true_rewards.sum(1).std()),
+        segments=features,
+        pairs=pairs.copy(),
+    )
 
 
 class People:
@@ -133,8 +152,9 @@ class Interview:
         if len(pairs := self._choose(count, pool.segments, opinion)):
             first = self.comparisons.unanswered
             pairs = self.answers.revise(pairs, self.comparisons.count, pool.segments, self.random)
+            asked = self.comparisons.asked
             numbers = self.comparisons.ask(pool.segments, pairs, step, self.bootstrap)
-            self.answers.ask(Session(numbers, pairs, pool.segments, step, level, first), opinion)
+            self.answers.ask(Session(numbers, pairs, pool.segments, step, level, first, asked), opinion)
         assert pool.turn is not None
         for number, answer in self.answers.hear(turn, step, pool.turn):
             self.comparisons.answer(number, answer)
@@ -147,7 +167,8 @@ class Interview:
         if not len(pairs):
             return pairs
         preferences = opinion.preferences(pool.features, pairs)
-        candidates = queries.Candidates(pairs, preferences, pool.features, self.comparisons.features)
+        asked, answers = self.comparisons.features, self.comparisons.kept_mu
+        candidates = queries.Candidates(pairs, preferences, pool.features, asked, answers)
         return pairs[strategy.choose(candidates, min(count, len(pairs)), self.random)]
 
 

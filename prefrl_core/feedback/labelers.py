@@ -5,8 +5,8 @@ An answer is 1 (the left segment is better), 0 (the right), 0.5 (equally good) o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +14,48 @@ from numpy.typing import NDArray
 from prefrl_core.errors import UserError, require
 from prefrl_core.feedback import human_curve
 from prefrl_core.preference import preference
+from prefrl_core.settings import later
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What a synthetic labeler is shown."""
+    """The questions of one session, and what a program that answers them is shown. Nothing in here may be written to.
+
+    A session is all that is asked at one moment, after a turn of the loop. A labeler keeps no state of its own: what
+    changes with the run, tiredness for example, follows from ``asked`` and ``step``.
+    """
 
     left: NDArray[np.float64]  # (questions, steps): true rewards
-    right: NDArray[np.float64]
+    right: NDArray[np.float64]  # (questions, steps): true rewards
     level: float  # true reward a step, averaged over the last ten episodes; scales the adaptive thresholds
     first_session: bool  # no question was asked before this session
+    asked: int = 0  # questions of this run before these, so that question i is number ``asked + i``
+    step: int = 0  # environment steps that the run has taken
+    spread: float = 1.0  # standard deviation of the true returns of ``segments``
+    # (segments, steps, width): raw features of all segments that could be asked about; of pixels their frames
+    segments: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0, 0), np.float32))
+    # (questions, 2): indices into ``segments``, left and right
+    pairs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+    @property
+    def left_features(self) -> NDArray[Any]:
+        """``(questions, steps, width)`` float32: what the left segments show, raw observations followed by executed
+        actions (a discrete one as a unit vector). Of pixels the frames ``(questions, frames, height, width)`` uint8."""
+        return np.asarray(self.segments[self.pairs[:, 0]])
+
+    @property
+    def right_features(self) -> NDArray[Any]:
+        """The same of the right segments."""
+        return np.asarray(self.segments[self.pairs[:, 1]])
 
 
 class Labeler(Protocol):
     """Answers questions. One that offers ``probabilities(questions)``, of the left where it decides, is held to it by
-    ``python -m bench validate``."""
+    ``prefrl validate``. ``judges_states = True`` says that it goes by what the segments show, not by their rewards."""
 
     def answer(self, questions: Questions, random: np.random.Generator) -> NDArray[np.float64]:
-        """An answer ``(questions,)`` to each."""
+        """An answer ``(questions,)`` to each: 1 for the left, 0 for the right, 0.5 for a tie, NaN to skip. A pure
+        function of its two arguments."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +63,9 @@ class Teacher:
     """All of B-Pref's imperfections, freely combined, in the order of its code: skip, equal, stochastic or myopic
     choice, mistake; equal overrides a mistake.
 
-    Thresholds adapt to the policy: ``d = epsilon * level * steps``, so that a pair of poor segments (both
-    returns at most ``d_skip``) is skipped and one of returns closer than ``d_equal`` is a tie. Where returns are
-    negative on average both thresholds are, as in the published code, and neither takes effect.
+    Thresholds adapt to the policy: ``d = level * steps * epsilon``, multiplied in the order of B-Pref's code. A pair of
+    poor segments (both returns at most ``d_skip``) is skipped, and one of returns closer than ``d_equal`` is a tie.
+    Where returns are negative on average both thresholds are, as in the published code, and neither takes effect.
     """
 
     rationality: float = -1.0  # beta of the Bradley-Terry choice; -1 stands for infinite: always the better one
@@ -52,6 +76,9 @@ class Teacher:
     # The published code multiplies by epsilon once in the first session and twice in later ones, and takes a tie of
     # returns for a preference of the left. True reproduces that; False is the paper's formula with a tie as 0.5.
     bpref_code: bool = False
+    # Rationality counts per standard deviation of the true returns of the segments that could be asked about, not per
+    # unit of return. Where returns are normal, 1.18 then names the better side three times in four, on every task.
+    per_spread: bool = later(False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.mistake <= 1:
@@ -75,7 +102,8 @@ class Teacher:
         """The probability ``(questions,)`` that the left is preferred, given that one of the two is."""
         left, right = self._weighed(questions)
         if self.rationality > 0:
-            p = np.asarray(preference(self.rationality * left, self.rationality * right), np.float64)
+            beta = self._beta(questions)
+            p = np.asarray(preference(beta * left, beta * right), np.float64)
         else:
             p = np.where(left == right, 1.0 if self.bpref_code else 0.5, (left > right).astype(np.float64))
         return self.mistake + (1 - 2 * self.mistake) * p
@@ -89,13 +117,16 @@ class Teacher:
         left, right = self._weighed(questions)
         chance = random.random(len(left))  # drawn whether needed or not, so that settings share their streams
         if self.rationality > 0:
-            return (chance < preference(self.rationality * left, self.rationality * right)).astype(np.float64)
+            beta = self._beta(questions)
+            return (chance < preference(beta * left, beta * right)).astype(np.float64)
         return np.where(left == right, 1.0 if self.bpref_code else 0.5, (left > right).astype(np.float64))
 
     def _threshold(self, epsilon: float, questions: Questions) -> float:
-        if self.bpref_code and not questions.first_session:
-            epsilon **= 2
-        return epsilon * questions.level * questions.left.shape[1]
+        threshold = questions.level * questions.left.shape[1] * epsilon
+        return threshold * epsilon if self.bpref_code and not questions.first_session else threshold
+
+    def _beta(self, questions: Questions) -> float:
+        return self.rationality / (questions.spread or 1.0) if self.per_spread else self.rationality
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ The first questions of a run are always drawn uniformly, because an untrained en
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -26,7 +26,9 @@ class Candidates:
     pairs: Indices  # (candidates, 2): indices into ``segments``, never equal
     probabilities: NDArray[np.float32]  # (members, candidates): each member's probability that the left is preferred
     segments: Segments  # (segments, steps, width): raw observations and actions, from the oldest segment to the newest
-    asked: Segments  # (asked, 2, steps, width): the same of all pairs asked about so far
+    asked: Segments  # (asked, 2, steps, width): the same of all pairs asked about so far, left and right
+    # (asked,): the answers to those, 1 left, 0 right, 0.5 tie; NaN where there is none (skipped, or still open)
+    answers: Scores = field(default_factory=lambda: np.empty(0))
 
 
 class QueryStrategy(Protocol):
@@ -73,11 +75,22 @@ class Disagreement(_Strategy):
 
 @dataclass(frozen=True)
 class Entropy(_Strategy):
-    """The pairs whose mean predicted preference is nearest to a coin's (Lee et al. 2021, B-Pref)."""
+    """The pairs whose mean predicted preference is nearest to a coin's: the entropy of the mean over the ensemble
+    (uncertainty sampling, Lewis and Gale 1994). What B-Pref calls entropy is ``member_entropy``."""
 
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those of highest entropy; of equal ones the earlier."""
         return _highest(entropy(candidates), count)
+
+
+@dataclass(frozen=True)
+class MemberEntropy(_Strategy):
+    """The pairs that the members are least sure of, each by itself: the mean of their entropies. The code of B-Pref
+    (Lee et al. 2021) computes this under the name of entropy."""
+
+    def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
+        """Those of highest mean entropy; of equal ones the earlier."""
+        return _highest(member_entropy(candidates), count)
 
 
 @dataclass(frozen=True)
@@ -114,11 +127,20 @@ class DisagreementKCenter(_Strategy):
 
 @dataclass(frozen=True)
 class EntropyKCenter(_Strategy):
-    """k-centre among the half whose mean prediction has the highest entropy (Lee et al. 2021, B-Pref)."""
+    """k-centre among the half whose mean prediction has the highest entropy."""
 
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those far apart among the better half."""
         return _spread_among_half(candidates, entropy, count)
+
+
+@dataclass(frozen=True)
+class MemberEntropyKCenter(_Strategy):
+    """k-centre among the half whose members' entropies have the highest mean (Lee et al. 2021, B-Pref)."""
+
+    def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
+        """Those far apart among the better half."""
+        return _spread_among_half(candidates, member_entropy, count)
 
 
 @dataclass(frozen=True)
@@ -148,9 +170,14 @@ def entropy(candidates: Candidates) -> Scores:
     return _binary_entropy(candidates.probabilities.mean(0, dtype=np.float64))
 
 
+def member_entropy(candidates: Candidates) -> Scores:
+    """Mean ``(candidates,)`` over the members of the entropy, in nats, of each one's predicted preference."""
+    return _binary_entropy(candidates.probabilities.astype(np.float64)).mean(0)
+
+
 def mutual_information(candidates: Candidates) -> Scores:
     """Mutual information ``(candidates,)``, in nats, between the answer and the member."""
-    return entropy(candidates) - _binary_entropy(candidates.probabilities.astype(np.float64)).mean(0)
+    return entropy(candidates) - member_entropy(candidates)
 
 
 def _binary_entropy(p: Scores) -> Scores:

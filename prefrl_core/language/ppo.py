@@ -100,7 +100,7 @@ class Ppo:
         logp, mask = logp[:, : responses.shape[1]], mask[:, : responses.shape[1]]
         reference = log_probabilities(self.reference, ids, responses) * mask
         values = self.value.values(ids, responses) * mask
-        rewards = penalised(logp, reference, scores, mask, settings)
+        rewards = losses.kl_rewards(logp, reference, scores, mask, settings.beta)
         advantages, returns = losses.gae(rewards, values, mask, settings.discount, settings.trace)
         if settings.whitening:
             advantages = losses.whiten(advantages, mask)
@@ -173,15 +173,6 @@ class Ppo:
 
     def _random(self, purpose: str) -> np.random.Generator:
         return seeding.generator(self.seed, f"ppo {purpose} {self.iteration}")
-
-
-def penalised(logp: Tensor, reference: Tensor, scores: Tensor, mask: Tensor, settings: PpoSettings) -> Tensor:
-    """Rewards a token: the KL penalty by the estimator asked for, the score on the last real token."""
-    if settings.kl == "k1":
-        return losses.kl_rewards(logp, reference, scores, mask, settings.beta)
-    ratio = reference - logp
-    k3 = (torch.exp(ratio) - 1 - ratio) * mask  # never negative, unbiased (Schulman 2020)
-    return losses.kl_rewards(k3, torch.zeros_like(k3), scores, mask, settings.beta)
 
 
 def log_probabilities(model: GPT, prompts: Tensor, responses: Tensor) -> Tensor:

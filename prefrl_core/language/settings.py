@@ -101,7 +101,7 @@ class PpoSettings:
     discount: float = 1.0
     trace: float = 0.95  # lambda of GAE
     whitening: bool = True  # advantages at mean 0 and SD 1 over the batch
-    kl: Literal["k1", "k3"] = "k1"  # the estimate that the reward subtracts (Schulman 2020)
+    kl: Literal["k1"] = "k1"  # the estimate of the KL divergence that the reward subtracts (Schulman 2020)
     value_init: Literal["reward_model", "sft"] = "reward_model"  # "sft": its body and a head of zeros
     end_penalty: float = 1.0  # subtracted from the score of a response without an end
     ema: float = 0.9  # of the weights that are evaluated, an iteration; 0 evaluates the last ones
@@ -113,7 +113,12 @@ class PpoSettings:
         for name in ("discount", "trace"):
             require(0 <= getattr(self, name) <= 1, f"ppo.{name} = {getattr(self, name)}: in [0, 1]")
         require(0 <= self.ema < 1, f"ppo.ema = {self.ema}: in [0, 1)")
-        _one_of(self, "ppo", "kl", ("k1", "k3"))
+        require(
+            self.kl != "k3",
+            "ppo.kl = 'k3': its value estimates the KL divergence, but as a reward its policy gradient vanishes to "
+            "first order near the reference, where the divergence's does not; choose 'k1'",
+        )
+        _one_of(self, "ppo", "kl", ("k1",))
         _one_of(self, "ppo", "value_init", ("reward_model", "sft"))
         self._check_batch()
 

@@ -19,7 +19,7 @@ from prefrl_core.hardware import Hardware
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import ActorCritic, check_settings
 from prefrl_core.rollout import Rollout
-from prefrl_core.settings import of_pixels
+from prefrl_core.settings import later, of_pixels
 from prefrl_core.tasks import TaskInfo
 
 
@@ -44,6 +44,7 @@ class A2CSettings:
         64,
     )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
     scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
+    scale_memory: int = later(0)  # newest rollouts that this deviation is taken from; 0 takes all
     anneal: float = of_pixels(1.0)  # lengths of the run after which the learning rate would be 0
 
     def __post_init__(self) -> None:

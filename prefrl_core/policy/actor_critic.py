@@ -40,12 +40,19 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
         require(getattr(settings, name) >= 1, f"policy setting {name} = {getattr(settings, name)}: at least 1")
     for name in above_0:
         require(getattr(settings, name) > 0, f"policy setting {name} = {getattr(settings, name)}: above 0")
+    memory = getattr(settings, "scale_memory", 0)
+    require(memory >= 0, f"policy setting scale_memory = {memory}: at least 0")
     for name in ("discount", "trace"):
         require(0 <= getattr(settings, name) <= 1, f"policy setting {name} = {getattr(settings, name)}: in [0, 1]")
     require(
         all(width >= 1 for width in settings.hidden),
         f"policy setting hidden = {settings.hidden}: widths of at least 1",
     )
+
+
+def require_rows(name: str, rows: int) -> None:
+    """Raise UserError for so few rows that advantages normalised over them are all 0, so that nothing is learned."""
+    require(rows >= 2, f"policy setting {name} = {rows}: at least 2, because one normalised advantage is always 0")
 
 
 class Separate:
@@ -105,7 +112,8 @@ class ActorCritic:
         else:
             self._make_small(env, seed, together)
         scaled = getattr(settings, "scale_rewards", True)
-        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts, scaled)
+        memory = getattr(settings, "scale_memory", 0) * rollouts
+        self.scale = RewardScale(env.num_envs, settings.discount, settings.center_rewards, rollouts, scaled, memory)
         self.acting = seeding.generator(seed, "acting")
         self.shuffling = seeding.generator(seed, "minibatches")
         self.optimisers: dict[str, Any] = {}  # by the name under which they are saved

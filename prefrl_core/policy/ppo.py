@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array
 from prefrl_core.policy import hyperparameters
-from prefrl_core.policy.actor_critic import ActorCritic, check_settings
+from prefrl_core.policy.actor_critic import ActorCritic, check_settings, require_rows
 from prefrl_core.rollout import Rollout
-from prefrl_core.settings import of_pixels
+from prefrl_core.settings import later, of_pixels
 from prefrl_core.tasks import TaskInfo
 
 
@@ -44,9 +44,12 @@ class PPOSettings:
         64,
     )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
     scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
+    scale_memory: int = later(0)  # newest rollouts that this deviation is taken from; 0 takes all
 
     def __post_init__(self) -> None:
-        check_settings(self, ("epochs", "minibatch"), ("learning_rate", "clip", "gradient_norm"))
+        check_settings(self, ("epochs",), ("learning_rate", "clip", "gradient_norm"))
+        require_rows("minibatch", self.minibatch)
+        require_rows("environments x rollout_steps", self.environments * self.rollout_steps)
 
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from prefrl_core.networks import MLP, Adam, Array, Parameters
 from prefrl_core.policy import hyperparameters
-from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings
+from prefrl_core.policy.actor_critic import ActorCritic, Batch, check_settings, require_rows
 from prefrl_core.policy.distributions import distribution
 from prefrl_core.rollout import Rollout
+from prefrl_core.settings import later
 from prefrl_core.tasks import TaskInfo
 
 
@@ -43,10 +44,12 @@ class TRPOSettings:
     entropy: float = 0.0  # weight of the entropy bonus in the surrogate
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
+    scale_memory: int = later(0)  # newest rollouts that the scale of rewards is taken from; 0 takes all
 
     def __post_init__(self) -> None:
         counts = ("conjugate_steps", "line_search_steps", "critic_epochs", "critic_minibatch")
         check_settings(self, counts, ("kl", "damping", "line_search_factor", "critic_learning_rate"))
+        require_rows("environments x rollout_steps", self.environments * self.rollout_steps)
 
     @classmethod
     def settings_for(cls, task: TaskInfo) -> dict[str, Any]:

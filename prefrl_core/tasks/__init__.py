@@ -77,6 +77,18 @@ def versions(id: str) -> dict[str, str]:
     return {package: _installed(package, id) for package in getattr(_find(id), "packages", ())}
 
 
+def module(id: str) -> str:
+    """The module that has the code of a task; of one of Gymnasium's ids, that of the environment.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    found = _find(id)
+    if id.startswith(("gymnasium/", "atari/")):  # any id and any game, registered or not
+        return str(getattr(found, "module", type(found).__module__))
+    return str(registry.find("task", id.partition("@")[0]).__module__)
+
+
 def _installed(package: str, id: str) -> str:
     try:
         return version(package)

@@ -111,10 +111,11 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             nothing ended, twice; infos, see above.
 
         Raises:
-            ValueError: actions of another shape or out of range, or no reset so far.
+            ValueError: actions of another shape, not whole or out of range, or no reset so far.
         """
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= self._choices:
+        whole = actions.shape == (self.num_envs,) and actions.dtype.kind in "iu"
+        if not whole or actions.min() < 0 or actions.max() >= self._choices:
             raise ValueError(f"{self.task} takes {self.num_envs} actions of {self.single_action_space}")
         if self._start < 0:
             raise ValueError(f"{self.task}: call reset() before the first step")

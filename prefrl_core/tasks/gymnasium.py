@@ -1,8 +1,9 @@
 """Any other environment that Gymnasium knows, as a task: ``gymnasium/CartPole-v1``.
 
 It needs a time limit, flat ``Box`` observations and ``Box`` or ``Discrete`` actions. Environments are stepped one after
-the other by Gymnasium's own ``SyncVectorEnv``; they cannot save themselves, so an interrupted run starts over. Whether
-an environment ends episodes early is not known before it is run, so none counts as fixed in length.
+the other by Gymnasium's own ``SyncVectorEnv``; they cannot save themselves, so an interrupted run starts over.
+Gymnasium does not say whether an environment may end an episode early. Those in ``TIMED`` never do: their tasks count
+as fixed in length. Every other one counts as ending early.
 """
 
 from __future__ import annotations
@@ -17,10 +18,22 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-from prefrl_core.tasks.checks import require_finite
+from prefrl_core.tasks.checks import checked_actions, require_finite
 from prefrl_core.tasks.task import TaskInfo
 
 _SIMULATORS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}  # behind Gymnasium's own modules
+_MUJOCO = (
+    "half_cheetah:HalfCheetah",
+    "humanoidstandup:HumanoidStandup",
+    "pusher:Pusher",
+    "reacher:Reacher",
+    "swimmer:Swimmer",
+)
+# Entry points of Gymnasium's environments whose only end is their time limit: ``step`` never says terminated.
+TIMED = {
+    "gymnasium.envs.classic_control.pendulum:PendulumEnv",
+    *(f"gymnasium.envs.mujoco.{name.replace(':', f'_v{form}:')}Env" for name in _MUJOCO for form in (4, 5)),
+}
 
 
 class GymnasiumTask:
@@ -39,15 +52,21 @@ class GymnasiumTask:
         limit = self._spec.max_episode_steps
         if limit is None:
             raise UserError(f"task {name!r} has no time limit: register it in Gymnasium with max_episode_steps")
-        self.info = TaskInfo(f"gymnasium/{self._spec.id}@1", limit, min(25, limit), fixed_length=False)
+        timed = self._spec.entry_point in TIMED and not self._spec.additional_wrappers
+        # version 2 of a timed task: in version 1 it counted as ending early, and policies did not centre its rewards
+        self.info = TaskInfo(f"gymnasium/{self._spec.id}@{2 if timed else 1}", limit, min(25, limit), timed)
+
+    @property
+    def module(self) -> str:
+        """The environment's own."""
+        entry = self._spec.entry_point
+        return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Distributions of the environment's own module and of the simulator that it is known to use."""
-        entry = self._spec.entry_point
-        module = entry if isinstance(entry, str) else entry.__module__
-        own = packages_distributions().get(module.partition(".")[0].partition(":")[0], [])
-        simulators = [name for prefix, name in _SIMULATORS.items() if module.startswith(prefix)]
+        own = packages_distributions().get(self.module.partition(".")[0], [])
+        simulators = [name for prefix, name in _SIMULATORS.items() if self.module.startswith(prefix)]
         return tuple(sorted({"gymnasium", *own, *simulators}))
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
@@ -58,11 +77,19 @@ class GymnasiumTask:
             log_warnings()
         mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
         try:
-            envs = gym.make_vec(self._id, num_envs, vectorization_mode="sync", vector_kwargs=mode)
+            envs = gym.make_vec(self._id, num_envs, vectorization_mode="sync", vector_kwargs=mode, wrappers=[_Copied])
         except gym.error.DependencyNotInstalled as error:
             raise UserError(f"task {self.info.id} needs a package: {_line(error)}") from error
         _require_flat(self.info.id, envs.single_observation_space, envs.single_action_space)
         return GymnasiumVectorEnv(envs, self.info.id, seed)
+
+
+class _Copied(gym.ObservationWrapper[Any, Any, Any]):
+    """Copies observations. Of an environment that writes each one into the same array, Gymnasium's ``final_obs`` would
+    otherwise be the first observation of the next episode (Gymnasium issues 1132, 1680 and 1715)."""
+
+    def observation(self, observation: Any) -> Any:
+        return np.array(observation)
 
 
 class GymnasiumVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -90,8 +117,10 @@ class GymnasiumVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         """As in docs/architecture.md: ``infos["final_obs"]`` is an array, zero where no episode ended.
 
         Raises:
-            UserError: an observation or a reward is not finite.
+            UserError: an action, an observation or a reward is not finite.
+            ValueError: actions of another shape or no real numbers.
         """
+        actions = checked_actions(self.task, actions, self.action_space.shape or (), self._elapsed)
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
         self._elapsed += 1
         if "final_obs" in infos:

@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-from prefrl_core.tasks.checks import require_finite
+from prefrl_core.tasks.checks import checked_actions, require_finite
 from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Frame, Score
 from prefrl_core.tasks.simulation import Simulation
 
@@ -102,13 +102,15 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
 
         Raises:
             UserError: an action, a state or a reward is not finite.
-            ValueError: actions of another shape, or no reset so far.
+            ValueError: actions of another shape or no real numbers, or no reset so far.
         """
-        actions = self._checked(actions)
+        if not self._started:
+            raise ValueError(f"{self.task}: call reset() before the first step")
+        actions = checked_actions(self.task, actions, self.action_space.shape or (), self._elapsed)
         before, after = self._frame, self._simulation.step(actions)
         rewards, terminated = self._score(before, after, actions, self._simulation.dt)
         self._elapsed += 1
-        require_finite(self.task, self._elapsed, action=actions, state=after.rows, reward=rewards)
+        require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
         self._frame = after
         observations = self._definition.observe(after)
         truncated = self._elapsed >= self._definition.episode_steps
@@ -135,14 +137,6 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         final = np.where(ended[:, None], observations, 0.0)
         observations[ended] = self._definition.observe(self._begin(np.flatnonzero(ended).tolist()))
         return {"final_obs": final, "_final_obs": ended.copy()}
-
-    def _checked(self, actions: NDArray[Any]) -> NDArray[Any]:
-        actions = np.asarray(actions)
-        if actions.shape != self.action_space.shape:
-            raise ValueError(f"{self.task} takes actions of shape {self.action_space.shape}, got {actions.shape}")
-        if not self._started:
-            raise ValueError(f"{self.task}: call reset() before the first step")
-        return actions
 
     def scenes(self) -> Floats:
         """What has to be drawn of each environment, ``(num_envs, scene)``, for rendering.py."""

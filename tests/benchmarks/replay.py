@@ -32,7 +32,7 @@ def replay(source: Path, planned: Sequence[suite.Planned], out: Path) -> int:
         if found := cells.get(_cell(spec)):
             origin = found[one.seed % len(found)]
             folder = shutil.copytree(origin.folder, out / one.key)
-            identity = {"schema": store.SCHEMA, "key": one.key, "spec": spec, "versions": suite.versions_of(one.task)}
+            identity = {"schema": store.SCHEMA, "key": one.key, "spec": spec, "versions": suite.versions_of(one.spec)}
             store.write_json(folder / "spec.json", identity)
             checked = {name: store.checksum(folder / name) for name in store.CHECKED}
             store.write_json(folder / "done.json", {**origin.done, "sha256": checked})

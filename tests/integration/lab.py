@@ -111,7 +111,7 @@ class Lab:
 
     def create(self, planned: suite.Planned) -> store.Run:
         self.out.mkdir(exist_ok=True)
-        return store.create(self.out, planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+        return store.create(self.out, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
 
     def workers(self) -> list[int]:
         """Process ids of the workers on our runs."""

@@ -14,6 +14,7 @@ import pytest
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Questions
+from prefrl_core.feedback.queries import Candidates
 from prefrl_core.loop import COLUMNS, learn, start, turn
 from prefrl_core.parts import Run
 from prefrl_core.registry import register
@@ -165,6 +166,54 @@ def test_the_true_reward_reaches_the_learner_through_labels_only() -> None:
     assert controls[0] != controls[1]
 
 
+def test_parts_are_told_what_went_before() -> None:
+    """A labeler: how many questions it has answered, the step, and what the segments show.
+    A query strategy: the answers to the pairs asked so far."""
+    heard: list[Questions] = []
+    seen: list[Candidates] = []
+    learner = start(RunSpec.of(POINT))
+    interview: Any = learner.interview
+    answer, choose = interview.answers.labeler.answer, interview.strategy.choose
+
+    class Listening:
+        def answer(self, questions: Questions, random: np.random.Generator) -> np.ndarray:
+            heard.append(questions)
+            shown = questions.left_features.copy(), questions.right_features.copy()
+            for features, rewards in zip(shown, (questions.left, questions.right), strict=True):
+                position = features[..., 0] + features[..., 1]  # the point moves by the action, before it is paid
+                np.testing.assert_allclose(-np.abs(position), rewards, atol=1e-5)
+            with pytest.raises(ValueError, match="read-only"):
+                questions.segments[0] = 0
+            return answer(questions, random)
+
+    class Looking:
+        factor = interview.strategy.factor
+
+        def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> np.ndarray:
+            seen.append(candidates)
+            assert len(candidates.answers) == len(candidates.asked) == learner.comparisons.count
+            np.testing.assert_array_equal(candidates.answers, learner.comparisons.mu)
+            return choose(candidates, count, random)
+
+    interview.answers.labeler, interview.strategy = Listening(), Looking()
+    while not learner.finished:
+        turn(learner)
+    assert [one.asked for one in heard] == np.cumsum([0, *(len(one.left) for one in heard[:-1])]).tolist()
+    assert [one.step for one in heard] == sorted({one.step for one in heard}) and heard[-1].step <= 6000
+    assert len(seen) == len(heard) - 1 and all(one.spread > 0 for one in heard)
+
+
+def test_of_dropped_comparisons_the_answers_are_those_of_the_kept_ones() -> None:
+    spec = RunSpec.of({**POINT, "reward_model": {"label_buffer": 7}})
+    learner = start(spec)
+    while not learner.finished:
+        turn(learner)
+    made = learner.comparisons
+    assert made.count == 30 and len(made.kept_mu) == len(made.features) == 7
+    paid = -np.abs(made.features[..., 0] + made.features[..., 1]).sum(2)
+    np.testing.assert_array_equal(made.kept_mu, (paid[:, 0] > paid[:, 1]).astype(float))
+
+
 def test_the_labeler_sees_the_true_reward_only() -> None:
     memory = ran(**POINT)
     position = memory.arrays["features"][..., 0]  # before the step; the action follows
@@ -253,6 +302,36 @@ def test_episodes_of_fixed_length_are_staggered_and_those_cut_short_are_not_told
     assert set(at_once[ended:]) == {0, 1}
     assert sum(at_once) - told == 3  # of environments 1, 2 and 3, once
     assert set(learner.returns.recent_lengths) == {50}
+
+
+@register("task", "test/early")
+class Early(my_lab.Point):
+    """Says that its episodes have one length, and ends those of environment 1 after 20 steps."""
+
+    info = TaskInfo("test/early@1", 50, 10, True)
+
+    def make(self, num_envs: int, seed: int, threads: int) -> Any:
+        env = super().make(num_envs, seed, threads)
+        step, taken = env.step, [0]
+
+        def ending(actions: np.ndarray) -> Any:
+            taken[0] += 1
+            observations, rewards, terminated, truncated, infos = step(actions)
+            if taken[0] % 50 == 20:
+                terminated = np.arange(num_envs) == 1
+                infos = {"final_obs": observations.copy(), "_final_obs": terminated}
+            return observations, rewards, terminated, truncated, infos
+
+        env.step = ending
+        return env
+
+
+def test_a_task_that_ends_early_against_its_word_is_refused_at_the_first_such_episode() -> None:
+    """Only whole episodes would be counted, and a return of 40 reported where it is -130."""
+    with pytest.raises(
+        UserError, match="test/early@1: an episode ended after 20 of 50 steps, though its info says fixed"
+    ):
+        ran(**{**POINT, "task": "test/early"})
 
 
 def test_a_task_that_ends_episodes_is_not_staggered() -> None:

@@ -18,7 +18,7 @@ from bench import progress, recorder, store, suite, worker
     ("how", "says"),
     [
         ("user", "the environment gave NaN: look at it"),
-        ("crash", "RuntimeError: two lines"),
+        ("crash", "RuntimeError: two lines, at "),
         ("nan", "metric ['true_return'] at step 12000 is not a finite number"),
     ],
 )
@@ -34,6 +34,7 @@ def test_a_failed_run_leaves_its_siblings_running_and_is_tried_again(
     for run in failed:
         assert run.error is not None and says in run.error and len(run.rows) == 11
         assert "Traceback" in (run.folder / "traceback.txt").read_text()
+        assert ("more in traceback.txt in the run's folder" in run.error) == says.startswith("RuntimeError")
     assert lab.run()[0] == 0
     assert metrics(lab.out) == undisturbed
     assert not (failed[0].folder / "failed.json").exists() and not (failed[0].folder / "traceback.txt").exists()
@@ -43,7 +44,7 @@ def test_a_spec_edited_by_hand_stops_the_command_before_anything_runs(lab: Lab) 
     path = lab.create(lab.planned()[-1]).folder / "spec.json"
     path.write_text(path.read_text().replace('"seed": 2', '"seed": 3'))
     code, stdout, stderr = lab.run()
-    assert code == 2 and stdout == "" and stderr.startswith(f"bench: {path} is not the spec that named this folder")
+    assert code == 2 and stdout == "" and stderr.startswith(f"prefrl: {path} is not the spec that named this folder")
     assert stderr.count("\n") == 1 and len(store.load(lab.out)) == 1
 
 
@@ -64,7 +65,7 @@ def test_a_plugin_that_is_gone_fails_its_run_alone(lab: Lab) -> None:
     (lab.folder / "tiny.toml").write_text('plugins = ["my_plugin"]\n' + SUITE)
     environment = {"PYTHONPATH": f"{lab.folder}:{REPOSITORY}"}
     code = "from bench import suite, store; from pathlib import Path; p = suite.load('tiny.toml').runs()[0]\n"
-    code += "Path('runs').mkdir(); store.create(Path('runs'), p.key, p.spec.canonical(), suite.versions_of(p.task))"
+    code += "Path('runs').mkdir(); store.create(Path('runs'), p.key, p.spec.canonical(), suite.versions_of(p.spec))"
     subprocess.run([sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, **environment}, check=True)
     (lab.folder / "my_plugin.py").unlink()
     (run,) = store.load(lab.out)

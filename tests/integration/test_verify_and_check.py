@@ -175,6 +175,16 @@ def test_a_total_edited_by_hand_is_found(lab: Path) -> None:
     assert kind == "damaged" and "tells 10 labels, its metrics 20" in what
 
 
+def test_a_changed_default_is_no_other_software(lab: Path) -> None:
+    """A part whose code got a setting more: the spec is completed by it, and its runs get new names."""
+    old = store.Run(folder_of(lab))
+    spec = {**old.spec, "policy": {name: value for name, value in old.spec["policy"].items() if name != "entropy"}}
+    made = store.create(lab / "runs", store.key_of(spec, old.versions), spec, old.versions)
+    with pytest.raises(worker.OtherDefaults, match=r"other defaults \(policy.entropy: none -> 0.0\): a setting"):
+        worker.own_spec(made)
+    assert check._of_software(made).kind == "other defaults"
+
+
 def test_what_a_kill_leaves_is_named(lab: Path) -> None:
     runs = lab / "runs"
     (folder_of(lab) / "done.json").unlink()

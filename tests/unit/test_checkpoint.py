@@ -45,9 +45,9 @@ def test_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "c"
     checkpoint.save(path, {"a": 1})
-    with pytest.raises(TypeError):
+    with pytest.raises(UserError, match="the state's a is of type object"):
         checkpoint.save(path, {"a": object()})
-    with pytest.raises(ValueError, match="slash|without"):
+    with pytest.raises(UserError, match="slash|without"):
         checkpoint.save(path, {"a/b": 1})
     assert checkpoint.load(path) == {"a": 1}
 
@@ -58,6 +58,20 @@ def test_streams_depend_on_seed_and_name_only() -> None:
     assert draw(0, "acting") != draw(1, "acting") and draw(0, "acting") != draw(0, "labeler")
     assert seeding.integer(0, "task") != seeding.integer(1, "task")
     assert draw(0, "acting")[0] == pytest.approx(0.64686572, abs=1e-8)  # on every machine
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        ({"policy": {"layers": [np.zeros(2), np.ones(2)]}}, r"policy/layers\[0\] is of type ndarray"),
+        ({"task": {"seen": {1, 2}}}, "task/seen is of type set"),
+        ({"policy": {"last": float("nan")}}, "policy/last is nan: keep a number"),
+        ({"policy": {3: 1}}, "key 3 in 'policy/'"),
+    ],
+)
+def test_what_cannot_be_kept_is_named_by_its_place(tmp_path: Path, state: dict, place: str) -> None:
+    with pytest.raises(UserError, match=place):
+        checkpoint.save(tmp_path / "c", state)
 
 
 ROW = np.dtype([("number", np.int64), ("pair", np.float32, (2,))])

@@ -27,7 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def recorded(out: Path) -> store.Run:
     """A run in the middle of its work, with a curve and some comparisons."""
     planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=60 labels"])[0]
-    run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+    run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
     rows = [f'{{"step": {step}, "true_return": {step / 100}}}\n' for step in range(1000, 20000, 1000)]
     (run.folder / "metrics.jsonl").write_text("".join(rows))
     return run
@@ -71,7 +71,7 @@ def test_a_mistake_is_exit_code_2_and_no_traceback(words: list[str], says: str) 
     done = bench(*words)
     assert done.returncode == 2 and done.stdout == ""
     assert says in done.stderr and "Traceback" not in done.stderr
-    if done.stderr.startswith("bench: "):  # argparse prints its usage as well
+    if done.stderr.startswith("prefrl: "):  # argparse prints its usage as well
         assert done.stderr.count("\n") == 1
 
 
@@ -172,7 +172,7 @@ def test_an_error_of_many_lines_is_told_in_one(
 
     monkeypatch.setattr(suite, "load", fail)
     assert cli.main(["run", "quick"]) == 2
-    assert capsys.readouterr().err == "bench: first second\n"
+    assert capsys.readouterr().err == "prefrl: first second\n"
 
 
 def test_a_reader_that_went_away_ends_the_command_quietly() -> None:

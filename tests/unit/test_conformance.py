@@ -137,7 +137,9 @@ def test_an_exception_breaks_the_laws_that_meet_it(registered: Any) -> None:
     verdicts = conformance.check(registered("labeler", type("Bad", (Oracle,), {"answer": answer})))
     states = {verdict.law: verdict.state for verdict in verdicts}
     assert states.pop("settings") == "kept" and set(states.values()) == {"broken"}
-    assert verdicts[1].seen == "raised ZeroDivisionError: of mine"
+    place = f"at {__file__}, line {answer.__code__.co_firstlineno + 1}, in answer"
+    assert verdicts[1].seen == f"raised ZeroDivisionError: of mine, {place}"
+    assert {verdict.seen for verdict in verdicts[2:]} == {"raised the same as 'answers'"}
 
 
 def test_the_examples_keep_the_laws(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,16 +214,23 @@ def test_a_part_without_a_name_is_told_by_what_it_offers(
         "from bench.conformance.arena import Line\n"
         "from prefrl_core.feedback.queries import Uniform\n"
         "from prefrl_core.policy.ppo import PPOSettings\n"
+        "from prefrl_core.tasks import TaskInfo\n"
         "class MyQuery(Uniform): pass\n"
         "class MyPolicy(PPOSettings): pass\n"
-        "class MyTask(Line): pass\n"
+        "class MyTask(Line):\n"
+        "    info = TaskInfo('contrary/line@2', 40, 8, fixed_length=True)\n"
+        "class Nameless(Line):\n"
+        "    info = TaskInfo('contrary/line', 40, 8, fixed_length=True)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, kind in (("MyQuery", "query"), ("MyPolicy", "policy"), ("MyTask", "task")):
         [found] = conformance.resolve(f"contrary:{name}", {})
-        assert (found.kind, found.name) == (kind, f"contrary.{name}")
+        assert (found.kind, found.name) == (kind, f"contrary.{name}" if kind != "task" else "contrary/line@2")
         law = {"query": "factor", "policy": "deterministic", "task": "spaces"}[kind]
         assert judged(found, law).state == "kept"
+    assert judged(found, "same run twice").state == "kept"  # a run finds a task again by its id
+    with pytest.raises(UserError, match="contrary:Nameless: info.id = 'contrary/line' has no version"):
+        conformance.resolve("contrary:Nameless", {})
 
 
 def test_a_policy_may_refuse_a_kind_of_action(registered: Any) -> None:

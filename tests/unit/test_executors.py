@@ -119,7 +119,7 @@ def test_a_node_without_the_folder_works_in_one_of_its_own_and_clears_up(
     monkeypatch.setattr("tempfile.tempdir", None)
     planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=true"])[0]
     (tmp_path / "out").mkdir()
-    run = store.create(tmp_path / "out", planned.key, planned.spec.canonical(), suite.versions_of(planned.task))
+    run = store.create(tmp_path / "out", planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
     spec = (run.folder / "spec.json").read_bytes().replace(b"250000", b"250001")  # refused at once
     worker: Any = node.NodeWorker()
     assert worker.look(str(run.folder / "nothing"))[1] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from prefrl_core import registry
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Equal, Mistake, Myopic, Oracle, Questions, Skip, Stochastic, Teacher
+from prefrl_core.spec import RunSpec
 
 NAN = float("nan")
 
@@ -43,7 +45,7 @@ def slow(teacher: Teacher, asked: Questions, seed: int) -> list[float]:
     chances, flips = random.random(len(asked.left)), random.random(len(asked.left))
     steps, found = asked.left.shape[1], []
     squared = 2 if teacher.bpref_code and not asked.first_session else 1
-    d_skip, d_equal = (epsilon**squared * asked.level * steps for epsilon in (teacher.skip, teacher.equal))
+    d_skip, d_equal = (asked.level * steps * epsilon**squared for epsilon in (teacher.skip, teacher.equal))
     for r1, r2, chance, flip in zip(asked.left.tolist(), asked.right.tolist(), chances, flips, strict=True):
         if d_skip > 0 and not max(sum(r1), sum(r2)) > d_skip:
             found.append(NAN)
@@ -203,3 +205,31 @@ def test_settings_share_their_random_numbers() -> None:
 def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(bad))):
         Teacher(**bad)  # type: ignore[arg-type]
+
+
+def test_a_pair_exactly_at_the_threshold_is_no_tie_as_in_the_code_of_bpref() -> None:
+    """0.375 * 10 * 0.2 is 0.75; 0.2 * 0.375 * 10, in the other order, is one bit above it."""
+    left, right = np.zeros((2, 1, 10))
+    left[0, 0] = 0.75
+    assert answers(Teacher(equal=0.2), questions(left, right, level=0.375)) == [1.0]
+    assert answers(Teacher(equal=0.2), questions(left - 0.001, right, level=0.375)) == [0.5]
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 300.0])
+def test_rationality_per_spread_is_as_often_right_on_every_scale(scale: float) -> None:
+    """With normal returns 1.18 is right three times in four: the mean of sigmoid(1.18 |d|) for d of variance 2."""
+    drawn = scale * np.random.default_rng(0).standard_normal((2, 20_000, 1))
+    asked = dataclasses.replace(questions(*drawn), spread=float(drawn.std()))
+    teacher = Teacher(rationality=1.18, per_spread=True)
+    better = (drawn[0] > drawn[1])[:, 0]
+    right = np.mean(np.array(answers(teacher, asked)) == better)
+    assert right == pytest.approx(0.75, abs=0.01)
+    assert np.where(better, teacher.probabilities(asked), 1 - teacher.probabilities(asked)).mean() == pytest.approx(
+        0.75, abs=0.005
+    )
+
+
+def test_published_teachers_keep_their_keys() -> None:
+    """A setting that came later stands in the canonical form only where it is used."""
+    spec = RunSpec.of({"task": "mujoco/hopper", "labeler": "stochastic"})
+    assert "per_spread" not in spec.canonical()["labeler"]

@@ -121,6 +121,24 @@ def test_exact_kl_equals_enumeration_of_all_strings_and_the_sampled_mean() -> No
     assert abs(k1.mean() - enumerated) < 4 * k1.std() / math.sqrt(len(k1))
 
 
+def test_the_penalty_has_the_policy_gradient_of_the_divergence_which_k3_has_not() -> None:
+    """A reward's policy gradient is the sum of pi * reward * grad log pi; the divergence's own is by autograd."""
+    logits = torch.tensor([1.5, 0.0, -1.0], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64).log()
+    (wanted,) = torch.autograd.grad((logits.softmax(0) * (logits.log_softmax(0) - reference)).sum(), logits)
+
+    def policy_gradient(penalty: torch.Tensor) -> torch.Tensor:
+        logp = logits.log_softmax(0)
+        return torch.autograd.grad((logp.exp().detach() * penalty.detach() * logp).sum(), logits)[0]
+
+    logp, ones = logits.detach().log_softmax(0)[:, None], torch.ones(3, 1, dtype=torch.float64)
+    ours = losses.kl_rewards(logp, reference[:, None], torch.zeros(3, dtype=torch.float64), ones, beta=1.0)[:, 0]
+    torch.testing.assert_close(policy_gradient(-ours), wanted)
+    assert wanted.numpy() == pytest.approx([0.414, -0.233, -0.181], abs=1e-3)
+    ratio = (reference - logp[:, 0]).exp()
+    assert policy_gradient(ratio - 1 - ratio.log()).numpy() == pytest.approx([-0.152, -0.104, 0.256], abs=1e-3)
+
+
 def test_a_loss_that_is_no_number_stops_with_its_stage_and_step() -> None:
     with pytest.raises(UserError, match="sft step 7: the loss is nan"):
         losses.check_finite(torch.tensor(NAN), "sft", 7)

@@ -57,6 +57,7 @@ def test_budgets_by_method() -> None:
         ({"ppo": {"batch": 4, "minibatches": 4, "episodes": 8}}, "whitening needs at least 8"),
         ({"ppo": {"episodes": 100}}, "ppo.episodes = 100: not a multiple"),
         ({"ppo": {"kl": "k2"}}, "unknown ppo.kl 'k2'"),
+        ({"ppo": {"kl": "k3"}}, "as a reward its policy gradient vanishes to first order near the reference"),
         ({"ppo": {"betta": 1}}, "did you mean 'beta'"),
         ({"ppo": 3}, "'ppo' = 3: expected a table"),
         ({"sft": {"mix": 2}}, "sft.mix = 2.0: a share"),

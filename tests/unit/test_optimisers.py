@@ -12,6 +12,7 @@ import torch
 from helpers import SPACES, TRIVIAL, Identity, Twin, frozen, gradient, mean_reward
 
 from prefrl_core.networks import Parameters, RMSProp
+from prefrl_core.normalize import RewardScale
 from prefrl_core.policy.a2c import A2C, A2CSettings
 from prefrl_core.policy.distributions import Categorical
 from prefrl_core.policy.ppo import PPOSettings
@@ -234,3 +235,15 @@ def test_improving_goes_on_from_its_state_to_the_byte(kind: str, name: str) -> N
 @pytest.mark.parametrize("name", TRIVIAL)
 def test_learns_a_trivial_task(name: str, kind: str, bound: float, seed: int) -> None:
     assert mean_reward(name, kind, seed) > bound
+
+
+@pytest.mark.parametrize(("memory", "ratio"), [(0, 2.2), (20, 1.05)])
+def test_the_scale_follows_a_reward_that_grows_tenfold_as_slowly_as_its_memory(memory: int, ratio: float) -> None:
+    """Independent rewards of deviation k have discounted returns of k / sqrt(1 - discount^2)."""
+    random, done = np.random.default_rng(0), np.zeros((128, 16), bool)
+    scale = RewardScale(16, 0.99, center=False, memory=memory)
+    for _ in range(200):
+        scale(random.standard_normal((128, 16)), done)
+    for _ in range(50):
+        scaled = scale(10 * random.standard_normal((128, 16)), done)
+    assert scaled.std() / np.sqrt(1 - 0.99**2) == pytest.approx(ratio, rel=0.1)

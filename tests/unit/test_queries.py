@@ -71,6 +71,7 @@ def slow_choice(name: str, given: Candidates, count: int) -> list[int]:
     variance = [sum((p - m) ** 2 for p in column) / len(column) for column, m in zip(columns, mean, strict=True)]
     entropy = [slow_entropy(m) for m in mean]
     information = [h - sum(map(slow_entropy, column)) / len(column) for h, column in zip(entropy, columns, strict=True)]
+    by_member = [sum(map(slow_entropy, column)) / len(column) for column in columns]
     everything = list(range(len(columns)))
 
     def best(scores: list[float], number: int) -> list[int]:
@@ -84,13 +85,15 @@ def slow_choice(name: str, given: Candidates, count: int) -> list[int]:
         "k_center": lambda: slow_spread(given, everything, count),
         "disagreement_k_center": lambda: slow_spread(given, best(variance, half), count),
         "entropy_k_center": lambda: slow_spread(given, best(entropy, half), count),
+        "member_entropy": lambda: best(by_member, count),
+        "member_entropy_k_center": lambda: slow_spread(given, best(by_member, half), count),
     }[name]()
 
 
 def test_all_strategies_are_known() -> None:
     assert set(OURS) == {
         *("uniform", "disagreement", "entropy", "mutual_information", "recent"),
-        *("k_center", "disagreement_k_center", "entropy_k_center"),
+        *("k_center", "disagreement_k_center", "entropy_k_center", "member_entropy", "member_entropy_k_center"),
     }
 
 

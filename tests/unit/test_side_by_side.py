@@ -55,4 +55,4 @@ def test_replayed_runs_are_whole_and_have_their_own_keys(tmp_path: Path) -> None
 
 def _identity(planned: suite.Planned, out: Path) -> tuple[str, dict[str, object], dict[str, object]]:
     out.mkdir()
-    return planned.key, planned.spec.canonical(), suite.versions_of(planned.task)
+    return planned.key, planned.spec.canonical(), suite.versions_of(planned.spec)

@@ -71,6 +71,23 @@ def test_steps_and_seeds_replace_the_suites(tmp_path: Path) -> None:
     assert {run.seed for run in runs} == {0, 1, 2} and {run.spec.total_steps for run in runs} == {60_000}
 
 
+def test_labels_replace_the_budget_of_every_run_that_asks(tmp_path: Path) -> None:
+    small = suite.load(write(tmp_path, SMALL))
+    assert [run.spec.labels for run in small.runs(seeds=1, only=["task=reacher"], labels=5)] == [0, 5, 5]
+    budgets = suite.load(
+        write(
+            tmp_path,
+            SMALL.replace('labeler = { name = "bpref", mistake = 0.1 }', "").replace(
+                "labels = 20\n", "labels = 30\n", 1
+            ),
+        )
+    )
+    with pytest.raises(UserError, match="are the same run: remove one of them, or keep one by --only"):
+        budgets.runs(labels=5)
+    language = suite.load("language-quick").runs(seeds=1, labels=7, only=["arm=PPO on gold", "arm=PPO, 256 rankings"])
+    assert [run.spec.labels for run in language] == [0, 7]
+
+
 def test_listed_seeds_are_taken_from_the_front(tmp_path: Path) -> None:
     listed = suite.load(write(tmp_path, SMALL.replace("seed = 2", "seed = [7, 5, 9]")))
     assert list(dict.fromkeys(run.seed for run in listed.runs(seeds=2))) == [7, 5]
@@ -200,7 +217,7 @@ def test_keys_are_the_same_in_another_process() -> None:
 def test_a_key_is_the_hash_of_spec_and_versions() -> None:
     run = suite.load("quick").runs(seeds=1)[0]
     again = json.loads(json.dumps(run.spec.canonical()))
-    assert store.key_of(again, suite.versions_of(run.task)) == run.key
+    assert store.key_of(again, suite.versions_of(run.spec)) == run.key
     assert len(run.key) == 16 and set(run.key) <= set("0123456789abcdef")
 
 

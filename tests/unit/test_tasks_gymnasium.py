@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +14,26 @@ import pytest
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
 from prefrl_core.tasks import TaskInfo
+from prefrl_core.tasks.gymnasium import TIMED
+
+
+class Reusing(gym.Env[Any, Any]):
+    """Writes every observation, which counts all steps so far, into one array; episodes of three steps."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.shown, self.taken = np.zeros(1), []
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.shown[:] = -1.0
+        return self.shown, {}
+
+    def step(self, action: Any) -> Any:
+        self.taken.append(action)
+        self.shown[:] = len(self.taken)
+        return self.shown, 0.0, False, False, {}
 
 
 class Scripted(gym.Env[Any, Any]):
@@ -103,3 +126,61 @@ def test_a_reward_that_is_not_finite_is_refused(scripted: Any) -> None:
     env.reset()
     with pytest.raises(UserError, match="reward of environment 0 is not finite at step 1"):
         env.step(np.zeros(2, int))
+
+
+@pytest.fixture
+def reusing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    entry: Any = Reusing
+    gym.register("Reusing-v0", entry, max_episode_steps=3, disable_env_checker=True)
+    env = tasks.make("gymnasium/Reusing-v0", 2, 0)
+    env.reset()
+    return env
+
+
+def test_the_last_observation_is_kept_where_an_environment_reuses_its_array(reusing: Any) -> None:
+    """Aliased, it would be the next episode's first, and a time limit would bootstrap from the wrong state."""
+    *_, last = [reusing.step(np.zeros(2, int)) for _ in range(3)]
+    assert last[0].tolist() == [[-1], [-1]] and last[4]["final_obs"].tolist() == [[3], [3]]
+
+
+@pytest.mark.parametrize("bad", [np.array([0.0, np.nan]), np.array([0, 1j]), np.zeros(3, int), np.array([True, False])])
+def test_refused_actions_have_stepped_nothing(reusing: Any, bad: Any) -> None:
+    with pytest.raises((UserError, ValueError), match="gymnasium/Reusing-v0@1"):
+        reusing.step(bad)
+    assert [one.unwrapped.taken for one in reusing.env.envs] == [[], []]
+
+
+def test_tasks_whose_only_end_is_their_time_limit_are_known() -> None:
+    assert tasks.describe("gymnasium/Pendulum-v1") == TaskInfo("gymnasium/Pendulum-v1@2", 200, 25, True)
+    assert tasks.describe("gymnasium/HalfCheetah-v5").fixed_length
+    assert not tasks.describe("gymnasium/Hopper-v5").fixed_length
+
+
+def never_terminates(step: Any) -> bool:
+    """Each return of this ``step`` says terminated = False as a constant, or a name that is only ever False."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
+    values: dict[str, set[Any]] = {}
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
+            values.setdefault(one.targets[0].id, set()).add(getattr(one.value, "value", None))
+    said = [one.value.elts[2] for one in ast.walk(tree) if isinstance(one, ast.Return)]  # type: ignore[union-attr]
+    return all(values.get(getattr(one, "id", ""), {getattr(one, "value", None)}) == {False} for one in said)
+
+
+def test_they_are_those_whose_step_never_terminates() -> None:
+    found = set()
+    for spec in gym.registry.values():
+        entry = spec.entry_point
+        if (
+            spec.max_episode_steps
+            and isinstance(entry, str)
+            and entry.startswith("gymnasium.envs.")
+            and "robotics" not in entry
+        ):
+            try:
+                step = gym.envs.registration.load_env_creator(entry).step  # type: ignore[attr-defined]
+            except (ImportError, gym.error.Error):  # a simulator that is not installed
+                continue
+            found |= {entry} if never_terminates(step) else set()
+    assert found == TIMED

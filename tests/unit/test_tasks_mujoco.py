@@ -174,8 +174,13 @@ def test_an_action_that_is_not_finite_is_refused(form: str, bad: float) -> None:
     actions = np.zeros((3, 6), np.float32)
     env.step(actions)
     actions[1, 2] = bad
+    before = env.get_state()
     with pytest.raises(UserError, match=rf"{form}/half_cheetah@1: action of environment 1 .* step 2 "):
         env.step(actions)
+    with pytest.raises(ValueError, match="takes real numbers as actions, got complex128"):
+        env.step(np.zeros((3, 6), complex))
+    after = env.get_state()
+    assert (before["physics"] == after["physics"]).all() and (before["elapsed"] == after["elapsed"]).all()
 
 
 def test_a_state_that_is_not_finite_is_refused() -> None:

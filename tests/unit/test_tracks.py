@@ -51,7 +51,7 @@ def test_a_language_suite_expands_as_any_other(tmp_path: Path) -> None:
     assert isinstance(runs[1].spec, LanguageSpec) and runs[1].spec.labels == 8 and runs[0].spec.labels == 0
     assert runs[0].task == language_tasks.describe(TASK).id and len({run.key for run in runs}) == 4
     assert runs[0].shares == runs[1].shares != runs[2].shares
-    versions = suite.versions_of(TASK)
+    versions = suite.versions_of(runs[0].spec)
     assert set(versions) == {"language", "torch"} and "+" not in versions["torch"]
     assert store.key_of(LanguageSpec.of(runs[1].spec.canonical()).canonical(), versions) == runs[1].key
 

@@ -1,60 +1,83 @@
-"""Pages that MkDocs makes from the code while it builds the site: the command line, the suites, the laws."""
+"""Writes what the documents take from the code: the command line, the suites, the settings, the laws and the API.
+
+``python docs/generate.py`` writes the pages ``cli.md``, ``suites.md`` and ``settings.md``, and on every other page what
+lies between ``<!-- laws: KIND -->`` or ``<!-- api: MODULE [MEMBER ...] -->`` and the comment ``<!-- end -->``. The
+result is committed, so that the documents can be read as files; a test fails while they are behind the code.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import inspect
-import itertools
 import json
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
-from bench import conformance, suite
-from bench.cli import parser
-from bench.conformance import short_run
+import api  # noqa: E402
+from api import sentence  # noqa: E402
+
+from bench import conformance, suite  # noqa: E402
+from bench.cli import parser  # noqa: E402
+from bench.conformance import short_run  # noqa: E402
+
+_BLOCK = re.compile(r"^<!-- (laws|api): (.*?) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+_NOTICE = "<!-- Written by docs/generate.py: change the code, then run `python docs/generate.py`. -->"
 
 
-def on_files(files: Files, config: Any) -> Files:
-    """Add the generated pages."""
-    for name, make in (("cli.md", command_line), ("suites.md", suites), ("settings.md", settings)):
-        files.append(File.generated(config, name, content=make()))
-    return files
+def main() -> None:
+    """Write every page that is behind the code; say which."""
+    for path, text in pages().items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            print(path.relative_to(DOCS.parent))
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the tables of laws where a page asks for them."""
-    for kind in conformance.LAWS:
-        markdown = markdown.replace(f"<!-- laws: {kind} -->", laws(kind))
-    return markdown
+def pages() -> dict[Path, str]:
+    """Every page that is written in whole or in part from the code, as it should be."""
+    whole = {"cli.md": command_line(), "suites.md": suites(), "settings.md": settings()}
+    made = {DOCS / name: f"{_NOTICE}\n\n{text}" for name, text in whole.items()}
+    for path in sorted(DOCS.glob("*.md")):
+        if path.name not in whole and _BLOCK.search(text := path.read_text("utf-8")):
+            made[path] = _BLOCK.sub(_filled, text)
+    return made
+
+
+def _filled(found: re.Match[str]) -> str:
+    kind, names = found[1], found[2].split()
+    text = laws(names[0]) if kind == "laws" else api.module(names[0], names[1:])
+    return f"<!-- {kind}: {found[2]} -->\n\n{text}\n\n<!-- end -->"
 
 
 def laws(kind: str) -> str:
     """The laws of one kind of part, from the functions that check them."""
     general = () if kind == "task" else (short_run.settings,)
-    rows = [(law.__name__.replace("_", " "), _sentence(law.__doc__)) for law in (*general, *conformance.LAWS[kind])]
+    rows = [(law.__name__.replace("_", " "), sentence(law.__doc__)) for law in (*general, *conformance.LAWS[kind])]
     return "\n".join(["| Law | What it asks |", "| --- | --- |", *(f"| {name} | {asks} |" for name, asks in rows)])
-
-
-def _sentence(text: str | None) -> str:
-    return " ".join(inspect.cleandoc(text or "").split()).replace("``", "`").replace("|", "\\|")
 
 
 def command_line() -> str:
     """Every command with its options, from argparse."""
     os.environ["COLUMNS"] = "84"
     made = parser()
-    parts = ["# Command line", f"{made.description} A mistake of the user's is one line on stderr and exit code 2."]
+    parts = [
+        "# Command line",
+        f"{made.description} `python -m bench` is the same command. A mistake of the user's is one line on stderr and "
+        "exit code 2.",
+    ]
     for name, command, summary in _commands(made):
         usage = inspect.cleandoc(command.format_usage().replace("usage: ", "       ", 1))
         said = summary[0].upper() + summary[1:]
-        parts += [f"## bench {name}", said if said.endswith("?") else f"{said}.", f"```text\n{usage}\n```"]
+        parts += [f"## prefrl {name}", said if said.endswith("?") else f"{said}.", f"```text\n{usage}\n```"]
         actions = sorted(command._actions, key=lambda action: bool(action.option_strings))  # what is positional first
         rows = [_option(action) for action in actions if action.dest != "help"]
         if rows:
@@ -74,14 +97,14 @@ def _option(action: argparse.Action) -> str:
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     value = value if action.nargs != 0 else ""
     spelled = " ".join([", ".join(action.option_strings), str(value)]).strip()
-    meaning = action.help or ""
+    meaning = api.cell(action.help or "")
     return f"| `{spelled}` | {meaning}{' (required)' if action.required and action.option_strings else ''} |"
 
 
 def settings() -> str:
     """Every setting of a run and of our parts, from the fields of their dataclasses and the comments beside them."""
     from prefrl_core import registry
-    from prefrl_core.spec import KINDS, RunSpec
+    from prefrl_core.spec import RunSpec
 
     parts = [
         "# Settings",
@@ -89,23 +112,23 @@ def settings() -> str:
         *("## A run", _fields(RunSpec)),
     ]
     titles: dict[registry.Kind, str] = {
-        "reward": "Reward models",
         "policy": "Policies",
+        "reward": "Reward models",
         "labeler": "Labelers",
         "query": "Query strategies",
     }
-    settings_of = {kind: setting for setting, kind in KINDS.items()}
     for kind, title in titles.items():
-        setting = settings_of[kind]
-        parts += [f"## {title}", f'`{setting} = "name"`, or `{setting} = {{ name = "name", setting = value }}`.']
+        key = "reward_model" if kind == "reward" else kind
+        parts += [f"## {title}", f'`{key} = "name"`, or `{key} = {{ name = "name", setting = value }}`.']
         for name in registry.names(kind):
             part = registry.find(kind, name)
-            parts += [f"### {name}", _sentence(part.__doc__), _fields(part)]
+            if part.__module__.startswith("prefrl_core."):  # what else is installed here is not ours to document
+                parts += [f"### {name}", sentence(part.__doc__), _fields(part)]
     return "\n\n".join([*parts, *_language_settings()]) + "\n"
 
 
 def _language_settings() -> list[str]:
-    """Those of a run whose task is of the room ``language/``."""
+    """Those of a run whose task's name begins with ``language/``."""
     from prefrl_core.language import labelers, spec
 
     parts = [
@@ -115,9 +138,9 @@ def _language_settings() -> list[str]:
         _fields(spec.LanguageSpec),
     ]
     for name, table in spec.TABLES.items():
-        parts += [f"### language: {name}", _sentence(table.__doc__), _fields(table)]
+        parts += [f"### language: {name}", sentence(table.__doc__), _fields(table)]
     for name, labeler in labelers.NAMES.items():
-        parts += [f"### language labeler: {name}", _sentence(labeler.__doc__), _fields(labeler)]
+        parts += [f"### language labeler: {name}", sentence(labeler.__doc__), _fields(labeler)]
     return parts
 
 
@@ -135,20 +158,17 @@ def _fields(part: Any) -> str:
 def _default(one: dataclasses.Field[Any]) -> str:
     value = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
     if isinstance(value, dict):
-        value = value.get("name", "ensemble")
-    return "see below" if dataclasses.is_dataclass(value) else json.dumps(value)
+        value = value.get("name", "see below")
+    return "see below" if dataclasses.is_dataclass(value) or value == "see below" else json.dumps(value)
 
 
 def _comment(part: type, name: str) -> str:
-    """The comment beside a field, or the lines of comment above it, in the nearest class that has one."""
+    """The comment at a field, in the nearest class that has one."""
     for base in part.__mro__[:-1]:
         lines = inspect.getsource(base).splitlines()
-        for place in (number for number, line in enumerate(lines) if re.match(rf"    {name}: ", line)):
-            if beside := lines[place].partition("  # ")[2]:
-                return _sentence(beside)
-            above = list(itertools.takewhile(lambda line: line.startswith("    # "), reversed(lines[:place])))
-            if above:
-                return _sentence(" ".join(line.strip().removeprefix("# ") for line in reversed(above)))
+        for place in (number for number, line in enumerate(lines, 1) if re.match(rf"    {name}: ", line)):
+            if found := api.comment_at(lines, place):
+                return found
     return ""
 
 
@@ -160,24 +180,34 @@ def _seeds(loaded: suite.Suite) -> str:
 
 
 def suites() -> str:
-    """Every suite that comes with the project: what its file says of itself, its tasks and arms, and the file."""
+    """Every suite that comes with the project: what its file says of itself, its tasks and arms, and its file."""
     parts = [
         "# Suites",
-        "What is swept is a TOML file; these come along. Each is run by `python -m bench run NAME` and shown "
-        "by `python -m bench report NAME`; a file of your own is named by its path. [The tutorial](tutorial.md) makes "
-        "one, [`bench.suite`](api-bench.md#bench.suite) has the format, [settings](settings.md) what can stand in it.",
+        "A suite says what is swept, in a TOML file. These come with the project. `prefrl run NAME` runs one, and "
+        "`prefrl report NAME` shows it. A file of your own is named by its path: see [the tutorial](tutorial.md). "
+        "[`bench.suite`](api-bench.md#benchsuite) has the format, [settings](settings.md) what can stand in it.",
+        "One row of a suite is one command: `prefrl run mujoco --only task=hopper --only seed=0`. `--seeds`, `--steps` "
+        "and `--labels` make a trial smaller.",
     ]
     for name in suite.names():
         loaded = suite.load(name)
-        text = resources.files("bench").joinpath("suites", f"{name}.toml").read_text("utf-8")
+        file = resources.files("bench").joinpath("suites", f"{name}.toml")
+        text = file.read_text("utf-8")
         comment = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines() if line.startswith("#"))
         steps = tomllib.loads(text).get("run", {}).get("total_steps")
-        parts += [f"## {name}", f"**{loaded.title}.** {comment}"]
+        parts += [
+            f"## {name}",
+            f"**{loaded.title.removesuffix('.')}{'' if loaded.title.endswith('?') else '.'}** {comment}",
+            f'```sh title="long"\nprefrl run {name}\n```',
+        ]
         facts = [("Tasks", ", ".join(f"`{task}`" for task in loaded.tasks)), ("Seeds", _seeds(loaded))]
         facts += [("Steps", f"{steps:,}")] if steps else []
         facts += [("Arms", ", ".join(arm.name for arm in loaded.arms))]
         facts += [("Compared with", loaded.baseline)] if loaded.baseline else []
+        facts += [("File", f"`bench/suites/{name}.toml`")]
         parts.append("\n".join(f"- {one}: {other}" for one, other in facts))
-        body = "\n".join(f"    {line}" for line in text.strip().splitlines())
-        parts.append(f'??? note "{name}.toml"\n\n    ```toml\n{body}\n    ```')
     return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

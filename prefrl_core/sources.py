@@ -1,0 +1,108 @@
+"""The code of parts that do not come with the package: which module, of which version, with which source.
+
+It stands in the key of a run that uses such a part, so that runs made before and after an edit have two names. The
+hash covers the part's module and the modules of its own package that it imports, directly or through others. What else
+it uses, an installed library for example, is not covered.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefrl_core import registry, tasks
+from prefrl_core.spec import KINDS
+
+if TYPE_CHECKING:
+    from prefrl_core.spec import RunSpec
+
+_OURS = ("prefrl_core", "bench", "gymnasium")  # whose versions stand in a run's key already
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part's code is, and what identifies it."""
+
+    module: str
+    file: Path | None  # None where there is no file to read
+    distribution: str  # that has the module, and its version, as in "my-lab 0.1"; empty where none is installed
+    digest: str  # first digits of the SHA-256 of the source
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.distribution, self.digest)))
+
+
+def of(spec: RunSpec) -> dict[str, Source]:
+    """The foreign parts of a run by kind and name, as in ``{"labeler tired": ...}``; empty where all are ours."""
+    found = {f"task {spec.task.partition('@')[0]}": tasks.module(spec.task)}
+    for setting, kind in KINDS.items():
+        values = getattr(spec, setting)
+        found[f"{kind} {values['name']}"] = registry.find(kind, values["name"]).__module__
+        if ":" in str(values.get("module", "")):  # a network that a setting names
+            found[f"module {values['module']}"] = values["module"].partition(":")[0]
+    return {name: of_module(module) for name, module in found.items() if module.partition(".")[0] not in _OURS}
+
+
+def of_module(module: str) -> Source:
+    """The source of an imported module, and of those of its own package that it imports."""
+    digest = hashlib.sha256()
+    files = _files(module)
+    for name in sorted(files):
+        digest.update(f"{name}\0".encode() + files[name].read_bytes() + b"\0")
+    return Source(module, files.get(module), _distribution(module), digest.hexdigest()[:_DIGITS])
+
+
+def _files(module: str) -> dict[str, Path]:
+    """By module, the files that the hash is of."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (file := _file(name)) is not None:
+            found[name] = file
+            waiting += [parent] if (parent := name.rpartition(".")[0]) else []  # imported before it
+            if file.suffix == ".py":
+                top = name.partition(".")[0]
+                package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+                waiting += [one for one in _imported(file, package) if one.partition(".")[0] == top]
+    return found
+
+
+def _file(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # no module: a name that ``from ... import`` takes out of one
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _imported(file: Path, package: str) -> Iterator[str]:
+    """Names of all that the import statements of a file could mean."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _distribution(module: str) -> str:
+    names = _distributions().get(module.partition(".")[0], [])
+    return f"{names[0]} {version(names[0])}" if names else ""
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    """Top-level modules of installed distributions; reading them all takes a tenth of a second."""
+    return {top: sorted(names) for top, names in packages_distributions().items()}
