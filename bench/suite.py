@@ -171,7 +171,9 @@ def load(name: str) -> Suite:
         place = f"{source}:{line[1]}" if line else source
         reason = str(error)[: line.start()] if line else str(error)
         raise UserError(f"{place}: not valid TOML: {reason}") from error
-    return _suite(source, values)
+    file: SuiteFile = parse(SuiteFile, values, source, place=toml_place)
+    tasks = tuple(file.sweep.task)
+    return with_file(source, _built, source, file, tasks, tracks.common(tasks).settings)
 
 
 def names() -> list[str]:
@@ -233,12 +235,6 @@ def _read(name: str) -> tuple[str, str]:
         raise UserError(f"{name}: not a text in UTF-8: save it as such") from error
     except ValueError as error:  # a path with a NUL in it
         raise UserError(f"{name!r}: cannot be read ({error}): give the path of a suite file") from error
-
-
-def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    file: SuiteFile = parse(SuiteFile, values, source, place=toml_place)
-    tasks = tuple(file.sweep.task)
-    return with_file(source, _built, source, file, tasks, tracks.common(tasks).settings)
 
 
 def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence[str]) -> Suite:

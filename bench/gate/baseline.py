@@ -49,6 +49,8 @@ class EntryFile(Model):
     speed: Annotated[float, Field(gt=0, le=1e6)] | None
     peak_memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)]
     machine: Annotated[dict[Name, Name | None], Field(max_length=100)]
+    reward_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    reward_validation_loss: Annotated[float, Field(ge=0, le=1e9)] | None = None
 
 
 class BaselineFile(Model):
