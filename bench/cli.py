@@ -1,18 +1,23 @@
 """``prefrl``, or ``python -m bench``: the commands of ``bench.commands``.
 
-What a command needs is imported when it is run, so that asking for help costs nothing. A ``UserError`` is one line
-on stderr and exit code 2.
+What a command needs is imported when it is run, so that asking for help costs nothing.
+
+Exit codes: 0, done; 1, something is not as it should be (a run failed, a build is worse, a folder is not sound); 2, a
+``UserError``, one line on stderr; 70, a fault of ours, one line and a trace in a file; 130, interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
+from bench import fault
 from bench.commands import check, compare, export, gate, label, listing, power, report, run, show, validate, verify
-from bench.commands.shared import Shared
+from bench.commands.shared import Parser, Shared
+from bench.text import one_line
 from prefrl_core.errors import UserError
 
 # in the order of the help
@@ -21,9 +26,13 @@ _COMMANDS = (listing, run, label, report, compare, power, show, verify, check, g
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    options = parser().parse_args(arguments)
-    options.words = [*(sys.argv[1:] if arguments is None else arguments)]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no encoding of a terminal ends a command
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
+        options = parser().parse_args(words)
+        options.words = words
         code: int = options.command(options)
         sys.stdout.flush()
         return code
@@ -32,15 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        return _complain(f"{error.strerror or error}: {error.filename or 'no file named'}")
     except KeyboardInterrupt:
         return 130
+    except SystemExit as error:  # argparse's, after its help
+        if error.code is None or error.code == 0:
+            return 0
+        return _fault(error)
+    except OSError as error:
+        return _complain(fault.of_system(error))
+    except BaseException as error:
+        return _fault(error)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The commands and their options."""
-    made = argparse.ArgumentParser(prog="prefrl", description="Run suites of experiments, and show what came out.")
+    made = Parser(prog="prefrl", description="Run suites of experiments, and show what came out.")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     shared = Shared.make()
     for one in _COMMANDS:
@@ -48,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _complain(text: str) -> int:
-    print(f"prefrl: {' '.join(text.split())}", file=sys.stderr)
-    return 2
+def _complain(text: str, code: int = 2) -> int:
+    with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+        print(f"prefrl: {one_line(text)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _fault(error: BaseException) -> int:
+    return _complain(fault.told(error), fault.CODE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import struct
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from bench import store
+from bench import files, store
 from bench.progress import Display, Job
 from prefrl_core.errors import UserError
 
@@ -36,13 +37,13 @@ class EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._run, self._file = run, open(path, "a+b")  # noqa: SIM115  (open as long as the run is followed)
+        self._run, self._file = run, open(files.own(path, os.O_RDWR | os.O_APPEND), "a+b")  # noqa: SIM115  (open as long as the run is followed)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise
-        records, size = _whole_records(path.read_bytes())
+        records, size = _whole_records(files.read(path))
         self._file.truncate(size)  # a record that was cut off is written again
         self._writer = RecordWriter(self._file)
         self._row, self._offset = max(0, records - 1), None if records > 1 else 0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench import store, tracks
+from bench.files import checksum, write_atomic
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
@@ -45,9 +46,9 @@ def recorded(run: store.Run) -> Recorded:
         )
     if not len(arrays.get("mu", ())):
         raise UserError(f"run {run.key} asked no questions: there is nothing to export")
-    if store.checksum(run.folder / "comparisons.safetensors") != run.done.get("sha256", {}).get(
-        "comparisons.safetensors"
-    ):
+    if missing := [name for name in ("true_returns", "step_asked", "multiplicity") if name not in arrays]:
+        raise UserError(f"the comparisons of {run.key} have no {missing[0]}: they are of other software; run it again")
+    if checksum(run.folder / "comparisons.safetensors") != run.done.get("sha256", {}).get("comparisons.safetensors"):
         raise UserError(f"{run.folder / 'comparisons.safetensors'} is not what the run recorded: run it again")
     features = arrays.pop("features")
     seen = _observed(spec)
@@ -91,7 +92,7 @@ def _write(run: store.Run, folder: Path, format: str) -> dict[str, Any]:
     dataset.save(folder / name, made)
     sizes = {"comparisons": len(made), "steps": made.actions.shape[2]}
     sizes |= {"obs": made.observations.shape[3], "act": made.actions.shape[3], "members": made.multiplicity.shape[1]}
-    return {"name": name, "sha256": store.checksum(folder / name), **sizes, **made.about}
+    return {"name": name, "sha256": checksum(folder / name), **sizes, **made.about}
 
 
 def _describe(folder: Path, files: list[dict[str, Any]], format: str) -> None:
@@ -110,7 +111,7 @@ def _describe(folder: Path, files: list[dict[str, Any]], format: str) -> None:
     text = templates.get_template("card.md.j2").render(
         index, columns=columns, files=files, total=total, size=_size(total), tasks=sorted({f["task"] for f in files})
     )
-    store.write_atomic(folder / "README.md", text.encode())
+    write_atomic(folder / "README.md", text.encode())
 
 
 def _size(total: int) -> str:

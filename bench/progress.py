@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from bench.suite import Planned
+from bench.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +31,7 @@ class Job:
     labels: int = 0
     outcome: float | None = None  # the latest value of the column that its track is judged by
     error: str | None = None
+    fault: bool = False  # of ours, that nobody foresaw
     before: bool = False  # it was done when the command began
     began: tuple[float, int] | None = None  # time and step of the first row that this worker sent
     latest: float = 0.0  # time of the last one
@@ -133,7 +135,7 @@ class Plain:
         self.note(f"{job.state}: {job.name} ({job.planned.key}){rate}{f': {job.error}' if job.error else ''}")
 
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def tick(self) -> None:
         if time.monotonic() >= self._next:

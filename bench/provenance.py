@@ -72,7 +72,9 @@ def _git() -> dict[str, Any] | None:
 def _command(*words: str, folder: Path | None = None) -> str | None:
     """What a command prints in a folder, ours if none is named; None if it cannot be run or fails."""
     try:
-        done = subprocess.run(words, cwd=folder or _SOURCE, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            words, cwd=folder or _SOURCE, capture_output=True, text=True, errors="replace", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -90,7 +92,7 @@ def _cpu() -> str:
     machines of several generations have one name, and other instructions may round otherwise."""
     told: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        for line in _CPUINFO.read_text().splitlines():
+        for line in _CPUINFO.read_text("utf-8", "replace").splitlines():
             name, _, value = line.partition(":")
             told.setdefault(name.strip(), value.strip())
     generation = [f"{name.split()[-1]} {told[name]}" for name in ("cpu family", "model") if name in told]

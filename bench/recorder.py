@@ -7,16 +7,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import store
+from bench import files, parse, store
+from bench.parse import Amount, Count, Sha256
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_NOTHING = hashlib.sha256().hexdigest()
 
 
 class Lines:
@@ -24,7 +28,7 @@ class Lines:
 
     def __init__(self, path: Path, keep: int) -> None:
         """Open ``path`` and cut it to its first ``keep`` bytes."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = files.own(path, os.O_RDWR)
         os.ftruncate(self._file, keep)
         os.lseek(self._file, keep, os.SEEK_SET)
         self.size = keep
@@ -43,31 +47,58 @@ class Lines:
 class Kept:
     """What the laboratory adds to a checkpoint: how much of the recorded files belongs to it."""
 
-    metrics_bytes: int = 0
-    metrics_sha256: str = hashlib.sha256().hexdigest()
-    timing_bytes: int = 0
-    seconds: float = 0.0  # that the work up to here took; work that was lost to a kill does not count
-    cpu_seconds: float = 0.0  # the same in processor time, which a busy machine does not lengthen
-    idle_seconds: float = 0.0  # neither computing nor waiting for a processor: asleep, or waiting for a disk
-    peak_memory_bytes: int = 0
+    metrics_bytes: Count = 0
+    metrics_sha256: Sha256 = _NOTHING
+    timing_bytes: Count = 0
+    seconds: Amount = 0.0  # that the work up to here took; work that was lost to a kill does not count
+    cpu_seconds: Amount = 0.0  # the same in processor time, which a busy machine does not lengthen
+    idle_seconds: Amount = 0.0  # neither computing nor waiting for a processor: asleep, or waiting for a disk
+    peak_memory_bytes: Count = 0
+    state_sha256: str = ""  # of the rest of the checkpoint; empty in those of versions that did not write it
 
     @classmethod
     def taken_from(cls, state: dict[str, Any], folder: Path) -> Kept:
         """Our part, taken out of ``state``.
 
         Raises:
-            UserError: the files are not those that the checkpoint was made with.
+            UserError: the checkpoint was changed, or the files are not those that it was made with.
         """
-        missing = [entry.name for entry in fields(cls) if entry.name not in state]
-        if missing:
+        names = [one.name for one in fields(cls)]
+        state.setdefault("state_sha256", "")
+        if missing := [name for name in names if name not in state]:
             raise UserError(f"the checkpoint in {folder} has no {missing[0]!r}")
-        kept = cls(**{entry.name: state.pop(entry.name) for entry in fields(cls)})
+        found = {name: state.pop(name) for name in names}
+        kept: Kept = parse.parse(Kept, found, f"the checkpoint in {folder}")
+        if kept.state_sha256 not in ("", digest({**state, **found, "state_sha256": ""})):
+            raise UserError(f"the checkpoint in {folder} was changed since it was written (its sha256 differs)")
         for name, size in (("metrics.jsonl", kept.metrics_bytes), ("timing.jsonl", kept.timing_bytes)):
             if _size(folder / name) < size:
                 raise UserError(f"{folder / name} is shorter than the checkpoint says")
         if _sha256(folder / "metrics.jsonl", kept.metrics_bytes).hexdigest() != kept.metrics_sha256:
             raise UserError(f"{folder / 'metrics.jsonl'} was changed since the checkpoint")
         return kept
+
+
+def digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 of a checkpoint's state: names, arrays to the bit, plain values as JSON has them."""
+    import numpy as np
+
+    from prefrl_core import checkpoint
+
+    made = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, checkpoint.Log):
+            continue  # a file of its own, whose checksum the checkpoint has
+        if isinstance(value, Mapping):
+            told, data = "table", digest(value).encode()
+        elif isinstance(value, np.ndarray):
+            told, data = f"{value.dtype.str}{value.shape}", np.ascontiguousarray(value).tobytes()
+        else:
+            told, data = "value", json.dumps(value, sort_keys=True, default=_plain).encode()
+        made.update(f"{name}\n{told}\n".encode())
+        made.update(data)
+    return made.hexdigest()
 
 
 class FolderRecorder:
@@ -121,7 +152,7 @@ class FolderRecorder:
         from safetensors.numpy import save
 
         data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        store.write_atomic(self._folder / name, data)
+        files.write_atomic(self._folder / name, data)
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, after the rows that it builds on."""
@@ -132,11 +163,18 @@ class FolderRecorder:
         ours = asdict(self._now())
         if taken := ours.keys() & state.keys():
             raise ValueError(f"the learner's state has our keys: {sorted(taken)}")
-        checkpoint.save(self._folder / "checkpoint.safetensors", {**state, **ours})
+        whole = {**state, **ours, "state_sha256": ""}
+        checkpoint.save(self._folder / "checkpoint.safetensors", {**whole, "state_sha256": digest(whole)})
 
-    def finish(self, total_steps: int, bare_speed: Callable[[], float | None] = lambda: None) -> None:
+    def finish(
+        self,
+        total_steps: int,
+        bare_speed: Callable[[], float | None] = lambda: None,
+        answers: Callable[[], str | None] = lambda: None,
+    ) -> None:
         """Mark the run as done; nothing is written after this. ``bare_speed`` gives the steps a second of the task's
         bare physics in this process; it is called when the run's own account is closed.
+        ``answers`` gives the digest of what people answered, where they did.
 
         Raises:
             UserError: nothing was measured.
@@ -164,6 +202,8 @@ class FolderRecorder:
             "metrics_sha256": now.metrics_sha256,
             "sha256": store.checksums(self._folder),
         }
+        if (heard := answers()) is not None:
+            values["answers_sha256"] = heard
         store.write_json(self._folder / "done.json", values)
         checkpoint.remove_sides(self._folder / "checkpoint.safetensors")
 
@@ -229,8 +269,8 @@ def _plain(value: Any) -> Any:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    return path.stat().st_size if files.kind(path) == "file" else 0
 
 
 def _sha256(path: Path, size: int) -> Any:
-    return hashlib.sha256(path.read_bytes()[:size] if size else b"")
+    return hashlib.sha256(files.read(path)[:size] if size else b"")

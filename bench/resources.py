@@ -16,9 +16,34 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated
 
-from prefrl_core.errors import UserError, unknown
+from pydantic import AfterValidator, Field
+
+from bench.parse import Model, refuse
+from prefrl_core.errors import unknown
+
+
+def _share(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise refuse("give a whole number if it is above 1")
+    return float(value)
+
+
+class _Table(Model):
+    cpus: Annotated[float, Field(gt=0, le=1e6), AfterValidator(_share)] | None = None
+    gpus: Annotated[float, Field(ge=0, le=1e6), AfterValidator(_share)] | None = None
+
+
+class ResourcesTable(_Table):
+    """``[resources]`` as the suite file has it."""
+
+    tasks: dict[str, _Table] = {}
+    arms: dict[str, _Table] = {}
+
+
+def _given(table: _Table) -> dict[str, float]:
+    return {name: value for name in ("cpus", "gpus") if (value := getattr(table, name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -41,50 +66,23 @@ class Resources:
     arms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Any, tasks: Sequence[str], arms: Sequence[str]) -> Resources:
+    def of(cls, file: ResourcesTable, tasks: Sequence[str], arms: Sequence[str]) -> Resources:
         """``[resources]`` of a suite with these tasks and arms.
 
         Raises:
-            UserError: an unknown name, or a number that no machine can give.
+            UserError: an unknown name.
         """
-        table = _table("[resources]", table)
-        kinds = {}
-        for kind, known in (("tasks", tasks), ("arms", arms)):
-            kinds[kind] = _table(f"[resources.{kind}]", table.get(kind, {}))
-            for name in kinds[kind]:
+        for kind, named, known in (("tasks", file.tasks, tasks), ("arms", file.arms, arms)):
+            for name in named:
                 if name not in known:
                     raise unknown(f"name in [resources.{kind}]:", name, known)
-        every = {name: value for name, value in table.items() if name not in kinds}
         return cls(
-            _needs("[resources]", every),
-            *(
-                {name: _needs(f"[resources.{kind}.{name!r}]", one) for name, one in named.items()}
-                for kind, named in kinds.items()
-            ),
+            _given(file), *({name: _given(one) for name, one in kind.items()} for kind in (file.tasks, file.arms))
         )
 
     def needs(self, task: str, arm: str) -> Needs:
         """Of the runs of one arm on one task, named as the suite names it."""
         return replace(Needs(), **{**self.every, **self.tasks.get(task, {}), **self.arms.get(arm, {})})
-
-
-def _needs(where: str, table: Any) -> dict[str, float]:
-    made = {}
-    for name, value in _table(where, table).items():
-        if name not in ("cpus", "gpus"):
-            raise unknown(f"key in {where}:", name, ("cpus", "gpus"))
-        number = type(value) in (int, float) and 0 <= value < float("inf")
-        if not number or (name == "cpus" and value == 0) or (value > 1 and value != int(value)):
-            least = "above 0" if name == "cpus" else "0 or more"
-            raise UserError(f"{name} = {value!r} in {where}: give a number {least}, a whole one if it is above 1")
-        made[name] = float(value)
-    return made
-
-
-def _table(where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where} = {value!r}: write it as a table")
-    return value
 
 
 def cores() -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import store, tracks, worker
+from bench import fault, files, store, tracks, worker
 from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
 from bench.suite import Planned, versions_of
@@ -66,6 +65,12 @@ class Runner:
 
     def _take(self, job: Job) -> None:
         """Start the job, unless another process has it or has done it."""
+        try:
+            self._begin(job)
+        except (UserError, OSError) as error:
+            self._end(job, "failed", worker.in_words(job.folder, error))
+
+    def _begin(self, job: Job) -> None:
         planned = job.planned
         run = store.create(self.out, planned.key, planned.spec.canonical(), versions_of(planned.spec))
         tracks.of(planned.task).place(planned.spec, run.folder)
@@ -74,8 +79,8 @@ class Runner:
         elif who := worker.holder(job.folder):
             self._held(job, who)
         else:
-            job.state, job.began, job.held_by, job.error = "running", None, None, None
             self.executor.start(job)
+            job.state, job.began, job.held_by, job.error = "running", None, None, None
             self.display.changed(job)
 
     def _heard(self, job: Job, event: dict[str, Any]) -> None:
@@ -85,7 +90,7 @@ class Runner:
             case "warning":
                 self.display.note(event["message"])
             case "failed":
-                job.error = event["error"]
+                job.error, job.fault = event["error"], event.get("fault", False)
             case "held":
                 self._held(job, event["by"])
 
@@ -100,7 +105,7 @@ class Runner:
             job.state = "waiting"
             self.display.note(f"{job.name}: {killed}; it goes on")
         else:
-            died = killed + ("" if end.lost else " (out of memory?)") if killed else end.last_words
+            died = killed + ("" if end.lost else " (out of memory?)") if killed else _left(end)
             self._end(job, "failed", job.error or died)
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
@@ -123,13 +128,12 @@ def execute(
     until: float = math.inf,
 ) -> int:
     """Do all planned runs, or what of them can be done ``until`` a time of time.monotonic; the command's exit code: 0,
-    or 1 if any failed, or 130 after Ctrl-C.
+    or 1 if any failed (70 by a fault of ours), or 130 after Ctrl-C.
 
     Raises:
-        UserError: nothing can be written to ``out``, a folder there is not the run that its name says, or the executor
-            cannot do the jobs.
+        UserError: nothing can be written to ``out``, or the executor cannot do the jobs.
     """
-    writable(out)
+    files.writable(out)
     jobs = [_job(one, out) for one in planned]
     doing = executor(jobs)
     shown = display(jobs, doing.workers)
@@ -142,30 +146,21 @@ def execute(
     shown.note(_tally(jobs) + ".")
     for job in (job for job in jobs if job.state == "failed"):
         shown.note(f"failed: {job.name} ({job.planned.key}): {job.error}")
-    return 1 if any(job.state == "failed" for job in jobs) else 0
-
-
-def writable(out: Path) -> None:
-    """Make the results folder.
-
-    Raises:
-        UserError: it cannot be made or written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(f"{out} cannot be written to ({error.strerror}): choose another folder with --out") from error
+    failed = [job for job in jobs if job.state == "failed"]
+    return fault.CODE if any(job.fault for job in failed) else 1 if failed else 0
 
 
 def _job(planned: Planned, out: Path) -> Job:
+    """A folder that is not what its name says fails its run before anything is started."""
     run = store.Run(out / planned.key)
     job = Job(planned, run.folder)
-    if run.status != "missing":
-        run.identity  # noqa: B018  (refuse a folder that is not what its name says before anything is started)
-    if run.status == "done":
-        job.state, job.before, job.step = "done", True, job.total
+    try:
+        if run.status != "missing":
+            run.identity  # noqa: B018  (raises)
+        if run.done:
+            job.state, job.before, job.step = "done", True, job.total
+    except (UserError, OSError) as error:
+        job.state, job.error = "failed", worker.in_words(run.folder, error)
     return job
 
 
@@ -177,6 +172,13 @@ def _tally(jobs: list[Job]) -> str:
     return (
         text + (f", {count['failed']} failed" if count["failed"] else "") + (f", {left} not finished" if left else "")
     )
+
+
+def _left(end: Ended) -> str:
+    """Why a worker that nothing killed is no longer there."""
+    if end.code == worker.DONE:
+        return "its worker ended before the run did: a plug-in may have called os._exit or sys.exit"
+    return end.last_words
 
 
 def _signal(code: int) -> str:

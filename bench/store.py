@@ -1,13 +1,13 @@
-"""A folder of runs on disk, read and written with the standard library and NumPy alone.
+"""A folder of runs on disk. Reading knows neither the learner nor MuJoCo: results can be looked at where nothing could
+be run.
 
 A run's folder appears with its spec in it or not at all, every file but the JSON lines is replaced as a whole, and
-``done.json`` comes last; so whatever a run's end, what is on disk is either whole or known not to be. Reading
-knows neither the learner nor MuJoCo: results can be looked at where nothing could be run.
+``done.json`` comes last; so whatever a run's end, what is on disk is either whole or known not to be. ``bench.schemas``
+says what each file may hold, ``bench.files`` how a folder of strangers is read and written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -20,6 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench import parse, schemas
+from bench.files import REMEDY, checksum, kind, present, read, sync_folder, write_atomic
+from bench.schemas import CHECKED, SAMPLES
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,14 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Status = Literal["missing", "partial", "failed", "done"]
-CHECKED = (
-    "spec.json",
-    "provenance.json",
-    "timing.jsonl",
-    "comparisons.safetensors",
-    "segments.safetensors",
-)  # of a finished run
-SAMPLES = ("samples.safetensors", "samples.json")  # and of one of the language track
 STAGES = "stages"  # in a results folder: what several runs begin with, of tracks that have such
 _KEY = re.compile(r"[0-9a-f]{16}")
 
@@ -52,15 +47,15 @@ def key_of(spec: Mapping[str, Any], versions: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def checksum(path: Path) -> str | None:
-    """SHA-256 of a file in hexadecimal; None where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-
-
 def checksums(folder: Path) -> dict[str, str | None]:
     """Of all files of a finished run that have one."""
-    names = (*CHECKED, *(name for name in SAMPLES if (folder / name).exists()))
+    names = (*CHECKED, *(name for name in SAMPLES if present(folder / name)))
     return {name: checksum(folder / name) for name in names}
+
+
+def is_key(name: str) -> bool:
+    """Whether a name has the form of a run's key."""
+    return bool(_KEY.fullmatch(name))
 
 
 class Run:
@@ -74,7 +69,7 @@ class Run:
     def status(self) -> Status:
         """``missing``: no spec; ``done`` and ``failed``: as their files say; ``partial``: anything else."""
         for name, status in (("done.json", "done"), ("failed.json", "failed"), ("spec.json", "partial")):
-            if (self.folder / name).exists():
+            if present(self.folder / name):
                 return status  # type: ignore[return-value]
         return "missing"
 
@@ -85,15 +80,12 @@ class Run:
         Raises:
             UserError: it is missing, damaged, of another schema, or was changed after the run was named.
         """
+        if (what := kind(self.folder)) not in ("a folder", "nothing"):
+            raise UserError(f"{self.folder} is {what}, not a run's folder: remove it, or put the folder there")
         path = self.folder / "spec.json"
-        values = read_json(path)
-        if values.get("schema") != SCHEMA:
-            raise UserError(
-                f"{path} has schema {values.get('schema')!r}, this version reads {SCHEMA}: "
-                "choose another folder with --out"
-            )
-        named = key_of(values.get("spec", {}), values.get("versions", {}))
-        if not named == values.get("key") == self.key:
+        values = parse.read_json(path, schemas.SpecFile, REMEDY)
+        named = key_of(values["spec"], values["versions"])
+        if not named == values["key"] == self.key:
             raise UserError(f"{path} is not the spec that named this folder ({self.key}): restore it, or move it away")
         return values
 
@@ -117,12 +109,12 @@ class Run:
             UserError: a damaged line, or a finished run whose rows are not those it ended with.
         """
         path, done = self.folder / "metrics.jsonl", self.done
-        data = _read_bytes(path) if done or path.exists() else b""
-        if done and hashlib.sha256(data).hexdigest() != done.get("metrics_sha256"):
+        data = read(path) if done or present(path) else b""
+        if done and hashlib.sha256(data).hexdigest() != done["metrics_sha256"]:
             raise UserError(
                 f"{path} is not what the run recorded (its sha256 differs): delete {self.folder}, run again"
             )
-        return _lines(path, data)
+        return _lines(path, data, schemas.Row)
 
     def column(self, name: str) -> np.ndarray:
         """One metric over all rows, float64; NaN where there was nothing to tell."""
@@ -134,26 +126,24 @@ class Run:
     def timing(self) -> list[dict[str, Any]]:
         """``{"step", "seconds"}`` a row: the time that the run's recorded work took, sessions added up."""
         path = self.folder / "timing.jsonl"
-        return _lines(path, _read_bytes(path)) if path.exists() else []
+        return _lines(path, read(path), schemas.Timing) if present(path) else []
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Where, when and with which software the run was made; empty before it began."""
-        path = self.folder / "provenance.json"
-        return read_json(path) if path.exists() else {}
+        return self._json("provenance.json", schemas.Provenance)
 
     @property
     def done(self) -> dict[str, Any]:
         """``done.json``: steps, labels, wall seconds, peak memory, checksum; empty of an unfinished run."""
-        path = self.folder / "done.json"
-        return read_json(path) if path.exists() else {}
+        return self._json("done.json", schemas.Done)
 
     @property
     def error(self) -> str | None:
         """The line that a failed run left."""
         if self.status != "failed":
             return None
-        return str(read_json(self.folder / "failed.json").get("error", "no reason given"))
+        return str(self._json("failed.json", schemas.Failed)["error"])
 
     def comparisons(self) -> dict[str, np.ndarray]:
         """Everything compared, arrays by name; empty before the run has finished.
@@ -178,18 +168,26 @@ class Run:
         Raises:
             UserError: a file is damaged.
         """
-        path = self.folder / "samples.json"
-        return self._arrays("samples.safetensors"), read_json(path) if path.exists() else {}
+        return self._arrays("samples.safetensors"), self._json("samples.json", schemas.Texts)
+
+    def _json(self, name: str, model: type[parse.Model]) -> dict[str, Any]:
+        path = self.folder / name
+        return parse.read_json(path, model, REMEDY) if present(path) else {}
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         path = self.folder / name
+        if not present(path):
+            return {}
+        data, recorded = read(path), (self.done.get("sha256") or {}).get(name)
+        if recorded and hashlib.sha256(data).hexdigest() != recorded:
+            raise UserError(f"{path} is not what the run recorded (its sha256 differs): {REMEDY}")
         try:
-            return load_file(path) if path.exists() else {}
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} is damaged ({error}): delete {self.folder}, and run again") from error
+            return load(data)
+        except SafetensorError as error:
+            raise UserError(f"{path} is damaged ({error}): {REMEDY}") from error
 
 
 def load(out: Path) -> list[Run]:
@@ -200,7 +198,9 @@ def load(out: Path) -> list[Run]:
     """
     try:
         with os.scandir(out) as entries:
-            keys = [entry.name for entry in entries if _KEY.fullmatch(entry.name) and entry.is_dir()]
+            keys = [
+                entry.name for entry in entries if _KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
     except OSError as error:
         raise UserError(f"no results in {out} ({error.strerror}): name their folder with --out") from error
     return [Run(out / key) for key in sorted(keys)]
@@ -227,7 +227,7 @@ def create(out: Path, key: str, spec: Mapping[str, Any], versions: Mapping[str, 
         UserError: what is there under that name is not this run.
     """
     run = Run(out / key)
-    if not run.folder.exists():
+    if run.status == "missing":
         draft = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=out))
         try:
             draft.chmod(0o777 & ~_umask())  # mkdtemp's folders are for one user; results are to be shared
@@ -247,63 +247,22 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace ``path`` as a whole or not at all, power failures included. One writer at a time."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # a full disk should not be kept full by our half a file
-        raise
-    sync_folder(path.parent)
+def _lines(path: Path, data: bytes, model: Any) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; what follows the last newline was cut off."""
+    lines = data.split(b"\n")[:-1]
+    try:  # all at once costs half as much as one by one
+        rows = parse.json_of(b"[" + b",".join(lines) + b"]", str(path), REMEDY)
+        if len(rows) == len(lines):
+            checked: list[dict[str, Any]] = parse.parse(list[model], rows, str(path))
+            return checked
+    except UserError:
+        pass
+    return [_line(f"{path}:{number}", line, model) for number, line in enumerate(lines, start=1)]
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or delete its folder") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(_read_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or delete its folder and run again") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is damaged (no JSON object): restore it, or delete its folder and run again")
-    return values
-
-
-def _lines(path: Path, data: bytes) -> list[dict[str, Any]]:
-    lines = data.split(b"\n")[:-1]  # what follows the last newline was cut off
-    with contextlib.suppress(ValueError):  # all at once costs half as much as one by one
-        rows = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(rows) == len(lines) and all(isinstance(row, dict) for row in rows):
-            return rows
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}:{number} is damaged: restore the file, or delete its folder and run again")
-        rows.append(row)
-    return rows
+def _line(where: str, line: bytes, model: Any) -> dict[str, Any]:
+    row: dict[str, Any] = parse.parse(model, parse.json_of(line, where, REMEDY), f"{where} is damaged", REMEDY)
+    return row
 
 
 def _umask() -> int:

@@ -28,6 +28,7 @@ A setting given twice: the arm's wins over the task's, and that over [run]'s; a 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,19 +38,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import purpose, store, tracks
+from bench import files, plugins, purpose, store, tracks
+from bench.parse import parse
 from bench.resources import Needs, Resources
+from bench.suite_file import LARGEST, MOST_RUNS, PLACED, SuiteFile, toml_place
 from bench.tracks import Spec, Track
-from prefrl_core import registry
 from prefrl_core.errors import UserError, unknown
 
 T = TypeVar("T")
 _Key = Callable[[int], str]  # of the run with that seed
-_PLACED = {
-    "task": "[sweep]",
-    "seed": "[sweep] or [[arm]]",
-    "plugins": "the top of the file",
-}  # not to be set for single runs
 
 
 @dataclass(frozen=True)
@@ -115,9 +112,11 @@ class Suite:
         Raises:
             UserError: a setting that no run can have (the line names file, arm and task), or nothing matches.
         """
-        with_file(self.source, registry.load_plugins, self.plugins)
+        with_file(self.source, plugins.load, self.plugins)
         ids = {name: with_file(self.source, self.track.task, name) for name in self.tasks}
-        wanted_of = {arm.name: self._seeds(arm, seeds) for arm in self.arms}
+        wanted_of = {arm.name: dict.fromkeys(self._seeds(arm, seeds)) for arm in self.arms}
+        if (number := len(self.tasks) * sum(map(len, wanted_of.values()))) > MOST_RUNS:
+            raise UserError(f"{self.source}: {number:,} runs are more than {MOST_RUNS:,}: ask for fewer --seeds")
         every = dict.fromkeys(
             seed for arm in sorted(self.arms, key=lambda arm: -len(arm.seeds)) for seed in wanted_of[arm.name]
         )
@@ -174,12 +173,16 @@ def load(name: str) -> Suite:
     source, text = _read(name)
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise UserError(f"{source}: tables or lists go too deep: a suite needs a few levels") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of too many digits
         line = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         place = f"{source}:{line[1]}" if line else source
         reason = str(error)[: line.start()] if line else str(error)
         raise UserError(f"{place}: not valid TOML: {reason}") from error
-    return with_file(source, lambda: _suite(source, values))
+    file: SuiteFile = parse(SuiteFile, values, source, place=toml_place)
+    tasks = tuple(file.sweep.task)
+    return with_file(source, _built, source, file, tasks, tracks.common(tasks).settings)
 
 
 def names() -> list[str]:
@@ -233,41 +236,41 @@ def _read(name: str) -> tuple[str, str]:
             raise UserError(f"{unknown('suite', name, names())} (a file of your own ends in .toml)")
         return f"{name}.toml", resources.files("bench").joinpath("suites", f"{name}.toml").read_text("utf-8")
     try:
-        return name, Path(name).read_text("utf-8")
+        path = Path(os.path.realpath(name))  # the user's own link is followed
+        if files.kind(path) == "nothing":
+            raise UserError(f"{name}: cannot be read (No such file or directory): give the path of a suite file")
+        return name, files.read(path, LARGEST, "give the path of a suite file").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not a text in UTF-8: save it as such") from error
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error.strerror}): give the path of a suite file") from error
+    except ValueError as error:  # a path with a NUL in it
+        raise UserError(f"{name!r}: cannot be read ({error}): give the path of a suite file") from error
 
 
-def _suite(source: str, values: Mapping[str, Any]) -> Suite:
-    top = ["name", "title", "description", "baseline", "plugins", "run", "sweep", "tasks", "arm", "resources", "decide"]
-    _check_keys("the suite", values, top)
-    name = _value("name", values, str, "a text")
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise UserError(f"name = {name!r}: use letters, digits, '-', '_' and '.', for it names a folder")
-    sweep = _value("[sweep]", values, dict, "a table", key="sweep")
-    seeds = _seed_list("[sweep]", sweep.get("seed", 1))
-    tasks = _texts("[sweep] task", sweep.get("task"))
-    known = tracks.common(tasks).settings
-    arms = _arms(_value("[[arm]]", values, list, "a list of tables", default=[], key="arm"), seeds, known)
-    baseline = _value("baseline", values, str, "a text", default="")
-    if baseline and baseline not in [arm.name for arm in arms]:
-        raise unknown("arm in baseline:", baseline, [arm.name for arm in arms])
-    _check_keys("[sweep]", sweep, ["task", "seed"])
+def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence[str]) -> Suite:
+    """What the frame alone cannot tell: names that must be known."""
+    arms = tuple(
+        Arm(arm.name, _settings(f"[[arm]] {arm.name!r}", arm.settings, known), arm.seed or file.sweep.seed)
+        for arm in file.arm
+    )
+    names = [arm.name for arm in arms]
+    if file.baseline and file.baseline not in names:
+        raise unknown("arm in baseline:", file.baseline, names)
+    for task in file.tasks:
+        if task not in tasks:
+            raise unknown("task in [tasks]", task, tasks)
     return Suite(
         source=source,
-        name=name,
-        title=_value("title", values, str, "a text", default=name),
-        description=_value("description", values, str, "a text", default=""),
-        plugins=_texts("plugins", values.get("plugins", []), empty=True),
-        run=_settings("[run]", _value("[run]", values, dict, "a table", default={}, key="run"), known),
+        name=file.name,
+        title=file.title or file.name,
+        description=file.description,
+        plugins=tuple(file.plugins),
+        run=_settings("[run]", file.run, known),
         tasks=tasks,
-        task_settings=_task_settings(_value("[tasks]", values, dict, "a table", default={}, key="tasks"), tasks, known),
+        task_settings={task: _settings(f"[tasks.{task!r}]", table, known) for task, table in file.tasks.items()},
         arms=arms,
-        baseline=baseline,
-        resources=Resources.of(values.get("resources", {}), tasks, [arm.name for arm in arms]),
-        decide=_decide(_value("[decide]", values, dict, "a table", default={}, key="decide"), arms, tasks, baseline),
+        baseline=file.baseline,
+        resources=Resources.of(file.resources, tasks, names),
+        decide=_decide(file.decide, arms, tasks, file.baseline),
     )
 
 
@@ -278,70 +281,13 @@ def _decide(
     return purpose.of(table, {arm.name: len(arm.seeds) for arm in arms}, controls, tasks, baseline) if table else None
 
 
-def _arms(tables: list[Any], seeds: tuple[int, ...], known: Sequence[str]) -> tuple[Arm, ...]:
-    arms: dict[str, Arm] = {}
-    for number, table in enumerate(tables, start=1):
-        if not isinstance(table, dict):
-            raise UserError(f"arm {number}: write it as a table under [[arm]]")
-        name = _value(f"name of [[arm]] {number}", table, str, "a text", key="name").strip()
-        if not name or name in arms:
-            raise UserError(f"[[arm]] {number}: its name {name!r} is {'taken' if name else 'empty'}: give it another")
-        rest = {key: value for key, value in table.items() if key not in ("name", "seed")}
-        own = _seed_list(f"[[arm]] {name!r}", table["seed"]) if "seed" in table else seeds
-        arms[name] = Arm(name, _settings(f"[[arm]] {name!r}", rest, known), own)
-    if not arms:
-        raise UserError("no [[arm]]: a suite needs at least one, with a name")
-    return tuple(arms.values())
-
-
-def _task_settings(
-    tables: Mapping[str, Any], tasks: Sequence[str], known: Sequence[str]
-) -> dict[str, Mapping[str, Any]]:
-    for task, table in tables.items():
-        if task not in tasks:
-            raise unknown("task in [tasks]", task, tasks)
-        if not isinstance(table, dict):
-            raise UserError(f"tasks.{task} = {table!r}: write it as a table, [tasks.{task!r}]")
-    return {task: _settings(f"[tasks.{task!r}]", table, known) for task, table in tables.items()}
-
-
 def _settings(where: str, table: Mapping[str, Any], known: Sequence[str]) -> Mapping[str, Any]:
     for key in table:
-        if key in _PLACED:
-            raise UserError(f"{key!r} in {where}: it belongs to {_PLACED[key]}")
-    _check_keys(where, table, [name for name in known if name not in _PLACED])
-    return table
-
-
-def _seed_list(where: str, value: Any) -> tuple[int, ...]:
-    if type(value) is int and value > 0:
-        return tuple(range(value))
-    listed = isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value)
-    if listed and len(set(value)) == len(value):
-        return tuple(value)
-    raise UserError(f"{where} seed = {value!r}: give the number of seeds, or a list of different ones from 0 on")
-
-
-def _texts(what: str, value: Any, empty: bool = False) -> tuple[str, ...]:
-    fits = isinstance(value, list) and all(isinstance(one, str) for one in value) and len(set(value)) == len(value)
-    if not fits or not (value or empty):
-        raise UserError(f"{what} = {value!r}: give a list of different texts" + ("" if empty else ", at least one"))
-    return tuple(value)
-
-
-def _value(what: str, values: Mapping[str, Any], kind: type, kind_name: str, default: Any = None, key: str = "") -> Any:
-    value = values.get(key or what, default)
-    if value is None:
-        raise UserError(f"{what} is missing: give {kind_name}")
-    if not isinstance(value, kind):
-        raise UserError(f"{what} = {value!r}: expected {kind_name}")
-    return value
-
-
-def _check_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
-    for key in table:
+        if key in PLACED:
+            raise UserError(f"{key!r} in {where}: it belongs to {PLACED[key]}")
         if key not in known:
-            raise unknown(f"key in {where}:", key, known)
+            raise unknown(f"key in {where}:", key, [name for name in known if name not in PLACED])
+    return table
 
 
 def _of_seed(seed: int, arm: str, first: Spec, key: _Key, needs: Needs) -> Planned:

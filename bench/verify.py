@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance, runner, store, tracks, worker
+from bench import files, provenance, runner, store, tracks, worker
+from bench.answers import record
 from bench.answers.ledger import NAME as _ANSWERS
 from bench.executors.local import LocalExecutor
 from bench.progress import Display, Job
@@ -54,9 +54,13 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
     for run in runs:
         try:
             run.rows  # noqa: B018  (raises if they are not what the run recorded)
+        except UserError as error:
+            refused[run.key] = Verdict(run, False, str(error))
+            continue
+        try:
             planned[run.key] = _planned(run)
         except UserError as error:
-            refused[run.key] = Verdict(run, None if isinstance(error, worker.OtherSoftware) else False, str(error))
+            refused[run.key] = Verdict(run, None, str(error))
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         for run in runs:
             if run.key in planned:
@@ -71,8 +75,8 @@ def _take_inputs(run: store.Run, folder: Path) -> None:
     """What people answered in a run, and what it began with, is part of what it is made from."""
     for known in run.folder.glob("known-*.safetensors"):
         again = store.create(folder, run.key, run.spec, run.versions)
-        shutil.copyfile(known, again.folder / known.name)
-    if not (run.folder / _ANSWERS).exists():
+        (again.folder / known.name).write_bytes(files.read(known))
+    if record.path_of(run.folder) is None:
         return
     again = store.create(folder, run.key, run.spec, run.versions)
     with (
@@ -89,7 +93,7 @@ def _planned(run: store.Run) -> Planned:
 
 def _compare(old: store.Run, new: store.Run) -> Verdict:
     if new.status != "done":
-        return Verdict(old, False, f"the new run did not finish: {new.error or 'it was stopped'}")
+        return Verdict(old, None, f"the new run did not finish: {new.error or 'it was stopped'}")
     if old.done["metrics_sha256"] == new.done["metrics_sha256"]:
         return Verdict(old, True)
     return Verdict(old, False, f"{parting(old.rows, new.rows)}; {_differences(old)}")

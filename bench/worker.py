@@ -3,7 +3,7 @@
 It goes on from the last checkpoint, and may be killed at any moment: rows behind the checkpoint are cut off on the
 next start and computed again, to the same bytes. What happens is told on stdout, one JSON object a line; whatever
 else wants to print there (a plug-in, MuJoCo) is sent to stderr. Exit code 0: done; 1: failed, ``failed.json`` says
-why; 2: this folder cannot be run; 3: another process runs it.
+why; 2: this folder cannot be run; 3: another process runs it; 70: failed by a fault of ours.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import provenance, store, tracks
+from bench import fault, files, provenance, store, tracks
+from bench.answers import record
 from bench.recorder import FolderRecorder, Kept, encode
-from prefrl_core.errors import UserError, located
+from bench.text import one_line
+from prefrl_core.errors import UserError, require
 
 if TYPE_CHECKING:
     from bench.tracks import Spec
@@ -35,12 +37,17 @@ ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
 DONE, FAILED, REFUSED, HELD = 0, 1, 2, 3
 _LAUNCHER = Path(__file__).resolve().parents[1] / "prefrl" / "__main__.py"
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+FAULT = fault.CODE
 _told = 1  # the descriptor that `tell` writes to; after _prepare_process one that nobody else knows
 
 
 def words_for(module: str, *words: str) -> list[str]:
     """The command that runs a module of ours in a new process, whatever is called ``bench`` in the current folder."""
     return [sys.executable, "-P", str(_LAUNCHER), module, *words]
+
+
+class ParentGone(SystemExit):
+    """Nobody hears us any more."""
 
 
 class OtherSoftware(UserError):
@@ -64,7 +71,11 @@ def execute(folder: Path, spec: Spec, people: bool = False) -> None:
     recorder = FolderRecorder(folder, kept, tell, track.outcome, track.labels)
     track.learn(spec, recorder, state, folder, people)
     # a processor's clock drifts: the mean of both ends stands for the run
-    recorder.finish(spec.total_steps, lambda: before and (before + (track.bare_speed(spec) or before)) / 2)
+    recorder.finish(
+        spec.total_steps,
+        lambda: before and (before + (track.bare_speed(spec) or before)) / 2,
+        lambda: record.digest(folder),
+    )
 
 
 def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
@@ -72,9 +83,11 @@ def resume(folder: Path) -> tuple[dict[str, Any] | None, Kept]:
     from prefrl_core import checkpoint
 
     path = folder / "checkpoint.safetensors"
-    if not path.exists():
+    if not files.present(path):
         return None, Kept()
     try:
+        if (what := files.kind(path)) != "file":
+            raise UserError(f"{path} is {what}, no checkpoint")
         state = checkpoint.load(path)
         return state, Kept.taken_from(state, folder)
     except UserError as error:
@@ -88,8 +101,7 @@ def record_provenance(
 ) -> None:
     """Write where the run begins, or add where it went on."""
     path, now = folder / "provenance.json", provenance.collect(packages, plugins)
-    if resumed and path.exists():
-        first = store.Run(folder).provenance
+    if resumed and (first := store.Run(folder).provenance):
         now = {**first, "resumed": [*first.get("resumed", []), now]}
     store.write_json(path, now)
 
@@ -129,7 +141,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -
 
 def hold(folder: Path) -> int | None:
     """Take the folder for this process until it ends; None if another has it. The descriptor must stay open."""
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    lock = files.own(folder / ".lock", os.O_RDWR)
     for _ in range(5):  # a runner that asks for the holder has the lock for a moment
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,13 +158,13 @@ def hold(folder: Path) -> int | None:
 def holder(folder: Path) -> str | None:
     """Who runs the folder now; None if nobody does."""
     path = folder / ".lock"
-    if not path.exists():
+    if not files.present(path):
         return None
-    with open(path, "rb") as file:
+    with open(files.own(path, os.O_RDONLY), "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return file.read().decode(errors="replace") or "another process"
+            return one_line(file.read(300).decode(errors="replace")) or "another process"
     return None
 
 
@@ -161,7 +173,7 @@ def tell(event: str, **values: Any) -> None:
     try:
         os.write(_told, encode({"event": event, **values}))
     except BrokenPipeError:
-        raise SystemExit(DONE) from None
+        raise ParentGone(DONE) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -179,58 +191,69 @@ def main(arguments: list[str] | None = None) -> int:
             tell("held", by=who)
             print(f"bench.worker: {run.folder} is being run by {who}: wait for it", file=sys.stderr)
             return HELD
+        if run.done:
+            tell("done")
+            return DONE
     except (UserError, OSError) as error:
         return _fail(run.folder, error, REFUSED)
-    if run.done:
-        tell("done")
-        return DONE
     return _attempt(run, options.people)
 
 
 def _attempt(run: store.Run, people: bool) -> int:
     try:
         for left in (run.folder / "failed.json", run.folder / "traceback.txt", *run.folder.glob("*.tmp")):
-            left.unlink(missing_ok=True)
+            if files.kind(left) != "a folder":
+                left.unlink(missing_ok=True)
+        _refuse_links(run.folder)
         execute(run.folder, own_spec(run), people)
     except OtherSoftware as error:  # not this run's failure: leave no trace in its folder
         return _fail(run.folder, error, REFUSED)
-    except Exception as error:
-        code = _fail(run.folder, error, FAILED)
+    except ParentGone:
+        raise
+    except BaseException as error:  # sys.exit of a plug-in among it
+        code = _fail(run.folder, error, FAULT if is_fault(error) else FAILED)
         _leave(run.folder, error)
         return code
     tell("done")
     return DONE
 
 
-def _fail(folder: Path, error: Exception, code: int) -> int:
-    line = _attempted(folder, error) if code == FAILED else one_line(folder, error)
-    tell("failed", error=line)
+def _refuse_links(folder: Path) -> None:
+    """Nothing of a run is a link: one that somebody laid would have its target overwritten."""
+    for name in sorted(os.listdir(folder)):
+        require(files.kind(folder / name) != "a link", f"{folder / name} is a link: remove it, then run again")
+
+
+def _fail(folder: Path, error: BaseException, code: int) -> int:
+    line = in_words(folder, error)
+    tell("failed", error=line, fault=code == FAULT)
     print(f"bench.worker: {line}", file=sys.stderr)
     return code
 
 
-def _leave(folder: Path, error: Exception) -> None:
+def _leave(folder: Path, error: BaseException) -> None:
     """``failed.json`` and the traceback, as far as the disk takes them."""
     try:
-        store.write_json(folder / "failed.json", {"error": _attempted(folder, error)})
-        store.write_atomic(folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
+        store.write_json(folder / "failed.json", {"error": in_words(folder, error), "fault": is_fault(error)})
+        files.write_atomic(
+            folder / "traceback.txt", "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+        )
     except OSError as second:
-        print(f"bench.worker: {one_line(folder, second)}", file=sys.stderr)
+        print(f"bench.worker: {in_words(folder, second)}", file=sys.stderr)
 
 
-def one_line(folder: Path, error: Exception) -> str:
-    """What went wrong, in the words meant for people where there are some."""
+def is_fault(error: BaseException) -> bool:
+    """Whether it is ours: nobody foresaw it, and no plug-in raised it."""
+    return not isinstance(error, (UserError, OSError)) and not fault.blamed(error)
+
+
+def in_words(folder: Path, error: BaseException) -> str:
+    """What went wrong in one line: for people where it is theirs to mend, else whose fault it is."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {folder}: free some, then run the same command again"
-    if isinstance(error, UserError):
-        return " ".join(str(error).split())
-    return located(error)
-
-
-def _attempted(folder: Path, error: Exception) -> str:
-    """The line of a run that failed: where the reason is no line for people, it names the file that has all of it."""
-    line = one_line(folder, error)
-    return line if isinstance(error, (UserError, OSError)) else f"{line} (more in traceback.txt in the run's folder)"
+    if isinstance(error, OSError):
+        return fault.of_system(error)
+    return one_line(error) if isinstance(error, UserError) else fault.told(error, folder / "traceback.txt")
 
 
 def _prepare_process(parent: int | None) -> None:

@@ -69,11 +69,8 @@ def command_line() -> str:
     """Every command with its options, from argparse."""
     os.environ["COLUMNS"] = "84"
     made = parser()
-    parts = [
-        "# Command line",
-        f"{made.description} `python -m bench` is the same command. A mistake of the user's is one line on stderr and "
-        "exit code 2.",
-    ]
+    codes = "A mistake of the user's is one line on stderr and exit code 2, a fault of ours one line and 70."
+    parts = ["# Command line", f"{made.description} `python -m bench` is the same command. {codes}"]
     for name, command, summary in _commands(made):
         usage = inspect.cleandoc(command.format_usage().replace("usage: ", "       ", 1))
         said = summary[0].upper() + summary[1:]

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import files
 from prefrl_core.errors import UserError
 
 NAME = "answers.sqlite"
 SCHEMA = "1"
 ANSWERS = {"left": 1.0, "right": 0.0, "equal": 0.5, "skip": float("nan")}
 LONGEST_NAME = 40
+MOST_PEOPLE = 200
 _LEASE = 180.0  # seconds for which a question is shown to one person alone
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -34,6 +36,7 @@ CREATE TABLE IF NOT EXISTS questions (
     predicted REAL NOT NULL, catch INTEGER NOT NULL, left_return REAL NOT NULL, right_return REAL NOT NULL,
     left_scenes BLOB NOT NULL, right_scenes BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, joined REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS secrets (person INTEGER PRIMARY KEY REFERENCES people, sha256 TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS shown (
     nonce TEXT PRIMARY KEY, question INTEGER NOT NULL REFERENCES questions, person INTEGER NOT NULL REFERENCES people,
     at REAL NOT NULL, until REAL NOT NULL) STRICT;
@@ -87,6 +90,9 @@ class Ledger:
         """
         self.path, self.overlap, self.clock = path, overlap, clock
         self._lock = threading.RLock()
+        for one in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if (what := files.kind(one)) not in ("file", "nothing"):
+                raise UserError(f"{one} is {what}, not a file of ours: remove it, and restore people's answers")
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         try:
@@ -106,6 +112,9 @@ class Ledger:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; on disk when it ends."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -133,6 +142,9 @@ class Ledger:
         if not name or len(name) > LONGEST_NAME or not name.isprintable():
             raise Refused(400, f"a name has 1 to {LONGEST_NAME} characters that can be printed")
         with self.transaction() as sql:
+            known = sql.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
+            if known is None and sql.execute("SELECT count(*) FROM people").fetchone()[0] >= MOST_PEOPLE:
+                raise Refused(429, f"{MOST_PEOPLE} people answer already: wait until the run is done")
             sql.execute("INSERT OR IGNORE INTO people (name, joined) VALUES (?, ?)", (name, self.clock()))
             person: int = sql.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0]
         return person

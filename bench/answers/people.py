@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.answers.ledger import NAME
+from bench.answers import record
 
 _SIDES = ("left", "right")
 
@@ -39,12 +37,9 @@ class Sitting:
 
 def sitting(folder: Path) -> Sitting | None:
     """Who taught the run in a folder; None if nobody did."""
-    path = folder / NAME
-    if not path.exists():
+    if (path := record.path_of(folder)) is None:
         return None
-    # without a log beside it nobody writes, and it can be read where nothing can be written
-    how = "mode=ro" if path.with_name(f"{NAME}-wal").exists() else "immutable=1"
-    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)) as sql:
+    with record.reading(path) as sql:
         answers = sql.execute(
             "SELECT p.name, a.question, a.answer, a.seconds, q.left_return - q.right_return, q.catch FROM answers a "
             "JOIN people p ON p.id = a.person JOIN questions q ON q.number = a.question "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands.shared import Shared, plan, table
+from bench.commands.shared import Shared, plan, real, table
 from prefrl_core.errors import UserError
 
 
@@ -17,7 +17,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument("--baseline", type=Path, metavar="FILE", help="what the runs are compared with")
     made.add_argument("--write-baseline", type=Path, metavar="FILE", help="make a baseline of the runs instead")
     made.add_argument("--candidate", type=Path, metavar="DIR", help="the runs' folder (default: that of --out)")
-    made.add_argument("--margin", type=float, default=0.1, metavar="X", help="normalised return that may be lost (0.1)")
+    made.add_argument(
+        "--margin", type=real(0, 2), default=0.1, metavar="X", help="normalised return that may be lost (0.1)"
+    )
     made.add_argument("--exact", action="store_true", help="other bytes fail as well; none to compare is code 2")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the findings for machines")
     made.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
@@ -26,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """0: not worse; 1: worse; 2: it cannot be told (a UserError, or bytes that --exact has nothing to compare with)."""
-    from bench import store
+    from bench import files
     from bench.gate import baseline, compare, formats
     from bench.gate import findings as found
 
@@ -42,9 +44,9 @@ def command(options: argparse.Namespace) -> int:
     narrowed = bool(options.only)
     findings = compare.compare(baseline.load(options.baseline), sample, limits, narrowed)
     if options.json:
-        store.write_atomic(options.json, formats.as_json(suite.name, findings, limits))
+        files.write_to(options.json, formats.as_json(suite.name, findings, limits))
     if options.markdown:
-        store.write_atomic(options.markdown, formats.as_markdown(suite.name, findings, limits))
+        files.write_to(options.markdown, formats.as_markdown(suite.name, findings, limits))
     print(table(formats.rows(findings)))
     print(formats.headline(suite.name, findings, limits))
     return 1 if compare.worse(findings) else 2 if compare.untold(findings, limits) else 0

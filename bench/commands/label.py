@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import Any
 
-from bench.commands.shared import Shared, positive
+from bench.commands.shared import Shared, real, whole
 from prefrl_core.errors import UserError, require
 
 
@@ -14,29 +16,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made = commands.add_parser("label", parents=[shared.out], help="teach an agent by comparing clips on a local page")
     made.add_argument("task", metavar="TASK|RUN", help="a task to begin with, or the key of a run that people teach")
     made.add_argument("--goal", default="", metavar="TEXT", help="what is to be preferred, in plain words")
-    made.add_argument("--labels", type=positive, default=900, metavar="N", help="questions in all (900)")
+    made.add_argument("--labels", type=whole(1, 10**7), default=900, metavar="N", help="questions in all (900)")
     made.add_argument(
-        "--steps", type=positive, default=2_000_000, metavar="N", help="steps of training in all (2000000)"
+        "--steps", type=whole(1, 10**12), default=2_000_000, metavar="N", help="steps of training in all (2000000)"
     )
     made.add_argument("--policy", default="trpo", metavar="NAME", help="policy optimiser (trpo)")
-    made.add_argument("--seed", type=int, default=0, metavar="N", help="another run of the same (0)")
+    made.add_argument("--seed", type=whole(0, 2**53), default=0, metavar="N", help="another run of the same (0)")
     made.add_argument(
         "--set", action="append", default=[], metavar="K=V", help="another setting of the run; repeatable"
     )
     made.add_argument(
-        "--catch", type=float, default=0.05, metavar="X", help="share of pairs with a clear answer (0.05)"
+        "--catch", type=real(0, 1), default=0.05, metavar="X", help="share of pairs with a clear answer (0.05)"
     )
     waits = made.add_mutually_exclusive_group()
     waits.add_argument(
-        "--wait", type=int, nargs="?", const=8, default=8, metavar="N", help="training pauses while more"
+        "--wait", type=whole(0, 10**7), nargs="?", const=8, default=8, metavar="N", help="training pauses while more"
     )
     waits.add_argument("--no-wait", action="store_true", help="training never pauses: for tasks slower than people")
-    made.add_argument("--overlap", type=positive, default=1, metavar="N", help="people who answer each pair (1)")
+    made.add_argument("--overlap", type=whole(1, 1000), default=1, metavar="N", help="people who answer each pair (1)")
     made.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; any but this machine's needs the token"
     )
-    made.add_argument("--port", type=int, default=8017)
-    made.add_argument("--token", help="of at least 16 characters, for other machines (default: a new one)")
+    made.add_argument("--port", type=whole(0, 65_535), default=8017, metavar="N", help="0: any free one (8017)")
+    made.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the token for other machines, at least 16 characters (default: a new one)",
+    )
     made.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     made.set_defaults(command=command)
 
@@ -46,9 +53,8 @@ def command(options: argparse.Namespace) -> int:
     from bench import store
     from bench.labeling import session
 
-    if options.token is not None:
-        require(len(options.token) >= 16, "--token: at least 16 characters, or nobody would have to guess long")
-    require(0 <= options.port <= 65535, f"--port {options.port}: from 0 (any free one) to 65535")
+    session.require_packages()
+    token = None if options.token_file is None else _token(options.token_file)
     if store.Run(options.out / options.task).status != "missing":
         run = store.Run(options.out / options.task)
         if run.spec["labeler"]["name"] != "human":
@@ -56,8 +62,18 @@ def command(options: argparse.Namespace) -> int:
     else:
         run = session.begin(_values(options), options.out)
     return session.serve(
-        run, options.host, options.port, token=options.token, overlap=options.overlap, browse=not options.no_open
+        run, options.host, options.port, token=token, overlap=options.overlap, browse=not options.no_open
     )
+
+
+def _token(path: Path) -> str:
+    """From a file, because everybody on this machine can read a command line."""
+    from bench import files
+
+    text = files.read(Path(os.path.realpath(path)), 4096, "name a file with a token").decode(errors="replace").strip()
+    fits = 16 <= len(text) <= 200 and text.isascii() and text.isprintable()
+    require(fits, f"--token-file {path}: a token has 16 to 200 printable ASCII characters")
+    return text
 
 
 def _values(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench import executors, tracks
-from bench.commands.shared import Shared, plan, positive
+from bench.commands.shared import Shared, plan, real, whole
 from prefrl_core.errors import require
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser("run", parents=[shared.suite], help="execute what is missing of a suite")
-    made.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one a core)")
+    made.add_argument("--workers", type=whole(1, 4096), metavar="N", help="runs at a time (default: one a core)")
     made.add_argument(
         "--executor",
         choices=executors.NAMES,
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument("--address", metavar="HOST:PORT", help="of the Ray cluster, or auto: the one on this machine")
     made.add_argument(
         "--ship",
-        type=float,
+        type=real(0.1, 86_400),
         nargs="?",
         const=30.0,
         metavar="SECONDS",
@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
         action="store_true",
         help="give open comparisons more seeds until [decide] is met",
     )
-    made.add_argument("--hours", type=float, metavar="H", help="stop after so many hours, decided or not")
+    made.add_argument("--hours", type=real(-1e6, 1e6), metavar="H", help="stop after so many hours, decided or not")
     made.set_defaults(command=command)
 
 
@@ -105,4 +105,3 @@ def _check(options: argparse.Namespace) -> None:
     require(options.hours is None or options.hours > 0, f"--hours {options.hours}: no time left, give hours above 0")
     narrowed = options.until_decided and (options.only or options.seeds)
     require(not narrowed, "--until-decided chooses the runs itself: leave --only and --seeds out")
-    require(options.ship is None or options.ship > 0, f"--ship {options.ship}: give seconds, above 0")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from bench.text import printable, short
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,9 +31,11 @@ class Shared:
         out = argparse.ArgumentParser(add_help=False)
         out.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results folder (default: runs)")
         narrow = argparse.ArgumentParser(add_help=False)
-        narrow.add_argument("--seeds", type=positive, metavar="N", help="so many seeds instead of the suite's")
-        narrow.add_argument("--steps", type=positive, metavar="N", help="steps of every run instead of the suite's")
-        narrow.add_argument("--labels", type=positive, metavar="N", help="labels of every run that asks for any")
+        narrow.add_argument("--seeds", type=whole(1, 10_000), metavar="N", help="so many seeds instead of the suite's")
+        narrow.add_argument(
+            "--steps", type=whole(1, 10**12), metavar="N", help="steps of every run instead of the suite's"
+        )
+        narrow.add_argument("--labels", type=whole(1, 10**9), metavar="N", help="labels of every run that asks for any")
         narrow.add_argument(
             "--only",
             action="append",
@@ -61,17 +66,43 @@ def pairs(values: dict[str, Any], prefix: str = "") -> list[list[Any]]:
 
 def table(rows: Sequence[Sequence[Any]]) -> str:
     """Aligned columns, indented."""
-    cells = [[str(value) for value in row] for row in rows]
+    cells = [[printable(str(value)).replace("\n", "\\n") for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def positive(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number from ``low`` to ``high``, for argparse."""
+
+    def parse(text: str) -> int:
+        digits = re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip())
+        if not digits or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number from {low} to {high:,}")
+        return int(text)
+
+    return parse
+
+
+def real(low: float, high: float) -> Callable[[str], float]:
+    """A finite number from ``low`` to ``high``, for argparse."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{short(text)} is not a number from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -85,6 +116,9 @@ def setting(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise UserError(f"--set {text!r}: write name=value, as in --set mistake=0.1")
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
         return name.strip(), value
+    if len(table) > 1:
+        raise UserError(f"--set {short(text)}: give one setting at a time")
+    return name.strip(), table["value"]

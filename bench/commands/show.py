@@ -46,12 +46,12 @@ def film(run: Run, to: Path) -> None:
     Raises:
         UserError: the run cannot be filmed, or the file's name is not that of a clip.
     """
-    from bench import store, video
+    from bench import files, video
 
     if to.suffix != ".mp4":
         raise UserError(f"--video {to}: give a name that ends in .mp4")
     data, told = video.of_run(run)
-    store.write_atomic(to, data)
+    files.write_to(to, data)
     print(f"{to}: {told}")
 
 
@@ -61,7 +61,7 @@ def draw(run: Run, to: Path) -> None:
     Raises:
         UserError: the run has no predictions to draw, or the file's name is not that of a picture.
     """
-    from bench import store, tracks
+    from bench import files, tracks
     from bench.report import agreement
 
     tracks.require_environment(run.spec["task"], "bench show --picture")
@@ -72,7 +72,7 @@ def draw(run: Run, to: Path) -> None:
         raise UserError(
             f"run {run.key} has no predictions to draw: it is not finished, or learned from the true reward"
         )
-    store.write_atomic(to, made.png if to.suffix == ".png" else made.svg)
+    files.write_to(to, made.png if to.suffix == ".png" else made.svg)
     print(f"{to}: predicted against true return of segments, over training")
 
 

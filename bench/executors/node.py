@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import store
 from bench.executors.process import WorkerProcess
+from bench.files import write_atomic
 from prefrl_core import checkpoint
 
 FAILURE = ("failed.json", "traceback.txt")  # what a failed run leaves, and a new attempt takes away
@@ -111,7 +112,7 @@ def changed(folder: Path, known: Stamps) -> Files:
 def bring_home(folder: Path, files: Files) -> None:
     """Write a node's files into the run's folder, those that build on the others last."""
     for path in sorted((folder / name for name in files), key=_place):
-        store.write_atomic(path, files[path.name][1])
+        write_atomic(path, files[path.name][1])
     if "done.json" in files:
         checkpoint.remove_sides(folder / "checkpoint.safetensors")  # the node has removed its own
 

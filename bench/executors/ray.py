@@ -187,7 +187,7 @@ class RayExecutor:
 
     def _failed(self, remote: _Remote, error: Exception) -> list[Event]:
         self._dismiss(remote)
-        line = worker.one_line(remote.job.folder, error)
+        line = worker.in_words(remote.job.folder, error)
         return [{"event": "failed", "error": line}, Ended(worker.FAILED, line)]
 
     def _dismiss(self, remote: _Remote) -> None:

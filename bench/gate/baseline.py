@@ -4,19 +4,62 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from bench import stats, store, tracks
+from bench import files, stats, store, tracks
+from bench.parse import Count, Key, Model, Name, Sha256, read_json, refuse
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
 SCHEMA = 1
 REWARD = ("reward_accuracy", "reward_validation_loss")  # what a run records of its reward model
+
+
+Return = Annotated[float, Field(ge=-1e9, le=1e9)]  # no task of ours pays more
+
+
+def _once(runs: list[EntryFile]) -> list[EntryFile]:
+    seen: set[tuple[str, str, int]] = set()
+    for number, run in enumerate(runs):
+        if (cell := (run.task, run.arm, run.seed)) in seen:
+            raise refuse(f"runs[{number}]: {run.arm!r} on {run.task} with seed {run.seed} is there twice")
+        seen.add(cell)
+    return runs
+
+
+class EntryFile(Model):
+    """One run of a baseline's file."""
+
+    key: Key
+    arm: Name
+    task: Name
+    seed: Count
+    reward: Literal["true", "learned"]
+    steps: Annotated[int, Field(ge=1, le=2**53)]
+    true_return: Return
+    untrained: Return
+    metrics_sha256: Sha256
+    speed: Annotated[float, Field(gt=0, le=1e6)] | None
+    peak_memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)]
+    machine: Annotated[dict[Name, Name | None], Field(max_length=100)]
+    reward_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    reward_validation_loss: Annotated[float, Field(ge=0, le=1e9)] | None = None
+
+
+class BaselineFile(Model):
+    """The file of a baseline."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    suite: Name
+    method: Count
+    runs: Annotated[list[EntryFile], Field(min_length=1, max_length=100_000), AfterValidator(_once)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +166,8 @@ def _speed(done: Mapping[str, Any]) -> float | None:
 
 def save(path: Path, sample: Sample) -> None:
     """Write a baseline."""
-    store.write_json(path, {"schema": SCHEMA, **dataclasses.asdict(sample)})
+    values = {"schema": SCHEMA, **dataclasses.asdict(sample)}
+    files.write_to(path, (json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def load(path: Path) -> Sample:
@@ -132,18 +176,10 @@ def load(path: Path) -> Sample:
     Raises:
         UserError: it is missing, damaged, or of another schema.
     """
-    remedy = "make it anew with --write-baseline"
-    try:
-        values = json.loads(path.read_bytes())
-        schema = values.pop("schema")
-        if schema != SCHEMA:
-            raise UserError(f"baseline {path} has schema {schema!r}, this version reads {SCHEMA}: {remedy}")
-        runs = tuple(Entry(**run) for run in values.pop("runs"))
-        return Sample(**values, runs=runs)
-    except OSError as error:
-        raise UserError(f"baseline {path} cannot be read ({error.strerror}): name one that is there") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"baseline {path} is damaged ({error}): restore it, or {remedy}") from error
+    remedy = "restore it, or make it anew with --write-baseline"
+    real = Path(os.path.realpath(path))  # the user's own link is followed
+    values = read_json(real, BaselineFile, remedy, where=f"baseline {path}")
+    return Sample(values["suite"], values["method"], tuple(Entry(**run) for run in values["runs"]))
 
 
 def comparable(baseline: Sample, candidate: Sample, narrowed: bool = False) -> Sample:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import importlib.util
 import logging
 import secrets
 import socket
+import tempfile
 import threading
+import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bench import store, tracks
 from bench.answers.ledger import NAME, Ledger
 from bench.executors.process import WorkerProcess
 from prefrl_core.errors import UserError
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PAUSE = 5.0  # seconds before a learner that fell over is started again
 _TRIES = 3
 
@@ -89,16 +93,15 @@ def serve(run: store.Run, host: str, port: int, token: str | None, overlap: int,
     Raises:
         UserError: a package, OpenGL or the address is not to be had.
     """
+    require_packages()
     from bench.labeling.clips import Studio
+    from bench.labeling.connections import Server
+    from bench.labeling.guard import LOOPBACK
     from bench.labeling.progress import Progress
     from bench.labeling.server import application
 
-    try:
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise UserError("the labeling page needs the package 'uvicorn': pip install 'prefrl-bench[label]'") from error
     listening = _listen(host, port)
-    alone = host in _LOOPBACK
+    alone = host in LOOPBACK
     token = token or (None if alone else secrets.token_urlsafe(16))
     ledger = Ledger(run.folder / NAME, overlap)
     studio = Studio(run.spec["task"], ledger)
@@ -106,17 +109,40 @@ def serve(run: store.Run, host: str, port: int, token: str | None, overlap: int,
     try:
         app = application(ledger, studio, Progress(run, ledger, trainer.state), token)
         address = _address(host, listening.getsockname()[1], token)
-        print(f"run {run.key}: {run.spec['labels']} labels on {run.spec['task']}")
-        print(f"the page: {address}   (Ctrl-C stops; the same command goes on)", flush=True)
-        if browse:
-            threading.Timer(1, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[listening])
+        print(f"run {run.key}: {run.spec['labels']} labels on {run.spec['task']}", flush=True)
+
+        def ready() -> None:
+            print(f"the page: {address}   (Ctrl-C stops; the same command goes on)", flush=True)
+            if browse:
+                threading.Thread(target=_browse, args=[address], daemon=True).start()
+
+        Server(app, ready).run(sockets=[listening])
     finally:
         trainer.stop()
         studio.close()
         ledger.close()
     return 0
+
+
+def require_packages() -> None:
+    """Refuse to begin where the page could not show anything.
+
+    Raises:
+        UserError: a package is missing.
+    """
+    for name in ("fastapi", "uvicorn", "h11", "av"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"the labeling page needs the package {name!r}: pip install 'prefrl-bench[label]'")
+
+
+def _browse(address: str) -> None:
+    """Open the page. A browser's command line can be read by everybody on this machine, so it gets a file's name; the
+    file, which leads to the address and its token, can be read by its owner alone."""
+    with tempfile.NamedTemporaryFile("w", suffix=".html", prefix="prefrl-label-", encoding="utf-8") as file:
+        file.write(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={html.escape(address)}">')
+        file.flush()
+        webbrowser.open(Path(file.name).as_uri())
+        time.sleep(60)  # until the browser has read it
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -125,13 +151,12 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-    except OSError as error:
-        raise UserError(
-            f"{host}:{port} cannot be listened on ({error.strerror or error}): choose another with --port"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{host}:{port} cannot be listened on ({reason}): choose others (--host, --port)") from error
     return listening
 
 
 def _address(host: str, port: int, token: str | None) -> str:
     name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.files import kind, write_atomic
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path
     study = data.load(suite, planned, out, command)
     files = _build(study)
     try:
+        if to.parent == out and kind(to) == "a link":
+            raise UserError(f"{to} is a link, which is not followed there: remove it, or name a folder with --to")
         to.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (to / name).write_bytes(content)
+            write_atomic(to / name, content)  # a link that lies there is replaced, not followed
     except OSError as error:
         raise UserError(f"{to} cannot be written ({error.strerror}): free it, or choose another folder") from error
     return to / "index.html"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -34,8 +36,18 @@ MARKERS = "os^DvPX<>"
 COLUMN = 3.4  # inches: a column of a two-column paper
 _TITLE = 36  # letters that fit above a panel
 _CROWD = 8  # arms, from which on bands of all would hide each other
+# Fonts with Chinese, Japanese and Korean letters: those that are installed are asked for what DejaVu Sans lacks
+_CJK = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Unifont",
+)
+CJK = tuple(name for name in _CJK if name in font_manager.get_font_names())
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", *CJK],  # the others for letters that the first has not
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 9,
@@ -259,7 +271,8 @@ def look(index: int) -> Look:
 @contextmanager
 def styled() -> Iterator[None]:
     """Every figure is made and rendered under these settings."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a box stands for it
         mpl.rcdefaults()  # the user's own matplotlibrc must not change the bytes
         mpl.rcParams.update(STYLE)
         yield

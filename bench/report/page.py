@@ -131,7 +131,7 @@ def render(
         study=study,
         shown=shown,
         tables=made,
-        css=Markup((HERE / "page.css").read_text()),
+        css=Markup((HERE / "page.css").read_text("utf-8")),
         inline=_inline,
         shared=ran.shared_settings(study),
         software=ran.software(study),

@@ -7,8 +7,12 @@ import csv
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
+
+from bench.parse import Name, parse
 
 SOURCE = "Christiano et al. 2017"
 BUDGETS = (350, 700, 1400)  # of figure 2
@@ -73,7 +77,7 @@ def returns(task: str) -> dict[str, float]:
         row = {"start": str(scale(task)[0]), "true_reward": row.pop("true_reward_a2c"), **row}
     else:
         row = _table("christiano2017_mujoco.csv")[name]
-    return {key: float(value) if value else np.nan for key, value in row.items() if key != "gymnasium_task"}
+    return {key: float(value) if value else np.nan for key, value in row.items()}
 
 
 def scale(task: str) -> tuple[float, float]:
@@ -119,6 +123,16 @@ def _game(task: str) -> str | None:
     return _GAMES.get(stem) if family == "atari" else None
 
 
+def _figure(value: str) -> str:
+    """A number read off a figure, or nothing where the figure shows none."""
+    if value and not abs(float(value)) <= 1e9:  # NaN too
+        raise ValueError("should be a finite number below 1e9 in size")
+    return value
+
+
+_Rows = dict[Name, dict[Name, Annotated[str, AfterValidator(_figure)]]]
+
+
 @cache
 def _table(file: str) -> dict[str, dict[str, str]]:
     """The rows of a file by their first column."""
@@ -126,5 +140,7 @@ def _table(file: str) -> dict[str, dict[str, str]]:
     made = {}
     for row in csv.DictReader(text.splitlines()):
         first = next(iter(row))
-        made[row.pop(first)] = row
-    return made
+        key = row.pop(first)
+        made[key] = {name: value for name, value in row.items() if name != "gymnasium_task"}
+    checked: dict[str, dict[str, str]] = parse(_Rows, made, f"published/{file}")
+    return checked

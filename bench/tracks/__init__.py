@@ -128,6 +128,11 @@ def of(task: str) -> Track:
     return _track(_is_language(task))
 
 
+def labels_of(task: Any) -> str:
+    """The column that counts labels in runs on a task, known without the packages that such runs need."""
+    return "labels.rankings" if _is_language(task) else "labels"
+
+
 def _is_language(task: str) -> bool:
     return str(task).startswith("language/")
 

@@ -34,20 +34,33 @@ def shape(folder: str) -> dict[str, int]:
     path = Path(folder) / "config.json"
     if not path.exists():
         raise UserError(f"model.checkpoint = {folder!r}: no config.json there; give the folder of a saved model")
-    config = json.loads(path.read_text("utf-8"))
+    try:
+        config = dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"model.checkpoint = {folder!r}: its config.json is damaged: save the model again") from error
     found = {}
     for name, keys in {**_NAMES, "heads": _HEADS, "context": _CONTEXT}.items():
         value = next((config[key] for key in keys if key in config), None)
-        if not isinstance(value, int):
+        if type(value) is not int or not 0 < value < 1 << 24:
             raise UserError(f"model.checkpoint = {folder!r}: its config.json names no {keys[0]}")
         found[name] = value
     return found
 
 
 def digest(folder: str) -> str:
-    """Hash of everything in the folder that can change a run: configuration, tokenizer, weights."""
+    """Hash of everything in the folder that can change a run: configuration, tokenizer, weights.
+
+    Raises:
+        UserError: its weights are pickled, which can do anything when they are loaded.
+    """
     made = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
+    paths = sorted(Path(folder).iterdir())
+    if not any(path.suffix == ".safetensors" for path in paths):
+        raise UserError(
+            f"model.checkpoint = {folder!r}: no weights in safetensors there; load the model and save it with "
+            "save_pretrained(folder), which writes them (pickled weights such as pytorch_model.bin are not read)"
+        )
+    for path in paths:
         if path.suffix in (".json", ".txt", ".model", ".safetensors"):
             made.update(path.name.encode())
             with open(path, "rb") as file:
@@ -107,7 +120,9 @@ class HuggingFace(GPT):
         """
         transformers, folder = _transformers(), self.size.checkpoint
         try:
-            theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).float()
+            theirs = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            ).float()
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise UserError(f"model.checkpoint = {folder!r}: {str(error).splitlines()[0]}") from error

@@ -17,15 +17,16 @@ from typing import Any
 
 import httpx2 as httpx
 import numpy as np
-import uvicorn
 
 from bench.answers.desk import LedgerDesk
 from bench.answers.ledger import NAME, Ledger
+from bench.labeling.connections import Server
 from bench.labeling.progress import Progress
 from bench.labeling.server import application
 from bench.labeling.session import begin
 from prefrl_core.feedback.desk import Asked
 
+SECRET = "a-secret-of-a-browser"
 RUN = {"task": "mujoco/reacher@1", "labels": 10_000, "labeler": {"name": "human", "goal": "touch the ball"}}
 
 
@@ -44,15 +45,15 @@ def serve(folder: Path, listening: socket.socket) -> None:
     run = begin(RUN, folder)
     ledger = Ledger(run.folder / NAME)
     app = application(ledger, Undrawn(), Progress(run, ledger, lambda: "training"))  # type: ignore[arg-type]
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
+    Server(app).run(sockets=[listening])
 
 
 async def sit(client: httpx.AsyncClient, number: int, end: float, took: list[float]) -> int:
     """One person until the end; how many answers were counted."""
-    person = (await client.post("/api/join", json={"name": f"person {number}"})).json()["person"]
+    person = (await client.post("/api/join", json={"name": f"person {number}", "secret": SECRET})).json()["person"]
     counted = 0
     while time.monotonic() < end:
-        question = (await client.post("/api/next", json={"person": person})).json()
+        question = (await client.post("/api/next", json={"person": person, "secret": SECRET})).json()
         if question["question"] is None:
             break
         answer = {"nonce": question["nonce"], "answer": "left", "seconds": 0}

@@ -49,6 +49,15 @@ def learn(spec, recorder, state=None, people=None, inputs=None):
             raise UserError("the environment gave NaN: look at it")
         if step == 12000 and how == "crash":
             raise RuntimeError("two\\nlines")
+        if step == 12000 and how == "exit":
+            os._exit(0)
+        if step == 12000 and how == "sys.exit":
+            sys.exit(0)
+        if step == 12000 and how == "fault":
+            recorder.row(None)
+        if step == 12000 and how == "moved":
+            os.rename(os.path.dirname(recorder._folder), os.path.dirname(recorder._folder) + "-moved")
+            recorder.save({})
         if step == 12000 and how == "nan":
             value = float("nan")
         if step == 12000 and how == "killed":

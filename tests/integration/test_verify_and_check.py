@@ -220,3 +220,95 @@ def test_no_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_kills_at_random_leave_no_trace(tmp_path: Path) -> None:
     happened = kill_at_random(tmp_path, kills=4, seed=1, steps=6_000)  # `kills.py` does a hundred
     assert happened["kills"] == 4 and happened["suites"] >= 1
+
+
+def test_an_edited_checkpoint_is_found_and_not_gone_on_from(lab: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    folder = folder_of(lab)
+    (folder / "done.json").unlink()
+    path = folder / "checkpoint.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        plain = json.loads(file.metadata()["plain"])
+    plain["metrics_bytes"], plain["seconds"] = plain["metrics_bytes"], plain["seconds"] + 1.0
+    save_file(arrays, path, metadata={"plain": json.dumps(plain)})
+    kind, what = findings(lab)[folder.name]
+    assert kind == "incomplete" and "starts over (the checkpoint in" in what and "its sha256 differs" in what
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert cli.main(["run", str(lab / "small.toml"), "--out", str(lab / "runs"), "--workers", "1"]) == 0
+    assert findings(lab)[folder.name] == ("ok", "") and (folder / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["spec.json", "metrics.jsonl", "checkpoint.safetensors", "segments.safetensors"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "device"])
+def test_what_is_no_file_is_named_and_the_rest_is_looked_at(lab: Path, name: str, kind: str) -> None:
+    path = folder_of(lab) / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(name if kind == "loop" else "/dev/zero")
+    found = [one.kind for one in check.inspect(lab / "runs")]
+    assert found.count("ok") == 3 and "damaged" in found
+
+
+def test_a_lock_that_is_a_folder_fails_its_run_by_name_and_the_others_go_on(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (folder_of(lab), folder_of(lab, 2)):
+        (folder / "done.json").unlink()
+    lock = folder_of(lab) / ".lock"
+    lock.unlink()
+    lock.mkdir()
+    assert cli.main(["run", str(lab / "small.toml"), "--out", str(lab / "runs"), "--workers", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "4 runs: 3 done (2 of them before), 1 failed." in said
+    assert f"{lock} is a folder, not a file of ours: remove it" in said.splitlines()[-1]
+    assert ("damaged", f"{lock} is a folder, not a file of ours: remove it, then run the same command again") in [
+        (one.kind, one.what) for one in check.inspect(lab / "runs")
+    ]
+
+
+def test_links_that_lie_in_a_results_folder_are_not_written_through(lab: Path) -> None:
+    precious = lab / "precious"
+    precious.write_text("mine")
+    folder = folder_of(lab)
+    (folder / "done.json").unlink()
+    for name in ("metrics.jsonl", "checkpoint.safetensors.tmp", "comparisons.safetensors", "failed.json"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(precious)
+    cli.main(["run", str(lab / "small.toml"), "--out", str(lab / "runs"), "--workers", "1"])
+    assert precious.read_text() == "mine"
+    for path in folder.iterdir():
+        if path.is_symlink():
+            path.unlink()
+    assert cli.main(["run", str(lab / "small.toml"), "--out", str(lab / "runs"), "--workers", "1"]) == 0
+    assert precious.read_text() == "mine" and cli.main(["check", str(lab / "runs")]) == 0
+
+
+def test_leftovers_are_found_wherever_they_lie(lab: Path) -> None:
+    for place in ("report-small", "tensorboard/a/b"):
+        (lab / "runs" / place).mkdir(parents=True)
+        (lab / "runs" / place / "x.tmp").touch()
+    (lab / "runs" / "half.tmp").touch()
+    assert [one.kind for one in check.inspect(lab / "runs")].count("leftover") == 3
+
+
+def test_check_imports_nobody_s_module(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(lab))
+    (lab / "evil_plugin.py").write_text("from pathlib import Path; Path(__file__).with_name('ran').touch()")
+    run = store.Run(folder_of(lab))
+    for change in ({"plugins": ["evil_plugin"]}, {"task": "gymnasium/evil_plugin:Env-v0"}):
+        spec = {**run.spec, **change}
+        key = store.key_of(spec, run.versions)
+        copy = shutil.copytree(run.folder, lab / "runs" / key)
+        store.write_json(copy / "spec.json", {"schema": 1, "key": key, "spec": spec, "versions": run.versions})
+        done = json.loads((copy / "done.json").read_text())
+        done["sha256"]["spec.json"] = store.checksum(copy / "spec.json")
+        store.write_json(copy / "done.json", done)
+        assert findings(lab)[key][0] == "ok" and "not imported here" in findings(lab)[key][1]
+    assert not (lab / "ran").exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from finished import finish
 from safetensors.numpy import save_file
 
 from bench import store
@@ -155,15 +156,5 @@ def write_run(out: Path, run: Planned, until: float = 1.0, error: str = "") -> P
         arrays, texts = samples_of(run, rows)
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "samples.safetensors")
         store.write_json(folder / "samples.json", texts)
-        _finish(folder, rows, data)
+        finish(folder, rows[-1]["step"], rows[-1]["labels.rankings"] or 0)
     return folder
-
-
-def _finish(folder: Path, rows: list[dict[str, Any]], data: bytes) -> None:
-    import hashlib
-
-    last = rows[-1]
-    done = {"schema": store.SCHEMA, "steps": last["step"], "labels": last["labels.rankings"] or 0}
-    done |= {"wall_seconds": 60.0, "cpu_seconds": 55.0, "idle_seconds": 0.0, "bare_steps_per_second": None}
-    done |= {"peak_memory_bytes": 2**28, "metrics_sha256": hashlib.sha256(data).hexdigest()}
-    store.write_json(folder / "done.json", {**done, "sha256": store.checksums(folder)})

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import cli, store, suite
+from bench import cli, fault, store, suite
 from bench.commands import show
 from prefrl_core.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
+SUITE = 'name = "s"\n[sweep]\ntask = ["mujoco/reacher@1"]\n[[arm]]\nname = "{}"\n'
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -59,8 +60,10 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "quik"], "did you mean 'quick'"),
         (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/half_cheetah@1'"),
         (["run", "quick", "--steps", "1000"], "arm '60 labels' on mujoco/half_cheetah@1: labels = 60"),
-        (["run", "quick", "--steps", "0"], "0 is not 1 or more"),
-        (["run", "quick", "--workers", "two"], "invalid"),
+        (["run", "quick", "--steps", "0"], "'0' is not a whole number from 1 to 1,000,000,000,000"),
+        (["run", "quick", "--workers", "two"], "'two' is not a whole number from 1 to 4,096"),
+        (["run", "quick", "--seeds", "100000000000"], "from 1 to 10,000"),
+        (["gate", "quick", "--margin", "nan"], "'nan' is not a number from 0 to 2"),
         (["run", "quick", "--out", "/dev/null/runs"], "/dev/null/runs cannot be written to (Not a directory)"),
         (["show", "abc", "--out", "/no/such/folder"], "no results in /no/such/folder"),
         (["rnu", "quick"], "invalid choice: 'rnu'"),
@@ -71,8 +74,7 @@ def test_a_mistake_is_exit_code_2_and_no_traceback(words: list[str], says: str) 
     done = bench(*words)
     assert done.returncode == 2 and done.stdout == ""
     assert says in done.stderr and "Traceback" not in done.stderr
-    if done.stderr.startswith("prefrl: "):  # argparse prints its usage as well
-        assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("prefrl: ") and done.stderr.count("\n") == 1
 
 
 def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
@@ -182,3 +184,37 @@ def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False, timeout=60)
     os.close(writing)
     assert done.stderr == b"" and done.returncode == 1
+
+
+def test_a_fault_of_ours_is_one_line_with_a_trace_and_exit_code_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(fault, "blamed", lambda error: "")  # else it would be this test's
+    for error in (KeyError("x\x1b[2J"), RecursionError(), GeneratorExit(), SystemExit(3)):
+
+        def fail(name: str, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(suite, "load", fail)
+        assert cli.main(["run", "quick"]) == 70
+        said = capsys.readouterr().err
+        assert said.startswith(f"bench: a fault of ours, not yours ({type(error).__name__}") and said.count("\n") == 1
+        assert "report it with that file at" in said and "\x1b" not in said
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_encoding_of_a_terminal_ends_a_command(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(SUITE.format("漢字 é"), "utf-8")
+    command = [sys.executable, "-m", "bench", "run", str(tmp_path / "s.toml"), "--dry-run", "--no-probe"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, env=environment, check=False, timeout=60)
+    assert done.returncode == 0 and done.stderr == b"" and b"mujoco/reacher@1" in done.stdout
+
+
+def test_names_with_newlines_are_refused(tmp_path: Path) -> None:
+    for name in ("a\\nb", "a\\u001b[2J"):
+        (tmp_path / "s.toml").write_text(SUITE.format(name))
+        with pytest.raises(UserError, match="no newlines or other control characters"):
+            suite.load(str(tmp_path / "s.toml"))

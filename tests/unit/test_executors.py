@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import finish
 
 from bench import cli, progress, runner, store, suite
 from bench.executors import Ended, Event, node
@@ -31,7 +32,7 @@ class Scripted:
         job, self.job = self.job, None
         end = self.ends.pop(0)
         if job and end.code == 0 and not end.lost:
-            store.write_json(job.folder / "done.json", {})
+            finish(job.folder, 1000)
         return [(job, end)] if job else []
 
     def stop(self) -> None:
@@ -78,7 +79,7 @@ def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (["--executor", "ray"], "--executor ray needs --address HOST:PORT"),
         (["--address", "a:1"], "add --executor ray"),
         (["--ship"], "--ship is for clusters"),
-        (["--executor", "ray", "--address", "a:1", "--ship", "0"], "--ship 0.0: give seconds, above 0"),
+        (["--executor", "ray", "--address", "a:1", "--ship", "0"], "'0' is not a number from 0.1 to 86400"),
         (["--no-probe"], "--no-probe needs --dry-run"),
     ],
 )
@@ -101,8 +102,8 @@ def test_only_what_is_new_travels_and_what_builds_on_the_rest_is_written_last(
     assert [*files][:2] == ["done.json", "checkpoint.safetensors"]  # read before what they build on
     assert {*files} == {"checkpoint.safetensors", "done.json", "metrics.jsonl", "spec.json"}
     written: list[str] = []
-    write = store.write_atomic
-    monkeypatch.setattr(store, "write_atomic", lambda path, data: (written.append(path.name), write(path, data)))
+    write = node.write_atomic
+    monkeypatch.setattr(node, "write_atomic", lambda path, data: (written.append(path.name), write(path, data)))
     node.bring_home(here, files)
     assert written[-2:] == ["checkpoint.safetensors", "done.json"] and (here / "metrics.jsonl").exists()
     known = {name: stamp for name, (stamp, _) in files.items()}

@@ -6,7 +6,10 @@ import contextlib
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from bench.labeling.server import application
 from bench.labeling.session import begin
 
 TOKEN = "a-token-of-some-length"
+SECRET = "a-secret-of-my-browser"
 HOME = "http://127.0.0.1:8017"
 
 
@@ -71,21 +75,22 @@ def page(room: Room) -> TestClient:
     return room.page()
 
 
-def join(page: TestClient, name: str = "ada") -> int:
-    person: int = page.post("/api/join", json={"name": name}).json()["person"]
-    return person
+def join(page: TestClient, name: str = "ada") -> dict[str, Any]:
+    """Who sits down, as the body of further requests."""
+    person = page.post("/api/join", json={"name": name, "secret": SECRET}).json()["person"]
+    return {"person": person, "secret": SECRET}
 
 
 def test_a_sitting(page: TestClient) -> None:
     person = join(page)
-    question = page.post("/api/next", json={"person": person}).json()
+    question = page.post("/api/next", json=person).json()
     assert page.get(question["left"]).content == b"0 left" and page.get(question["right"]).content == b"0 right"
     answer = {"nonce": question["nonce"], "answer": "right", "seconds": 0.5}
     assert page.post("/api/answer", json=answer).json() == {"counted": True}
     assert page.post("/api/answer", json=answer).json() == {"counted": False}  # a doubled click
-    told = page.get(f"/api/progress?person={person}").json()
+    told = page.get(f"/api/progress?person={person['person']}").json()
     assert (told["answered"], told["mine"], told["open"], told["labels"]) == (1, 1, 4, 20)
-    undone = page.post("/api/undo", json={"person": person}).json()
+    undone = page.post("/api/undo", json=person).json()
     assert (undone["question"], undone["answer"]) == (0, "right")
     assert page.get("/api/progress").json()["answered"] == 0
 
@@ -111,18 +116,18 @@ def test_markup_in_goal_and_name_stays_text(page: TestClient, room: Room) -> Non
 @pytest.mark.parametrize(
     ("path", "body", "code", "says"),
     [
-        ("/api/join", {"name": ""}, 422, "at least 1 character"),
-        ("/api/join", {"name": "a" * 41}, 422, "at most 40 characters"),
-        ("/api/join", {"name": " "}, 400, "1 to 40 characters"),
-        ("/api/join", {"name": "ada", "admin": True}, 422, "Extra inputs"),
-        ("/api/next", {"person": 99}, 404, "load the page again"),
-        ("/api/next", {"person": -1}, 422, "greater than or equal to 0"),
-        ("/api/undo", {"person": 99}, 404, "load the page again"),
+        ("/api/join", {"name": "", "secret": SECRET}, 400, "at least 1 character"),
+        ("/api/join", {"name": "a" * 41, "secret": SECRET}, 400, "at most 40 characters"),
+        ("/api/join", {"name": " ", "secret": SECRET}, 400, "1 to 40 characters"),
+        ("/api/join", {"name": "ada", "admin": True, "secret": SECRET}, 400, "unknown key"),
+        ("/api/next", {"person": 99, "secret": SECRET}, 404, "load the page again"),
+        ("/api/next", {"person": -1, "secret": SECRET}, 400, "greater than or equal to 0"),
+        ("/api/undo", {"person": 99, "secret": SECRET}, 404, "load the page again"),
         ("/api/answer", {"nonce": "never-shown", "answer": "left", "seconds": 1}, 404, "never shown"),
-        ("/api/answer", {"nonce": "../../etc/passwd", "answer": "left", "seconds": 1}, 422, "pattern"),
-        ("/api/answer", {"nonce": "x", "answer": "both", "seconds": 1}, 422, "'left', 'right', 'equal' or 'skip'"),
-        ("/api/answer", {"nonce": "x", "answer": "left", "seconds": -1}, 422, "greater than or equal to 0"),
-        ("/api/answer", {"nonce": "x", "answer": "left", "seconds": "NaN"}, 422, "finite number"),
+        ("/api/answer", {"nonce": "../../etc/passwd", "answer": "left", "seconds": 1}, 400, "pattern"),
+        ("/api/answer", {"nonce": "x", "answer": "both", "seconds": 1}, 400, "'left', 'right', 'equal' or 'skip'"),
+        ("/api/answer", {"nonce": "x", "answer": "left", "seconds": -1}, 400, "greater than or equal to 0"),
+        ("/api/answer", {"nonce": "x", "answer": "left", "seconds": "NaN"}, 400, "finite number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(page: TestClient, path: str, body: Any, code: int, says: str) -> None:
@@ -131,7 +136,7 @@ def test_what_makes_no_sense_is_refused(page: TestClient, path: str, body: Any, 
 
 
 def test_an_answer_from_the_future_is_refused(page: TestClient) -> None:
-    question = page.post("/api/next", json={"person": join(page)}).json()
+    question = page.post("/api/next", json=join(page)).json()
     answer = page.post("/api/answer", json={"nonce": question["nonce"], "answer": "left", "seconds": 3600})
     assert answer.status_code == 400 and "not a time" in answer.text
 
@@ -147,7 +152,7 @@ def test_an_answer_from_the_future_is_refused(page: TestClient) -> None:
     ],
 )
 def test_no_path_reaches_a_file(page: TestClient, path: str) -> None:
-    assert page.get(path).status_code in (404, 422)
+    assert page.get(path).status_code in (400, 404)
 
 
 @pytest.mark.parametrize("path", ["/..%2fserver.py", "/page.js%00", "/page/page.html", "/docs", "/redoc"])
@@ -170,9 +175,14 @@ def test_a_body_of_a_hundred_megabytes_is_not_read(page: TestClient) -> None:
 
 def test_names_that_lead_here_and_other_sites_are_refused(page: TestClient) -> None:
     assert page.get("/api/progress", headers={"host": "evil.example"}).status_code == 403
-    assert page.post("/api/join", json={"name": "a"}, headers={"origin": "http://evil.example"}).status_code == 403
-    assert page.post("/api/join", json={"name": "a"}, headers={"origin": HOME}).status_code == 200
-    assert page.post("/api/join", content='{"name": "a"}', headers={"content-type": "text/plain"}).status_code == 422
+    assert (
+        page.post(
+            "/api/join", json={"name": "a", "secret": SECRET}, headers={"origin": "http://evil.example"}
+        ).status_code
+        == 403
+    )
+    assert page.post("/api/join", json={"name": "a", "secret": SECRET}, headers={"origin": HOME}).status_code == 200
+    assert page.post("/api/join", content='{"name": "a"}', headers={"content-type": "text/plain"}).status_code == 400
 
 
 @pytest.mark.parametrize("given", [{}, {"authorization": "Bearer wrong"}, {"cookie": "prefrl-token=wrong"}])
@@ -205,7 +215,7 @@ def test_a_refusal_is_logged_once(room: Room, caplog: pytest.LogCaptureFixture) 
 
 def test_a_full_disk_is_told_and_nothing_is_counted(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     page = room.page()
-    question = page.post("/api/next", json={"person": join(page)}).json()
+    question = page.post("/api/next", json=join(page)).json()
 
     def full(*values: Any) -> bool:
         raise sqlite3.OperationalError("database or disk is full")
@@ -249,3 +259,91 @@ def test_nothing_that_the_schema_allows_or_forbids_breaks_the_server(room: Room)
             with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given something wrong
                 holds()
     assert len(seen) == 7
+
+
+def test_nobody_undoes_or_takes_the_name_of_another(page: TestClient) -> None:
+    ada = join(page)
+    question = page.post("/api/next", json=ada).json()
+    page.post("/api/answer", json={"nonce": question["nonce"], "answer": "left", "seconds": 0})
+    thief = {**ada, "secret": "another-secret-entirely"}
+    assert page.post("/api/undo", json=thief).status_code == 403
+    assert page.post("/api/next", json=thief).status_code == 403
+    taken = page.post("/api/join", json={"name": "ada", "secret": thief["secret"]})
+    assert taken.status_code == 409 and "somebody else has this name" in taken.json()["detail"]
+    assert join(page) == ada and page.post("/api/undo", json=ada).json()["question"] == question["question"]
+
+
+def test_people_are_limited_and_their_secrets_are_not_kept(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.answers.ledger.MOST_PEOPLE", 2)
+    page = room.page()
+    codes = [page.post("/api/join", json={"name": name, "secret": SECRET}).status_code for name in ("a", "b", "c", "a")]
+    assert codes == [200, 200, 429, 200]
+    assert SECRET not in str([tuple(row) for row in room.ledger.rows("SELECT * FROM secrets")])
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "headers"),
+    [
+        ("/api/join", b'{"name": "\\ud800", "secret": "a-secret-of-my-browser"}', {}),
+        ("/api/join", b'{"name": NaN}', {}),
+        ("/api/join", b"[" * 4000, {}),
+        ("/api/join", b"\xff\xfe", {}),
+        ("/api/next", b'{"person": 1e400, "secret": "a-secret-of-my-browser"}', {}),
+        ("/api/next", b'{"person": ' + b"9" * 3000 + b"}", {}),
+        ("/api/answer", b'{"nonce": "x", "answer": "left", "seconds": Infinity}', {}),
+        ("/api/join", b"{}", {"origin": "http://[::1"}),
+        ("/api/join", b"{}", {"host": "[::1"}),
+        ("/api/join", b"{}", {"host": "[x]:80"}),
+    ],
+)
+def test_what_is_malformed_is_400_with_the_usual_headers(
+    page: TestClient, path: str, content: bytes, headers: dict[str, str]
+) -> None:
+    answer = page.post(path, content=content, headers={"content-type": "application/json", **headers})
+    assert answer.status_code == 400 and isinstance(answer.json()["detail"], str)
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("person", ["NaN", "1e9", "9" * 400, "-1", "%00", "%ff", "²"])
+def test_a_number_that_is_none_is_400(page: TestClient, person: str) -> None:
+    assert page.get(f"/api/progress?person={person}").status_code == 400
+    assert page.get(f"/clips/{person}/left.mp4").status_code in (400, 404)
+
+
+def test_a_fault_has_the_usual_headers_and_ends_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = room.page()
+
+    def fail(*values: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room.ledger, "next", fail)
+        answer = page.post("/api/next", json=join(page))
+    assert answer.status_code == 500 and "a fault of ours" in answer.json()["detail"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert page.post("/api/next", json=join(page)).status_code == 200
+
+
+def test_clips_that_are_long_in_drawing_do_not_stop_the_rest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def slow(self: Drawn, question: int, side: str) -> bytes:
+        go_on.wait(20)
+        return b"late"
+
+    monkeypatch.setattr(Drawn, "clip", slow)
+    with room.page() as page, ThreadPoolExecutor(30) as pool:
+        asked_for = [pool.submit(page.get, "/clips/0/left.mp4") for _ in range(30)]
+        wait_until(lambda: sum(one.done() for one in asked_for) >= 22)
+        assert page.post("/api/next", json=join(page)).status_code == 200
+        go_on.set()
+        codes = sorted(one.result().status_code for one in asked_for)
+    assert codes == [200] * 8 + [503] * 22
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

@@ -99,3 +99,32 @@ def test_the_shape_and_the_contents_are_part_of_the_run(folder: Path) -> None:
         spec(folder, model={"checkpoint_hash": "beef"})
     with pytest.raises(UserError, match=r"no config\.json there"):
         spec(folder / "nowhere")
+
+
+def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "model")
+    for path in other.glob("*.safetensors"):
+        path.rename(other / "pytorch_model.bin")
+    with pytest.raises(UserError, match="no weights in safetensors there"):
+        spec(other)
+
+
+def test_weights_are_part_of_the_hash(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "model")
+    before = hf.digest(str(other))
+    (path,) = other.glob("*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert hf.digest(str(other)) != before
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", '{"hidden_size": true}', '{"hidden_size": -1}', "[" * 9999])
+def test_a_damaged_configuration_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json (is damaged|names no)"):
+        hf.shape(str(tmp_path))

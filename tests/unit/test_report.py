@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished import finish
 from safetensors.numpy import save_file
 
 from bench import store
@@ -97,14 +97,12 @@ def write_run(out: Path, run: Planned, until: float = 1.0, error: str = "", **pr
         store.write_json(folder / "failed.json", {"error": error})
     elif until == 1.0:
         seconds = 18.0 + run.seed + (8.5 if run.spec.reward == "learned" else 0.0)
-        sha = hashlib.sha256(text.encode()).hexdigest()
-        done = {"schema": 1, "steps": STEPS, "labels": run.spec.labels, "metrics_sha256": sha}
         if run.spec.reward == "learned":
             random = np.random.default_rng(run.seed)
             true = random.normal(size=256).astype(np.float32)
             arrays = {"true": true, "predicted": true + random.normal(size=256).astype(np.float32)}
             save_file({"step": np.repeat(np.arange(1, 9) * STEPS // 8, 32), **arrays}, folder / "segments.safetensors")
-        store.write_json(folder / "done.json", {**done, "wall_seconds": seconds, "peak_memory_bytes": 310 * 2**20})
+        finish(folder, STEPS, run.spec.labels, wall_seconds=seconds, peak_memory_bytes=310 * 2**20)
     return folder
 
 

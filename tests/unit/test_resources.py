@@ -58,14 +58,14 @@ def test_resources_are_no_part_of_a_run(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[resources]\ncpu = 2", "unknown key in [resources]: 'cpu': did you mean 'cpus'?"),
-        ("[resources]\ncpus = 0", "cpus = 0 in [resources]: give a number above 0"),
-        ("[resources]\ngpus = -1", "gpus = -1 in [resources]: give a number 0 or more"),
-        ("[resources]\ngpus = 1.5", "a whole one if it is above 1"),
+        ("[resources]\ncpus = 0", "[resources] cpus = 0: should be greater than 0"),
+        ("[resources]\ngpus = -1", "[resources] gpus = -1: should be greater than or equal to 0"),
+        ("[resources]\ngpus = 1.5", "[resources] gpus = 1.5: give a whole number if it is above 1"),
         ("[resources]\ngpus = nan", "gpus = nan"),
         ("[resources]\ncpus = true", "cpus = True"),
         ('[resources.arms."30 labels"]\ncpus = 2', "unknown name in [resources.arms]: '30 labels': did you mean '20"),
         ('[resources.tasks."mujoco/ant@1"]\nram = 2', "unknown key in [resources.tasks.'mujoco/ant@1']: 'ram'"),
-        ("[resources]\narms = 3", "[resources.arms] = 3: write it as a table"),
+        ("[resources]\narms = 3", "[resources] arms = 3: should be a valid dictionary"),
     ],
 )
 def test_what_no_machine_can_give_is_refused(tmp_path: Path, text: str, says: str) -> None:

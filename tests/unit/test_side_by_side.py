@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from finished import finish
 
 from bench import store, suite
 from bench.report import parallel
@@ -41,9 +42,7 @@ def test_replayed_runs_are_whole_and_have_their_own_keys(tmp_path: Path) -> None
     planned = suite.load("quick").runs(seeds=3, only=["task=hopper", "arm=true"])
     source = store.create(tmp_path / "a", *_identity(planned[0], tmp_path / "a"))
     (source.folder / "metrics.jsonl").write_text('{"step": 1000}\n')
-    store.write_json(
-        source.folder / "done.json", {"metrics_sha256": store.checksum(source.folder / "metrics.jsonl"), "steps": 1000}
-    )
+    finish(source.folder, 1000)
     (tmp_path / "b").mkdir()
     assert replay(tmp_path / "a", planned, tmp_path / "b") == 3
     runs = store.load(tmp_path / "b")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished import finish
 from safetensors.numpy import save_file
 
 from bench import store
@@ -34,8 +34,7 @@ def make(out: Path, metrics: bytes = lines(ROWS), done: bool = False) -> store.R
     run = store.create(out, KEY, SPEC, VERSIONS)
     (run.folder / "metrics.jsonl").write_bytes(metrics)
     if done:
-        values = {"schema": 1, "steps": 20, "metrics_sha256": hashlib.sha256(metrics).hexdigest()}
-        store.write_json(run.folder / "done.json", values)
+        finish(run.folder, 20)
     return run
 
 
@@ -64,7 +63,7 @@ def test_status_follows_the_files(tmp_path: Path) -> None:
     store.write_json(run.folder / "failed.json", {"error": "diverged"})
     seen.append(run.status)
     assert run.error == "diverged"
-    store.write_json(run.folder / "done.json", {"metrics_sha256": ""})
+    finish(run.folder, 20)
     assert [*seen, run.status] == ["missing", "partial", "failed", "done"] and run.error is None
 
 
@@ -75,7 +74,7 @@ def test_the_last_line_of_an_unfinished_run_may_be_cut_off(tmp_path: Path, cut: 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     run = make(tmp_path, b'{"step": 10}\n{"st\x00p": \n{"step": 30}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl:2 is damaged: .*run again"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2 is damaged .*run again"):
         _ = run.rows
 
 

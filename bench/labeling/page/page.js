@@ -38,11 +38,26 @@ function say(text, bad = false) {
 }
 
 async function enter(name) {
-  person = (await persist("/api/join", { name })).person;
+  try {
+    person = (await persist("/api/join", { name, secret: secret() })).person;
+  } catch (error) {
+    find("join").hidden = false;
+    throw error;
+  }
   localStorage.setItem("name", name);
   find("join").hidden = true;
   for (const id of ["progress", "undo"]) find(id).hidden = false;
   next();
+}
+
+function secret() { // by which the server knows this browser again, so that nobody else answers under the name
+  let kept = localStorage.getItem("secret");
+  if (!kept) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    kept = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    localStorage.setItem("secret", kept);
+  }
+  return kept;
 }
 
 async function next() {
@@ -50,7 +65,7 @@ async function next() {
   enable(false);
   for (let first = true; ; first = false) {
     try {
-      const told = await persist("/api/next", { person });
+      const told = await persist("/api/next", { person, secret: secret() });
       if (told.question !== null) return show(told);
     } catch (error) {
       if (error.code === 404) return enter(localStorage.getItem("name") || "somebody");
@@ -72,9 +87,13 @@ async function show(told) {
   for (const button of document.querySelectorAll("[data-answer]")) {
     button.classList.toggle("before", button.dataset.answer === told.answer);
   }
-  const drawn = await Promise.all(["left", "right"].map((side) => play(find(side), told[side])));
-  if (!drawn.every(Boolean)) say("A clip cannot be drawn; answer “cannot tell”.", true);
-  else say(told.answer ? "Undone. Answer this pair again." : "");
+  for (let pause = 500; ; pause = Math.min(pause * 2, 5000)) { // nobody judges what cannot be seen
+    const drawn = await Promise.all(["left", "right"].map((side) => play(find(side), told[side])));
+    if (drawn.every(Boolean)) break;
+    say("The clips are not drawn yet; the page goes on by itself.", true);
+    await wait(pause);
+  }
+  say(told.answer ? "Undone. Answer this pair again." : "");
   shownAt = performance.now();
   busy = false;
   enable(true);
@@ -120,7 +139,7 @@ async function undo() {
   busy = true;
   enable(false);
   try {
-    const told = await persist("/api/undo", { person });
+    const told = await persist("/api/undo", { person, secret: secret() });
     if (told.question !== null) return show(told);
     say("There is no answer of yours to undo.");
   } catch (error) {

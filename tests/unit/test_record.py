@@ -1,0 +1,89 @@
+"""People's answers are part of what a run is made from: whatever happened to them is seen."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from test_ledger import asked
+
+from bench.answers import record
+from bench.answers.desk import LedgerDesk
+from bench.answers.ledger import NAME, Ledger
+from prefrl_core.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A ledger whose three questions were answered and heard."""
+    ledger = Ledger(tmp_path / NAME)
+    desk = LedgerDesk(ledger)
+    desk.ask(asked(0, 3))
+    ada = ledger.join("ada")
+    for answer in ("left", "right", "skip"):
+        page = ledger.next(ada)
+        assert page is not None
+        ledger.answer(page.nonce, answer, 0.0)
+    desk.hear(1, 0)
+    ledger.close()
+    return tmp_path
+
+
+def change(folder: Path, statement: str) -> None:
+    with sqlite3.connect(folder / NAME) as sql:
+        sql.execute("PRAGMA foreign_keys = OFF")
+        sql.execute(statement)
+    sql.close()
+
+
+def test_what_was_heard_is_whole_and_later_answers_do_not_matter(folder: Path) -> None:
+    heard = record.digest(folder)
+    record.require_whole(folder, heard, needed=True)
+    ledger = Ledger(folder / NAME)
+    assert ledger.undo(ledger.join("ada")) is not None
+    ledger.join("bob")
+    ledger.close()
+    record.require_whole(folder, heard, needed=True)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("DELETE FROM answers", "lacks answers that the run heard"),
+        ("DELETE FROM events", "digest differs"),
+        ("DELETE FROM turns", "is empty"),
+        ("UPDATE events SET answer = 'right' WHERE answer = 'left'", "lacks answers"),
+        ("UPDATE answers SET answer = 'maybe'", "lacks answers"),
+        ("UPDATE questions SET left_return = left_return + 1", "digest differs"),
+        ("UPDATE questions SET left_scenes = right_scenes", "is not what was asked"),
+        ("UPDATE about SET value = '2' WHERE name = 'schema'", "has schema 2, this version reads 1"),
+        ("DROP TABLE about", "is damaged (no such table: about)"),
+    ],
+)
+def test_what_was_done_to_them_is_seen(folder: Path, statement: str, says: str) -> None:
+    heard = record.digest(folder)
+    change(folder, statement)
+    with pytest.raises(UserError) as caught:
+        record.require_whole(folder, heard, needed=True)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage" * 1000, None])
+def test_a_file_that_is_gone_or_garbled_is_named(folder: Path, data: bytes | None) -> None:
+    heard = record.digest(folder)
+    for path in folder.glob(f"{NAME}*"):
+        path.unlink()
+    if data is not None:
+        (folder / NAME).write_bytes(data)
+    with pytest.raises(UserError, match=r"is missing|is damaged"):
+        record.require_whole(folder, heard)
+
+
+def test_a_view_that_never_ends_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "_SECONDS", 0.3)
+    change(folder, "DROP TABLE turns")
+    endless = "WITH RECURSIVE n(turn) AS (SELECT 1 UNION ALL SELECT turn + 1 FROM n) SELECT turn FROM n"
+    change(folder, f"CREATE VIEW turns AS {endless}")
+    with pytest.raises(UserError, match="is damaged"):
+        record.digest(folder)
