@@ -124,9 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labels", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(dict(storm(Path(folder), options.kills, options.seed)))
+        print(dict(storm(Path(folder), options.kills, options.seed, labels=options.labels)))
 
 
 if __name__ == "__main__":
