@@ -114,7 +114,7 @@ class PpoSettings:
             require(0 <= getattr(self, name) <= 1, f"ppo.{name} = {getattr(self, name)}: in [0, 1]")
         require(0 <= self.ema < 1, f"ppo.ema = {self.ema}: in [0, 1)")
         require(
-            self.kl != "k3",
+            str(self.kl) != "k3",
             "ppo.kl = 'k3': its value estimates the KL divergence, but as a reward its policy gradient vanishes to "
             "first order near the reference, where the divergence's does not; choose 'k1'",
         )
