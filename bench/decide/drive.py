@@ -12,7 +12,7 @@ import numpy as np
 from bench import tracks
 from bench.decide import sweep
 from bench.purpose import Decide
-from bench.report import data
+from bench.report import data, runs
 from bench.suite import Planned, Suite
 from prefrl_core.errors import UserError, require
 
@@ -69,8 +69,8 @@ class Driver:
         chosen = [one for one in self.every if one.arm in arms and one.task in self._tasks()]
         return [one for one in chosen if places[one.arm][one.seed] < state.next]
 
-    def _found(self, planned: Sequence[Planned]) -> list[data.Run]:
-        return data.found(planned, self.out)
+    def _found(self, planned: Sequence[Planned]) -> list[runs.Run]:
+        return runs.found(planned, self.out)
 
     def _tasks(self) -> tuple[str, ...]:
         """With their versions, in the order of the suite."""

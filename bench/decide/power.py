@@ -14,7 +14,8 @@ import numpy as np
 from scipy import special
 
 from bench import spread
-from bench.report.data import Run, Study
+from bench.report.data import Study
+from bench.report.runs import Run
 from prefrl_core.errors import UserError
 
 DIFFERENCES = (0.05, 0.1, 0.2)

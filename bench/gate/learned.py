@@ -90,4 +90,5 @@ def _finding(
     away = gaps - np.median(gaps)
     seen = margin + float(np.quantile(away, 1 - doubt)) + float(np.quantile(away, 0.8))
     what = f"worse by more than {margin:g} with probability {likely:.3f}"
-    return Finding(*cell, aspect, *map(float, levels), "WORSE" if likely >= 1 - doubt else "fine", what, seen)
+    (task, arm), (baseline, candidate) = cell, map(float, levels)
+    return Finding(task, arm, aspect, baseline, candidate, "WORSE" if likely >= 1 - doubt else "fine", what, seen)

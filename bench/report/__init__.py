@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.report.data import DescribedSuite, PlannedRun, Study
+    from bench.report.data import DescribedSuite, Study
+    from bench.report.runs import PlannedRun
 
 
 def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, to: Path, command: str) -> Path:

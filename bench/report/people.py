@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bench.answers.people import Account, sitting
-from bench.report.data import Run, Study
+from bench.report.data import Study
 from bench.report.formats import NONE, Entry, Table
+from bench.report.runs import Run
 
 _CAPTION = (
     "People who gave labels. Accuracy: share of their answers of left or right that the true returns agree with; "

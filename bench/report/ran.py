@@ -10,8 +10,9 @@ import numpy as np
 
 from bench import spread
 from bench.report import names
-from bench.report.data import Run, Study
+from bench.report.data import Study
 from bench.report.formats import Entry, Table, number
+from bench.report.runs import Run
 
 T = TypeVar("T")
 

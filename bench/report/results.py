@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench import efficiency, pairwise, spread, stats
-from bench.report.data import Cell, Run, Series, Study, generator
+from bench.report.data import Cell, Series, Study, generator
+from bench.report.runs import Run
 
 Statistic = Callable[[Sequence[stats.Array]], stats.Array]
 

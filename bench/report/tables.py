@@ -8,8 +8,9 @@ import numpy as np
 
 from bench import stats
 from bench.report import results
-from bench.report.data import Cell, Run, Study
+from bench.report.data import Cell, Study
 from bench.report.formats import NONE, Entry, Table, entry, number
+from bench.report.runs import Run
 
 ALL_TASKS = "All tasks (IQM)"
 MIB = 2**20

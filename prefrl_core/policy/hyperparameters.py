@@ -18,16 +18,16 @@ from prefrl_core.tasks import TaskInfo
 # poles (6,200 with 0.95), PPO at 3,600 with 0.99 (10,500 with 0.95; both with a learning rate of 1e-3, with 3e-4 it
 # stays at 1,000).
 # Walker: TRPO reached -212 with 0.995 and lambda 0.97, 539 with 0.99 and 0.95.
-# SAC: docs/control-tuning.csv has every run, one seed each (100 to 102). HalfCheetah, which does not fall, is better
-# with one reward than with the sum of three (6,641 after 300,000 steps, 5,491 after 250,000). Hopper, Walker2d and Ant
-# lie for the rest of an episode once they have fallen, and most of the replay shows that; three to five rewards carry
-# what a step was worth past the fall sooner. Hopper: 3,274 after 400,000 steps. Walker2d: 1,222 after 350,000 with layer
-# normalisation and more noise, 621 without, 88 with the usual noise, and no better with a replay of the newest 100,000.
-# Swimmer: 234 after 250,000 with the sum of five and 0.999; with ten and 0.9995 it stays at 155. Double pendulum: 3,932
-# after 300,000 with 0.99, still rising fast; lower discounts lose the upright. Ant: of its 105 observations 84 are
-# contact forces, mostly 0; standardized, their rare values reach ten standard deviations and drown the rest (-741 after
-# 250,000 steps; -527 as they are, with less noise in the actions, which throws it on its back). It still rises there,
-# and not at all with half as many updates.
+# SAC: docs/control-tuning.csv has every run, one seed each (100 to 102), often of different lengths. These rows are
+# leads: no spread was measured, and settings that changed together were not told apart.
+# HalfCheetah: 6,641 after 300,000 steps with one reward, 5,491 after 250,000 with the sum of three.
+# Hopper: 3,274 after 400,000 with three. Reacher: -1.27 after 150,000.
+# Walker2d: 1,222 after 350,000 with layer normalisation and a lower target entropy; 621 (300,000) and 88 (225,000) with
+# other settings; 690 with a replay of the newest 100,000 (250,000).
+# Swimmer: 234 after 250,000 with the sum of five and 0.999; 155 after 300,000 with ten and 0.9995.
+# Double pendulum: 3,932 after 300,000 with 0.99, still rising; lower discounts were slower.
+# Ant: of its 105 observations 84 are contact forces, mostly 0. -741 after 250,000 with observations standardized, -527
+# as they are, with the sum of five and less noise; still rising.
 _REACHER = {"discount": 0.9}
 _PENDULUMS = {"discount": 0.95, "trace": 0.95}
 _BY_POLICY: dict[str, dict[str, dict[str, Any]]] = {

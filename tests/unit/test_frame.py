@@ -124,8 +124,9 @@ def test_importing_the_laboratory_does_not_import_pandas() -> None:
     assert done.stdout == "False False\n"
 
 
-def test_the_notebook_runs(tmp_path: Path) -> None:
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the beginning, in a folder of its own: it trains four short runs."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # a notebook shows its figures by a backend of its own
     notebook = nbformat.read(EXAMPLE, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [str(out) for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]

@@ -87,7 +87,7 @@ def test_the_place_of_a_word_counts() -> None:
 
 def test_without_torch_the_language_track_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'prefrl-bench\[language\]'"):
+    with pytest.raises(UserError, match=r"pip install torch"):
         importlib.reload(prefrl_core.language)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from bench import spread, stats, store
-from bench.report import data, names
+from bench.report import names
 from bench.report.data import Study
-from bench.report.runs import number
+from bench.report.runs import Run, number
 from bench.tracks import Spec
 
 SHOWN_N = (4, 16, 64)  # of best of n, in tables; figures show all
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 class Told:
     """One finished run; ``n`` as in ``Result``."""
 
-    run: data.Run
+    run: Run
     rows: Sequence[Row]
     samples: Mapping[str, stats.Array]
     texts: Mapping[str, Sequence[str]]
@@ -194,7 +194,7 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> stats.Array:
     return np.array([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())], float)
 
 
-def _told(run: data.Run) -> Told:
+def _told(run: Run) -> Told:
     folder = store.Run(run.folder)
     samples, texts = folder.samples()
     return Told(run, folder.rows, samples, texts)
