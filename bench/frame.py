@@ -77,8 +77,9 @@ def load_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _folders(folders: Folders) -> list[Path]:
-    one = isinstance(folders, str | os.PathLike)
-    return [Path(folder) for folder in ([folders] if one else folders)]  # type: ignore[list-item,union-attr]
+    if isinstance(folders, str | os.PathLike):
+        return [Path(folders)]
+    return [Path(folder) for folder in folders]
 
 
 def _sound(folders: Sequence[Path]) -> tuple[dict[str, recorded.Run], dict[str, str]]:
