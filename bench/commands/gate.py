@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> int:
     """0: not worse; 1: worse; 2: it cannot be told (a UserError, or bytes that --exact has nothing to compare with)."""
     from bench import files
     from bench.gate import baseline, compare, formats
-    from bench.gate import findings as found
+    from bench.gate.findings import Limits
 
     if (options.baseline is None) == (options.write_baseline is None):
         raise UserError("gate needs either --baseline FILE to compare with, or --write-baseline FILE to make one")
@@ -40,7 +40,7 @@ def command(options: argparse.Namespace) -> int:
         baseline.save(options.write_baseline, sample)
         print(f"{options.write_baseline}: {len(sample.runs)} runs of suite {suite.name!r}")
         return 0
-    limits = found.Limits(margin=options.margin, exact=options.exact)
+    limits = Limits(margin=options.margin, exact=options.exact)
     narrowed = bool(options.only)
     findings = compare.compare(baseline.load(options.baseline), sample, limits, narrowed)
     if options.json:

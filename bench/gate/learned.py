@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import spread, stats
 from bench.gate.baseline import Entry
-from bench.gate.findings import ALL, Finding, Limits
+from bench.gate.findings import ALL, Finding, Limits, Verdict
 from prefrl_core.errors import UserError
 
 SEED = 20170612  # of the draws: the same samples always give the same verdict
@@ -90,5 +90,5 @@ def _finding(
     away = gaps - np.median(gaps)
     seen = margin + float(np.quantile(away, 1 - doubt)) + float(np.quantile(away, 0.8))
     what = f"worse by more than {margin:g} with probability {likely:.3f}"
-    (task, arm), (baseline, candidate) = cell, map(float, levels)
-    return Finding(task, arm, aspect, baseline, candidate, "WORSE" if likely >= 1 - doubt else "fine", what, seen)
+    verdict: Verdict = "WORSE" if likely >= 1 - doubt else "fine"
+    return Finding(*cell, aspect, float(levels[0]), float(levels[1]), verdict, what, seen)

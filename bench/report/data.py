@@ -18,7 +18,11 @@ import numpy as np
 
 from bench import spread, stats
 from bench.report import names, published
-from bench.report.runs import PlannedRun, Run, check_versions, found, untrained_level
+from bench.report.runs import PlannedRun as PlannedRun
+from bench.report.runs import Run as Run
+from bench.report.runs import check_versions as check_versions
+from bench.report.runs import found as found
+from bench.report.runs import untrained_level
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
