@@ -199,7 +199,7 @@ def test_a_fault_of_ours_is_one_line_with_a_trace_and_exit_code_70(
         monkeypatch.setattr(suite, "load", fail)
         assert cli.main(["run", "quick"]) == 70
         said = capsys.readouterr().err
-        assert said.startswith(f"bench: a fault of ours, not yours ({type(error).__name__}") and said.count("\n") == 1
+        assert said.startswith(f"prefrl: a fault of ours, not yours ({type(error).__name__}") and said.count("\n") == 1
         assert "report it with that file at" in said and "\x1b" not in said
     assert len(list(tmp_path.iterdir())) == 4
 

@@ -297,7 +297,7 @@ def test_a_damaged_sample_is_an_error(tmp_path: Path) -> None:
     planned = made.plan(1, {"SFT": {"method": "sft"}})
     folder = made.write_run(tmp_path, planned[0])
     (folder / "samples.safetensors").write_bytes(b"cut off")
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match="is not what the run recorded"):
         study(tmp_path, planned)
 
 

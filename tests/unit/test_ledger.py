@@ -273,7 +273,10 @@ def test_a_file_that_is_no_ledger_is_one_line(tmp_path: Path) -> None:
         Ledger(tmp_path / "b.sqlite")
 
 
-def test_an_answer_that_cannot_be_written_is_not_kept_by_halves(ledger: Ledger) -> None:
+def test_an_answer_that_cannot_be_written_is_not_kept_by_halves(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.answers.ledger.MOST_PEOPLE", 100_000)
     page = shown(ledger, ledger.join("ada"))
     ledger._connection.execute("PRAGMA max_page_count = 1")  # a full disk, as SQLite sees it
     pages = ledger.rows("PRAGMA page_count")[0][0]
