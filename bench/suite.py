@@ -182,7 +182,7 @@ def load(name: str) -> Suite:
         raise UserError(f"{place}: not valid TOML: {reason}") from error
     file: SuiteFile = parse(SuiteFile, values, source, place=toml_place)
     tasks = tuple(file.sweep.task)
-    return with_file(source, _built, source, file, tasks, tracks.common(tasks).settings)
+    return with_file(source, _built, source, file, tasks, with_file(source, tracks.common, tasks).settings)
 
 
 def names() -> list[str]:
