@@ -79,7 +79,7 @@ def bench(*words: str) -> tuple[int, str]:
         code = cli.main(words)
     said = err.getvalue()
     assert code in (0, 1, 2), (words, code, said)
-    assert code != 2 or (said.startswith("bench: ") and said.count("\n") == 1 and len(said) < 2000), said
+    assert code != 2 or (said.startswith("prefrl: ") and said.count("\n") == 1 and len(said) < 2000), said
     assert "\x1b" not in said + out.getvalue() and "\x00" not in said + out.getvalue()
     return code, said
 
@@ -180,7 +180,7 @@ def folder() -> Path:
     atexit.register(shutil.rmtree, out)
     for number, planned in enumerate(suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=60 labels"]) * 2):
         spec = {**planned.spec.canonical(), "seed": number}
-        versions = suite.versions_of(planned.task)
+        versions = suite.versions_of(planned.spec)
         run = store.create(out, store.key_of(spec, versions), spec, versions)
         store.write_json(run.folder / "provenance.json", {"versions": {"mujoco": "4.0.0"}, "cores": 2, "git": None})
         kept = FolderRecorder(run.folder, Kept(), lambda *_, **__: None)
