@@ -101,7 +101,10 @@ def _chromium(tmp_path: Path, *arguments: str) -> bytes:
 def _made_up() -> ModuleType:
     """The made-up runs of the unit tests; the folders of tests are no packages, so the file is loaded by its path."""
     name = "report_made_up_runs"
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "unit" / "test_report.py")
+    unit = Path(__file__).parents[1] / "unit"
+    if str(unit) not in sys.path:  # of what it imports itself
+        sys.path.append(str(unit))
+    spec = importlib.util.spec_from_file_location(name, unit / "test_report.py")
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
