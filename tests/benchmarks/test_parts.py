@@ -90,7 +90,8 @@ def test_checkpoint(against_yardstick: Measure, learner: Run, tmp_path: Path) ->
 
 def test_loading_1000_runs(against_yardstick: Measure, tmp_path: Path) -> None:
     """Every row of a store of 1,000 runs of 100 rows."""
-    rows = (json.dumps(dict.fromkeys(COLUMNS, 1.0)) + "\n") * 100
+    row = {**dict.fromkeys(COLUMNS, 1.0), "step": 1, "iteration": 0, "phase": "learning"}
+    rows = (json.dumps(row) + "\n") * 100
     for seed in range(1000):
         identity = {"spec": {"seed": seed}, "versions": {}}
         folder = tmp_path / store.key_of(**identity)
