@@ -82,9 +82,11 @@ def transformer(seed: int = 0) -> ModuleReward:
     return made
 
 
-@pytest.mark.parametrize("made", [model, lambda: model("Halved"), transformer], ids=["step", "segment", "transformer"])
+@pytest.mark.parametrize(
+    "made", [model, lambda: model("Halved", learning_rate=1e-2), transformer], ids=["step", "segment", "transformer"]
+)
 def test_it_learns_a_linear_reward(made: Any) -> None:
-    """0.93 and more over five seeds each."""
+    """Over four seeds 0.944 to 0.964, 0.974 to 0.988 and 0.942 to 0.968."""
     reward = made()
     reward.take_steps(asked(200), 300)
     fresh = behaviour(1000, 55)
