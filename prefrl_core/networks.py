@@ -33,6 +33,15 @@ class Parameters:
         self._used = span.stop
         return self.values[span].reshape(shape), self.gradient[span].reshape(shape)
 
+    def layers(self, sizes: tuple[int, ...]) -> tuple[list[Array], list[Array], list[Array], list[Array]]:
+        """Weights ``(fan_in, fan_out)``, their gradients, biases ``(fan_out,)`` and theirs, of fully connected layers
+        of these sizes."""
+        weights, biases = [], []
+        for fan_in, fan_out in pairwise(sizes):
+            weights.append(self.take(fan_in, fan_out))
+            biases.append(self.take(fan_out))
+        return [w for w, _ in weights], [g for _, g in weights], [b for b, _ in biases], [g for _, g in biases]
+
     def adam(self, learning_rate: float, epsilon: float = 1e-8) -> Adam:
         """An optimiser of these."""
         return Adam(self, learning_rate, epsilon)
@@ -55,14 +64,7 @@ class MLP:
 
     def __init__(self, sizes: tuple[int, ...], activation: Activation, parameters: Parameters) -> None:
         self.sizes, self.activation = sizes, activation
-        self.weights, self.weight_gradients, self.biases, self.bias_gradients = [], [], [], []
-        for fan_in, fan_out in pairwise(sizes):
-            weight, weight_gradient = parameters.take(fan_in, fan_out)
-            bias, bias_gradient = parameters.take(fan_out)
-            self.weights.append(weight)
-            self.weight_gradients.append(weight_gradient)
-            self.biases.append(bias)
-            self.bias_gradients.append(bias_gradient)
+        self.weights, self.weight_gradients, self.biases, self.bias_gradients = parameters.layers(sizes)
         self._workspaces: dict[int, tuple[list[Array], list[Array], Array, Array]] = {}
         self._input: Array = np.zeros((0, sizes[0]), np.float32)
 

@@ -10,7 +10,6 @@ number of rows exist.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import gcd
 from typing import Any
 
@@ -62,14 +61,7 @@ class ReLUNetwork:
         self, sizes: tuple[int, ...], parameters: Parameters, scratch: Scratch, layer_norm: bool = False
     ) -> None:
         self.sizes, self.layer_norm, self._scratch = sizes, layer_norm, scratch
-        self.weights, self.weight_gradients, self.biases, self.bias_gradients = [], [], [], []
-        for fan_in, fan_out in pairwise(sizes):
-            weight, weight_gradient = parameters.take(fan_in, fan_out)
-            bias, bias_gradient = parameters.take(fan_out)
-            self.weights.append(weight)
-            self.weight_gradients.append(weight_gradient)
-            self.biases.append(bias)
-            self.bias_gradients.append(bias_gradient)
+        self.weights, self.weight_gradients, self.biases, self.bias_gradients = parameters.layers(sizes)
         self._buffers: dict[int, list[_Buffers]] = {}
         self._input: Array = np.zeros((0, sizes[0]), np.float32)
 
