@@ -40,8 +40,9 @@ def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[st
         require(getattr(settings, name) >= 1, f"policy setting {name} = {getattr(settings, name)}: at least 1")
     for name in above_0:
         require(getattr(settings, name) > 0, f"policy setting {name} = {getattr(settings, name)}: above 0")
-    memory = getattr(settings, "scale_memory", 0)
+    memory, std = getattr(settings, "scale_memory", 0), getattr(settings, "initial_std", 1.0)
     require(memory >= 0, f"policy setting scale_memory = {memory}: at least 0")
+    require(std > 0, f"policy setting initial_std = {std}: above 0")
     for name in ("discount", "trace"):
         require(0 <= getattr(settings, name) <= 1, f"policy setting {name} = {getattr(settings, name)}: in [0, 1]")
     require(
@@ -126,7 +127,7 @@ class ActorCritic:
         self.critic_parameters = self.parameters if together else Parameters(of_critic)
         self.actor = MLP(actor, "tanh", self.parameters)
         self.critic = MLP(critic, "tanh", self.critic_parameters)
-        self.distribution = distribution(space, self.parameters)
+        self.distribution = distribution(space, self.parameters, getattr(self.settings, "initial_std", 1.0))
         initial = seeding.generator(seed, "policy initialisation")
         self.actor.initialise_orthogonal(initial, output_gain=0.01)
         self.critic.initialise_orthogonal(initial, output_gain=1.0)

@@ -18,10 +18,11 @@ _HALF_LOG_2PI = np.float32(0.5 * np.log(2 * np.pi))
 class Gaussian:
     """Independent normal actions: means from the network, one learned log standard deviation an action."""
 
-    def __init__(self, space: gym.spaces.Box, parameters: Parameters) -> None:
+    def __init__(self, space: gym.spaces.Box, parameters: Parameters, initial_std: float = 1.0) -> None:
         self.inputs = int(np.prod(space.shape))
         self.low, self.high = space.low.reshape(-1), space.high.reshape(-1)
         self.log_std, self._log_std_gradient = parameters.take(self.inputs)
+        self.log_std[:] = np.log(initial_std)
         self._z: Array = np.zeros((0, self.inputs), np.float32)
         self._old: tuple[Array, Array] = (self._z, self.log_std)
 
@@ -130,14 +131,14 @@ def parameter_count(space: gym.Space[Any]) -> int:
     return 0 if isinstance(space, gym.spaces.Discrete) else input_count(space)
 
 
-def distribution(space: gym.Space[Any], parameters: Parameters) -> Gaussian | Categorical:
-    """The distribution that fits an action space.
+def distribution(space: gym.Space[Any], parameters: Parameters, initial_std: float = 1.0) -> Gaussian | Categorical:
+    """The distribution that fits an action space; ``initial_std`` is that of a normal one before learning.
 
     Raises:
         UserError: neither a flat box nor a discrete space.
     """
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-        return Gaussian(space, parameters)
+        return Gaussian(space, parameters, initial_std)
     if isinstance(space, gym.spaces.Discrete) and space.start == 0:
         return Categorical(space, parameters)
     raise UserError(f"action space {space}: only flat boxes and discrete actions from 0 are known")

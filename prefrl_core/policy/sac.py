@@ -43,7 +43,7 @@ class SACSettings:
     rollouts: int = 4  # such stretches between two looks at the reward model
     capacity: int = 1_000_000  # transitions that the replay holds
     steps_per_update: int = 8  # environment steps for each update
-    batch: int = 256  # transitions an update
+    batch: int = 128  # transitions an update: with 256, 1.6 times the time and the same learning on HalfCheetah
     hidden: tuple[int, ...] = (128, 128)  # widths of the ReLU layers of actor and critics
     layer_norm: bool = False  # standardize the critics' hidden layers
     actor_learning_rate: float = 1e-3  # Adam, of the temperature as well

@@ -45,6 +45,7 @@ class TRPOSettings:
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
     scale_memory: int = later(0)  # newest rollouts that the scale of rewards is taken from; 0 takes all
+    initial_std: float = later(1.0)  # of continuous actions, before anything is learned
 
     def __post_init__(self) -> None:
         counts = ("conjugate_steps", "line_search_steps", "critic_epochs", "critic_minibatch")

@@ -18,6 +18,7 @@ from prefrl_core.policy.distributions import Categorical, Gaussian, distribution
 from prefrl_core.policy.gae import advantages
 from prefrl_core.policy.ppo import PPO, PPOSettings
 from prefrl_core.rollout import Rollout
+from prefrl_core.settings import plain
 
 BOX = gym.spaces.Box(-1, 1, (3,), np.float32)
 
@@ -150,6 +151,16 @@ def test_gaussian_draws_have_its_moments_and_are_clipped_when_executed() -> None
     assert (np.abs(drawn.mean(0) - [1, -2, 3]) < 5 * std / np.sqrt(20_000)).all()
     np.testing.assert_allclose(drawn.std(0), std, rtol=5 / np.sqrt(2 * 20_000))
     np.testing.assert_array_equal(made.executed(drawn), drawn.clip(-1, 1))
+
+
+def test_the_first_standard_deviation_is_a_setting_that_older_runs_do_not_name() -> None:
+    made = distribution(BOX, Parameters(3), 0.3)
+    drawn = made.draw(np.zeros((20_000, 3), np.float32), rng())
+    np.testing.assert_allclose(drawn.std(0), 0.3, rtol=5 / np.sqrt(2 * 20_000))
+    assert "initial_std" not in plain(PPOSettings(), pixels=False)
+    assert plain(PPOSettings(initial_std=0.3), pixels=False)["initial_std"] == 0.3
+    with pytest.raises(UserError, match="initial_std = 0: above 0"):
+        PPOSettings(initial_std=0)
 
 
 def test_categorical_draws_have_its_frequencies() -> None:
