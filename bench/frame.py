@@ -9,8 +9,9 @@
 Columns of a run: ``suite``, ``arm``, ``task``, ``seed``, ``key``, ``status``, ``reward`` ("learned", or what the
 control learns from), ``steps`` (recorded so far), ``labels`` (paid for), ``final`` (the final return, docs/metrics.md;
 of language runs the gain in gold), ``normalised`` (0 the untrained policy, 1 the suite's control; NaN where that is no
-scale); ``wall_seconds``, ``cpu_seconds``, ``peak_memory_bytes``; ``error``, ``folder``; and each setting of its spec by
-its dotted name, ``spec.labels`` or ``spec.query.name``. What is missing is NaN or None.
+scale); ``wall_seconds``, ``cpu_seconds``, ``peak_memory_bytes``, ``reward_gradient_steps``, ``policy_updates``;
+``error``, ``folder``; and each setting of its spec by its dotted name, ``spec.labels`` or ``spec.query.name``. What is
+missing is NaN or None.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from prefrl_core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-COSTS = ("wall_seconds", "cpu_seconds", "peak_memory_bytes")
+COSTS = ("wall_seconds", "cpu_seconds", "peak_memory_bytes", "reward_gradient_steps", "policy_updates")
 LEADING = ("suite", "arm", "task", "seed", "key", "status", "reward", "steps", "labels", "final", "normalised", *COSTS)
 Folders = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -130,7 +131,7 @@ def _record(run: recorded.Run, name: str, arm: str) -> dict[str, Any]:
         "steps": run.steps,
         "labels": labels[-1] if len(labels) else np.nan,
         "final": _final(run) if run.status == "done" else np.nan,
-        **{cost: run.done.get(cost, np.nan) for cost in COSTS},
+        **{cost: recorded.number(run.done.get(cost)) for cost in COSTS},
         "error": run.error or None,
         "folder": str(run.folder),
         **_flat(run.spec.canonical(), "spec."),

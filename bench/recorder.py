@@ -120,6 +120,7 @@ class FolderRecorder:
         self._timing = Lines(folder / "timing.jsonl", kept.timing_bytes)
         self._hash = _sha256(folder / "metrics.jsonl", kept.metrics_bytes)
         self.last: dict[str, Any] = {}
+        self.effort: Mapping[str, int | None] = {}  # what learning took, by its name in done.json
 
     def row(self, row: dict[str, int | float | str | None]) -> None:
         """Append one row.
@@ -199,6 +200,7 @@ class FolderRecorder:
             "idle_seconds": round(now.idle_seconds, 3),
             "bare_steps_per_second": (bare := bare_speed()) and round(bare),
             "peak_memory_bytes": now.peak_memory_bytes,
+            **self.effort,
             "metrics_sha256": now.metrics_sha256,
             "sha256": store.checksums(self._folder),
         }

@@ -95,6 +95,8 @@ class Done(Model):
     idle_seconds: Amount
     bare_steps_per_second: Amount | None = None
     peak_memory_bytes: Count
+    reward_gradient_steps: Count | None = None  # None where the reward model does not say, and in older runs
+    policy_updates: Count | None = None
     metrics_sha256: Sha256
     sha256: dict[Literal[CHECKED + SAMPLES], Sha256 | None]  # type: ignore[valid-type]
     answers_sha256: Sha256 | None = None  # of what people answered, see bench.answers.record

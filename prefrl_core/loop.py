@@ -59,9 +59,12 @@ def learn(
     state: dict[str, Any] | None = None,
     people: Desk | None = None,
     inputs: Path | None = None,
-) -> None:
+) -> dict[str, int | None]:
     """Run ``spec`` to its end, from the beginning or from a checkpoint. ``people`` is where people answer, if they do;
     ``inputs`` the folder that keeps what the run begins from.
+
+    Returns:
+        What learning took: ``reward_gradient_steps`` and ``policy_updates``.
 
     Raises:
         UserError: a part of the run failed in a way that its user can put right.
@@ -76,6 +79,7 @@ def learn(
         recorder.segments(run.sample.arrays())
         if run.can_be_saved:
             recorder.save(run.get_state())
+        return run.effort
     finally:
         run.env.close()
 

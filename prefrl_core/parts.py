@@ -106,6 +106,15 @@ class Run:
         )
         return wanted - asked
 
+    @property
+    def effort(self) -> dict[str, int | None]:
+        """What learning took so far: ``reward_gradient_steps`` (None where the reward model does not say) and
+        ``policy_updates``; a policy that does not say takes one at each improvement."""
+        rollout = self.policy.rollout_steps * self.env.num_envs
+        improvements = -(-max(0, self.step - self.untrained_steps) // rollout)
+        updates = int(getattr(self.policy, "updates", improvements))
+        return {"reward_gradient_steps": self.reward.gradient_steps, "policy_updates": updates}
+
     def stagger(self) -> None:
         """Put the environments at different points of their episodes, where all have one length. Synchronised
         environments show only beginnings, then only endings; the policy forgets one while it learns the other."""

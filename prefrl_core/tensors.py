@@ -78,6 +78,11 @@ class Moments:
         self._adam = torch.optim.Adam(leaves, learning_rate, eps=epsilon, fused=True)
 
     @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return max((int(each["step"]) for each in self._adam.state.values() if "step" in each), default=0)
+
+    @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(self._adam.param_groups[0]["lr"])

@@ -14,6 +14,7 @@ from bench.report.runs import Run
 
 ALL_TASKS = "All tasks (IQM)"
 MIB = 2**20
+EFFORT = {"reward_gradient_steps": "Reward gradient steps", "policy_updates": "Policy updates"}  # columns by name
 
 
 def efficiency(study: Study) -> Table:
@@ -111,8 +112,10 @@ def _learned(study: Study, arm: str, task: str) -> Cell | None:
 
 
 def cost(study: Study) -> Table:
-    """Wall time, speed and memory of the finished runs: a row for each task and arm."""
+    """Wall time, speed, memory and effort of the finished runs: a row for each task and arm. Effort has columns where
+    any run tells it, which older ones do not."""
     rows, records = [], []
+    told = {name: title for name, title in EFFORT.items() if any(run.done.get(name) is not None for run in study.runs)}
     for task in study.tasks:
         for arm, cell in study.of_task(task):
             first = arm == study.of_task(task)[0][0]
@@ -120,16 +123,22 @@ def cost(study: Study) -> Table:
             speed = [run.done["steps"] / max(run.done["wall_seconds"], 1e-9) for run in cell.finished]
             memory = [run.done["peak_memory_bytes"] / MIB for run in cell.finished if run.done.get("peak_memory_bytes")]
             name = Entry(study.task_names[task] if first else "")
-            rows.append([name, Entry(arm, note=cell.count), _spread(wall), _spread(speed), _spread(memory)])
+            effort = [
+                _spread([run.done[name] for run in cell.finished if run.done.get(name) is not None]) for name in told
+            ]
+            rows.append([name, Entry(arm, note=cell.count), _spread(wall), _spread(speed), _spread(memory), *effort])
             records += [_cost_record(study.task_names[task], run) for run in cell.finished]
     caption = "Cost of one run: mean over seeds [least, most]. Speed is all environment steps over all wall time."
-    header = ["Task", "Arm", "Wall time (s)", "Steps per second", "Peak memory (MiB)"]
+    if told:
+        caption += " Arms whose gradient steps of the reward or updates of the policy differ, differ in effort as well."
+    header = ["Task", "Arm", "Wall time (s)", "Steps per second", "Peak memory (MiB)", *told.values()]
     return Table("cost", caption, header, rows, records, labels=2)
 
 
 def _cost_record(task: str, run: Run) -> dict[str, object]:
     kept = {name: run.done.get(name) for name in ("steps", "labels", "wall_seconds", "peak_memory_bytes")}
-    return {"task": task, "arm": run.arm, "seed": run.seed, "key": run.key, **kept}
+    effort = {name: run.done[name] for name in EFFORT if run.done.get(name) is not None}
+    return {"task": task, "arm": run.arm, "seed": run.seed, "key": run.key, **kept, **effort}
 
 
 def curve_records(study: Study, curves: Iterable[tuple[str, results.Curve]], value: str) -> list[dict[str, object]]:

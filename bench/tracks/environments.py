@@ -75,7 +75,7 @@ class Environments:
     ) -> None:
         from prefrl_core.loop import learn
 
-        learn(spec, recorder, state, _desk(folder, spec, people), folder)
+        recorder.effort = learn(spec, recorder, state, _desk(folder, spec, people), folder)
 
     def place(self, spec: RunSpec, folder: Path) -> None:
         if spec.known_comparisons or spec.known_reward:

@@ -72,6 +72,11 @@ class PPO(ActorCritic):
         self.optimiser = self.parameters.adam(settings.learning_rate, epsilon=1e-5)
         self.optimisers = {"optimiser": self.optimiser}
 
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return int(self.optimiser.steps)
+
     def improve(self, rollout: Rollout, rewards: NDArray[np.floating[Any]], progress: float) -> dict[str, float]:
         """Several epochs of minibatches over the rollout; returns what they measured."""
         settings, rows = self.settings, rewards.size

@@ -24,7 +24,8 @@ class Policy(Protocol):
     """How to act, and how to act better. A policy optimiser is one file that offers this.
 
     An optimiser that learns from a replay also offers ``reward_changed`` (see ``LearnsFromReplay``), and
-    ``untrained_steps`` where it wants to act for longer than an episode before the first question.
+    ``untrained_steps`` where it wants to act for longer than an episode before the first question. One that takes other
+    than one update at each improvement says in ``updates`` how many it has taken.
     """
 
     rollout_steps: int  # steps an environment takes between two improvements

@@ -127,13 +127,23 @@ class Replay:
         return ring.reshape(self.rows, self.envs, *ring.shape[1:])
 
     def draw(
-        self, count: int, steps: int, discount: float, random: np.random.Generator, rewarded: bool = False
+        self,
+        count: int,
+        steps: int,
+        discount: float,
+        random: np.random.Generator,
+        rewarded: bool = False,
+        recent: int = 0,
     ) -> Drawn:
-        """``count`` transitions of up to ``steps`` steps, uniform over all held, or over those with a reward."""
+        """``count`` transitions of up to ``steps`` steps, uniform over all held, or over those with a reward; with
+        ``recent`` every second one is uniform over so many of the newest."""
         newest = self.rewarded if rewarded else self.steps
         if newest == 0:
             raise UserError("the replay holds no step to learn from: let the policy act before it improves")
         chosen = random.integers(0, newest * self.envs, count)
+        if recent:
+            fresh = min(-(-recent // self.envs), newest)  # steps of each environment
+            chosen[::2] = random.integers((newest - fresh) * self.envs, newest * self.envs, len(chosen[::2]))
         time, env = np.divmod(chosen, self.envs)
         time += self.total - newest
         places = np.empty((steps, count), np.int64)

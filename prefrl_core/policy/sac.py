@@ -25,6 +25,7 @@ from prefrl_core.policy.replay import Drawn, Replay
 from prefrl_core.policy.soft import SoftActorCritic, Stretch
 from prefrl_core.policy.squashed import Squashed
 from prefrl_core.rollout import Rollout
+from prefrl_core.settings import later
 from prefrl_core.tasks import TaskInfo
 
 _SCALE_ROWS, _SCALE_RATE = 4096, 0.1  # steps over which the rewards' scale is measured at each improvement; its weight
@@ -61,6 +62,9 @@ class SACSettings:
     standardize: bool = True  # observations, by running moments
     scale_rewards: bool = True  # divide by their standard deviation over the replay
     center_rewards: bool = False  # subtract their mean over the replay; for episodes of fixed length only
+    # Half of each batch is drawn from so many of the newest transitions, the other from all; 0 draws all of it from all
+    # (Hu et al. 2024, QPA, section 4.2: hybrid experience replay; the release takes the newest 10 episodes, 10,000).
+    recent: int = later(0)
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -74,10 +78,14 @@ class SACSettings:
             self.capacity >= rollout,
             f"policy setting capacity = {self.capacity}: a rollout has {rollout} steps; raise it",
         )
+        require(
+            self.recent <= self.capacity,
+            f"policy setting recent = {self.recent}: the replay holds {self.capacity} transitions (capacity); lower it",
+        )
 
     def _check_ranges(self) -> None:
         lowest = dict.fromkeys(("environments", "rollout_steps", "rollouts", "batch", "n_step", "actor_delay"), 1)
-        lowest |= dict.fromkeys(("random_steps", "explore_steps"), 0)
+        lowest |= dict.fromkeys(("random_steps", "explore_steps", "recent"), 0)
         for name, least in lowest.items():
             value = getattr(self, name)
             require(value >= least, f"policy setting {name} = {value}: at least {least}")
@@ -125,6 +133,11 @@ class SAC:
         self.improved = False
         self.owed = 0  # environment steps that no update was taken for yet
         self.reward_mean, self.reward_std = 0.0, 0.0  # over the replay; 0: never measured
+
+    @property
+    def updates(self) -> int:
+        """Updates taken, those of the exploration among them."""
+        return self.soft.updates
 
     @property
     def exploring(self) -> bool:
@@ -192,9 +205,9 @@ class SAC:
     def _draw(self, batches: int) -> Stretch:
         """The batches of so many updates: drawn together, because a call of NumPy costs more than 256 rows."""
         settings, rows = self.settings, self.settings.batch
-        drawn = self.replay.draw(
-            batches * rows, settings.n_step, settings.discount, self.drawing, self.reward is None and not self.exploring
-        )
+        recent = 0 if self.exploring else settings.recent  # there is no feedback yet to be near to
+        rewarded = self.reward is None and not self.exploring
+        drawn = self.replay.draw(batches * rows, settings.n_step, settings.discount, self.drawing, rewarded, recent)
         states = np.empty((batches, 2, rows, self.width), np.float32)
         self.replay.take(drawn, states)
         actions = self.squashed.drawn(self.replay.actions[drawn.places[0]])

@@ -72,6 +72,11 @@ class FittedReward(RewardLearner):
         self.answered_before = False  # a question was answered before the newest turn
         self.fitted = False
 
+    @property
+    def gradient_steps(self) -> int:  # type: ignore[override]  # counted, not set
+        """Taken since the run began, each of all members; the optimiser's own count, which checkpoints have."""
+        return int(self.optimiser.steps)
+
     # ------------------------------------------------------------------ what the networks give
 
     def outputs(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> Array:

@@ -24,6 +24,7 @@ class RewardLearner(Protocol):
     bootstraps: int = 1  # independent draws of the labels that ``Comparisons`` keeps for it, see its ``bag``
     label_buffer: int = 0  # the newest labels alone are kept, so many; 0 keeps all
     told_returns: bool = False  # fitted to true returns of segments instead of preferences
+    gradient_steps: int | None = None  # taken since the run began, each of all members; None where it does not say
 
     def predict(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> NDArray[np.floating[Any]]:
         """Predicted reward ``(...)`` of raw features ``(..., *shape)``; changes nothing. With a ``context`` above 1, of

@@ -17,7 +17,7 @@ from prefrl_core.feedback.labelers import Questions
 from prefrl_core.feedback.queries import Candidates
 from prefrl_core.loop import COLUMNS, learn, start, turn
 from prefrl_core.parts import Run
-from prefrl_core.registry import register
+from prefrl_core.registry import register, resolve
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import TaskInfo
@@ -112,17 +112,52 @@ OTHERS = {
 def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, policy: dict[str, Any], tmp_path: Path) -> None:
     spec = RunSpec.of({**POINT, "task": task, "total_steps": 12000, "policy": policy})
     whole = Memory()
-    learn(spec, whole)
+    effort = learn(spec, whole)
     assert len(whole.states) >= 3
     for count, state in whole.states[:-1]:
         checkpoint.save(tmp_path / "state", state)
         rest = Memory()
-        learn(spec, rest, checkpoint.load(tmp_path / "state"))
+        assert learn(spec, rest, checkpoint.load(tmp_path / "state")) == effort
         assert text(rest.rows) == text(whole.rows[count:])
         assert rest.arrays["features"].tobytes() == whole.arrays["features"].tobytes()
         assert all(
             (rest.segment_arrays[name] == whole.segment_arrays[name]).all() for name in ("step", "predicted", "true")
         )
+
+
+UPDATES = {  # what is called once for each update of the policy
+    "ppo": "prefrl_core.policy.ppo.PPO._step",
+    "a2c": "prefrl_core.policy.a2c.A2C.improve",
+    "trpo": "prefrl_core.policy.trpo.TRPO.improve",
+    "sac": "prefrl_core.policy.soft.SoftActorCritic.update",
+}
+
+
+@pytest.mark.parametrize("policy", [SMALL, *OTHERS.values()], ids=lambda policy: policy["name"])
+def test_effort_is_what_was_done(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"reward_gradient_steps": 0, "policy_updates": 0}
+
+    def count(name: str, place: str) -> None:
+        path, _, method = place.rpartition(".")
+        cls = resolve(path[::-1].replace(".", ":", 1)[::-1])
+        original = getattr(cls, method)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(cls, method, counted)
+
+    count("reward_gradient_steps", "prefrl_core.reward.fitted.FittedReward._update")
+    count("policy_updates", UPDATES[policy["name"]])
+    explores = {"explore_steps": 500} if policy["name"] == "sac" else {}
+    memory = Memory()
+    effort = learn(RunSpec.of({**POINT, "policy": {**policy, **explores}}), memory)
+    assert effort == counts and min(counts.values()) > 0
+    fits = sum(row["reward_loss"] is not None for row in memory.rows)
+    assert effort["reward_gradient_steps"] == 200 + 6 * (fits - 1)  # as the settings say
+    control = learn(RunSpec.of({**POINT, "labels": 0, "reward": "true", "policy": policy}), Memory())
+    assert control["reward_gradient_steps"] == 0 and control["policy_updates"]
 
 
 def test_a_saved_state_is_a_snapshot() -> None:

@@ -138,6 +138,22 @@ def test_only_what_has_a_reward_is_drawn_for_the_control() -> None:
     assert sorted(set((drawn.places[0] // ENVS).tolist())) == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize(("capacity", "recent", "rewarded"), [(100, 24, False), (17, 24, False), (100, 900, True)])
+def test_every_second_one_is_drawn_from_the_newest(capacity: int, recent: int, rewarded: bool) -> None:
+    rollouts = lived()
+    replay = filled(ENVS * capacity, rollouts)
+    replay.rewarded = 30
+    held = min(60, capacity) if not rewarded else 30
+    drawn = replay.draw(40_000, 2, DISCOUNT, np.random.default_rng(0), rewarded, recent)
+    times = np.empty(replay.rows, np.int64)
+    times[np.arange(60 - held, 60) % replay.rows] = np.arange(held)  # from the oldest
+    places = times[drawn.places[0] // ENVS]
+    for half, first in ((places[::2], held - min(recent // ENVS, held)), (places[1::2], 0)):
+        counts = np.bincount(half, minlength=held)
+        expected = len(half) / (held - first)
+        assert (counts[:first] == 0).all() and np.abs(counts[first:] - expected).max() < 6 * np.sqrt(expected)
+
+
 class Adds:
     """Sums the features, and remembers what it was asked about."""
 

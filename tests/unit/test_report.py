@@ -17,6 +17,7 @@ import pytest
 from finished import finish
 from safetensors.numpy import save_file
 
+import bench
 from bench import store
 from bench.report import agreement, data, formats, names, ran, results, scores, tables, write_report
 from bench.stats import Estimate
@@ -134,6 +135,25 @@ def some(tmp_path: Path, arms: Sequence[str], seeds: int = 2, **provenance: Any)
 
 def warnings(study: data.Study) -> str:
     return "\n".join(remark.text for remark in ran.remarks(study))
+
+
+def test_effort_stands_beside_the_cost_where_runs_tell_it(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["true reward", "60 labels"])
+    assert "Policy updates" not in tables.cost(study_of(tmp_path, planned)).header
+    for run in planned[1:]:  # the first was made by an older version
+        done = json.loads((tmp_path / run.key / "done.json").read_text())
+        steps = 0 if run.spec.reward == "true" else 800 + 4 * run.seed
+        told = {"reward_gradient_steps": steps, "policy_updates": 25_000}
+        store.write_json(tmp_path / run.key / "done.json", {**done, **told})
+    made = tables.cost(study_of(tmp_path, planned))
+    assert made.header[-2:] == ["Reward gradient steps", "Policy updates"]
+    assert [[entry.text + entry.interval for entry in row[-2:]] for row in made.rows] == [
+        ["0", "25,000"],
+        ["802[800, 804]", "25,000[25,000, 25,000]"],
+    ]
+    assert [record.get("policy_updates") for record in made.records] == [None, *[25_000] * 3]
+    frame = bench.load(tmp_path)
+    assert frame["reward_gradient_steps"].max() == 804 and frame["policy_updates"].isna().sum() == 1
 
 
 # The whole report

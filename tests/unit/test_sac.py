@@ -175,6 +175,29 @@ def test_one_update_is_that_of_a_slow_sac(layer_norm: bool) -> None:
     np.testing.assert_allclose(policy.soft.actor_parameters.values, stepped, atol=5e-5)
 
 
+def test_half_of_each_batch_is_recent_where_it_is_wanted() -> None:
+    policy, env = made(recent=60)
+    lived(env, policy, 12, learn=False)  # 96 steps of 4 environments; the newest 60 transitions are 15 steps
+    taken = []
+    policy.replay.take = lambda drawn, out: taken.append(drawn.places[0].reshape(3, -1) // 4)  # type: ignore[method-assign]
+    policy._draw(3)
+    assert ((taken[0] >= 96 - 15).sum(1) >= SMALL["batch"] // 2).all()  # in each of the three batches
+    assert (taken[0][:, 1::2] < 96 - 15).any() and taken[0].shape == (3, SMALL["batch"])
+
+
+def test_runs_that_draw_from_all_keep_their_names_and_their_draws() -> None:
+    spec = RunSpec.of({"task": "mujoco/hopper", "policy": "sac", "reward": "true"})
+    assert "recent" not in spec.canonical()["policy"]
+    half = RunSpec.of({"task": "mujoco/hopper", "policy": {"name": "sac", "recent": 10_000}, "reward": "true"})
+    assert half.canonical()["policy"]["recent"] == 10_000
+    policy, env = made()
+    lived(env, policy, 6, learn=False)
+    again = np.random.default_rng(0)
+    again.bit_generator.state = policy.drawing.bit_generator.state
+    plain = again.integers(0, 6 * 8 * 4, 2 * SMALL["batch"])
+    assert (policy.replay.draw(64, 1, 0.9, policy.drawing).places[0] == plain).all()  # 192 steps: place is time
+
+
 class Says:
     """A reward that is one number, and remembers the shapes that it was asked about."""
 
@@ -284,7 +307,14 @@ def test_distance_to_the_kth_neighbour() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"n_step": 3, "capacity": 64}, {"random_steps": 32, "explore_steps": 64}, {"actor_delay": 2}]
+    "settings",
+    [
+        {},
+        {"n_step": 3, "capacity": 64},
+        {"random_steps": 32, "explore_steps": 64},
+        {"actor_delay": 2},
+        {"recent": 40},
+    ],
 )
 def test_resumed_is_uninterrupted(settings: dict[str, Any], tmp_path: Path) -> None:
     policy, env = made(**settings)
@@ -322,6 +352,11 @@ def test_without_its_replay_it_can_act(tmp_path: Path) -> None:
         ({"tau": 0.0}, "tau = 0.0: above 0"),
         ({"discount": 1.5}, r"discount = 1.5: in \[0, 1\]"),
         ({"n_step": 0}, "n_step = 0: at least 1"),
+        ({"recent": -1}, "recent = -1: at least 0"),
+        (
+            {"recent": 2000, "capacity": 1000},
+            r"recent = 2000: the replay holds 1000 transitions \(capacity\); lower it",
+        ),
     ],
 )
 def test_bad_settings_are_one_line(settings: dict[str, Any], text: str) -> None:
