@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar, get_args
 
@@ -92,10 +92,13 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
     return add
 
 
-def stands_for(kind: Kind, name: str, task: Any) -> str:
-    """The name of the part that ``name`` means on a task (a ``TaskInfo``): mostly itself."""
-    choose = _ALIASES.get((kind, name))
-    return name if choose is None or task is None else str(resolve(choose)(task))
+def meant(kind: Kind, settings: Mapping[str, Any], task: Any) -> dict[str, Any]:
+    """The settings of a part, with its name, that ``settings`` mean on a task (a ``TaskInfo``): mostly themselves."""
+    choose = _ALIASES.get((kind, settings["name"]))
+    if choose is None or task is None:
+        return dict(settings)
+    chosen: dict[str, Any] = resolve(choose)(task)
+    return chosen | {name: value for name, value in settings.items() if name != "name"}
 
 
 def load_plugins(modules: Iterable[str]) -> None:

@@ -197,7 +197,7 @@ def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: Tas
         settings = {"name": default, **settings}  # most suites set the default one's settings alone
     if not isinstance(settings.get("name"), str):
         raise UserError(f"{setting} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
-    settings["name"] = registry.stands_for(kind, settings["name"], task)
+    settings = registry.meant(kind, settings, task)
     part = registry.find(kind, settings["name"])
     if task is not None and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}

@@ -73,25 +73,23 @@ _PIXELS: dict[str, dict[str, Any]] = {
 }
 
 
-# The optimiser that the control of a task, and its arms with labels, use where a suite says policy = "tuned".
-_TUNED = dict.fromkeys(
-    (
-        "mujoco/half_cheetah",
-        "mujoco/hopper",
-        "mujoco/walker2d",
-        "mujoco/inverted_pendulum",
-        "mujoco/inverted_double_pendulum",
-        "mujoco/reacher",
-        "mujoco/swimmer",
-        "mujoco/ant",
-    ),
-    "sac",
-)
+# What ``policy = "tuned"`` stands for: the optimiser, and the settings beyond its rows above, that the control of a task
+# and its arms with labels use. docs/control-tuning.csv has every run that led here.
+_TUNED: dict[str, dict[str, Any]] = {
+    "mujoco/half_cheetah": {"name": "sac"},
+    "mujoco/reacher": {"name": "sac"},
+    "mujoco/inverted_pendulum": {"name": "sac"},
+    "mujoco/swimmer": {"name": "sac"},
+    "mujoco/hopper": {"name": "trpo"},
+    "mujoco/inverted_double_pendulum": {"name": "ppo"},
+    "mujoco/walker2d": {"name": "ppo", "epochs": 5, "learning_rate": 1e-3},
+    "mujoco/ant": {"name": "sac"},
+}
 
 
-def tuned(task: TaskInfo) -> str:
-    """Name of the optimiser that ``policy = "tuned"`` stands for on a task; PPO where none was chosen by measuring."""
-    return _TUNED.get(task.id.split("@")[0], "ppo")
+def tuned(task: TaskInfo) -> dict[str, Any]:
+    """Name and settings that ``policy = "tuned"`` stands for on a task; PPO where none was chosen by measuring."""
+    return dict(_TUNED.get(task.id.split("@")[0], {"name": "ppo"}))
 
 
 def of(policy: str, task: TaskInfo) -> dict[str, Any]:

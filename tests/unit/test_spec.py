@@ -122,9 +122,10 @@ def test_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tuned_is_the_optimiser_that_the_task_is_best_with() -> None:
-    tuned = RunSpec.of({"task": "mujoco/hopper", "policy": "tuned"})
-    assert tuned == RunSpec.of({"task": "mujoco/hopper", "policy": "sac"})
+    tuned = RunSpec.of({"task": "mujoco/half_cheetah", "policy": "tuned"})
+    assert tuned == RunSpec.of({"task": "mujoco/half_cheetah", "policy": "sac"})
     assert tuned.canonical()["policy"]["name"] == "sac"
-    assert RunSpec.of({"task": "mujoco/hopper", "policy": {"name": "tuned", "batch": 64}}).policy["batch"] == 64
+    walker = RunSpec.of({"task": "mujoco/walker2d", "policy": {"name": "tuned", "epochs": 7}}).policy
+    assert (walker["name"], walker["learning_rate"], walker["epochs"]) == ("ppo", 1e-3, 7)
     assert RunSpec.of({"task": "gymnasium/CartPole-v1", "policy": "tuned", "reward": "true"}).policy["name"] == "ppo"
     assert RunSpec.of({"task": "mujoco/hopper"}).policy["name"] == "ppo"
