@@ -73,15 +73,15 @@ _PIXELS: dict[str, dict[str, Any]] = {
 }
 
 
-# What ``policy = "tuned"`` stands for: the optimiser, and the settings beyond its rows above, that the control of a task
-# and its arms with labels use. docs/control-tuning.csv has every run that led here.
+# What ``policy = "tuned"`` stands for: the optimiser, and the settings beyond its rows above, of the control of a task
+# and of its arms with labels. docs/control-tuning.csv has every run that led here.
 _TUNED: dict[str, dict[str, Any]] = {
     "mujoco/half_cheetah": {"name": "sac"},
     "mujoco/reacher": {"name": "sac"},
     "mujoco/inverted_pendulum": {"name": "sac"},
     "mujoco/swimmer": {"name": "sac"},
     "mujoco/hopper": {"name": "trpo"},
-    "mujoco/inverted_double_pendulum": {"name": "ppo"},
+    "mujoco/inverted_double_pendulum": {"name": "ppo", "epochs": 5},
     "mujoco/walker2d": {"name": "ppo", "epochs": 5, "learning_rate": 1e-3},
     "mujoco/ant": {"name": "sac"},
 }

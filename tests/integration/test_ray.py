@@ -140,9 +140,9 @@ def test_the_real_learner_gives_the_same_bytes_wherever_it_runs(tmp_path: Path) 
         "--seeds",
         "1",
         "--only",
-        "task=hopper",
+        "task=reacher",
         "--only",
-        "arm=60 labels",
+        "arm=100 labels",
     ]
     here = lab.start([*words, "--out", str(tmp_path / "here")])
     assert here.communicate(timeout=120) and here.returncode == 0

@@ -27,7 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 def recorded(out: Path) -> store.Run:
     """A run in the middle of its work, with a curve and some comparisons."""
-    planned = suite.load("quick").runs(seeds=1, only=["task=hopper", "arm=60 labels"])[0]
+    planned = suite.load("quick").runs(seeds=1, only=["arm=100 labels"])[0]
     run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
     rows = [f'{{"step": {step}, "true_return": {step / 100}}}\n' for step in range(1000, 20000, 1000)]
     (run.folder / "metrics.jsonl").write_text("".join(rows))
@@ -58,8 +58,8 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "says"),
     [
         (["run", "quik"], "did you mean 'quick'"),
-        (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/half_cheetah@1'"),
-        (["run", "quick", "--steps", "1000"], "arm '60 labels' on mujoco/half_cheetah@1: labels = 60"),
+        (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/reacher@1'"),
+        (["run", "quick", "--steps", "1000"], "arm '100 labels' on mujoco/reacher@1: labels = 100"),
         (["run", "quick", "--steps", "0"], "'0' is not a whole number from 1 to 1,000,000,000,000"),
         (["run", "quick", "--workers", "two"], "'two' is not a whole number from 1 to 4,096"),
         (["run", "quick", "--seeds", "100000000000"], "from 1 to 10,000"),
@@ -81,24 +81,24 @@ def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "runs"
-    filters = ["--seeds", "1", "--only", "task=hopper", "--no-probe", "--out", str(out)]
+    filters = ["--seeds", "1", "--only", "task=reacher", "--no-probe", "--out", str(out)]
     assert cli.main(["run", "quick", "--dry-run", *filters]) == 0
     assert not out.exists()
     *table, last = capsys.readouterr().out.splitlines()
     assert len(table) == 6 and all(line.endswith("missing") for line in table[1:])
-    assert last == "5 runs, 5 to do: 1,250,000 steps"
+    assert last == "5 runs, 5 to do: 200,000 steps"
     out.mkdir()
     run = recorded(out)
     cli.main(["run", "quick", "--dry-run", *filters])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if run.key in line]
-    assert "60 labels" in line and "250,000" in line and line.endswith("partial")
+    assert "100 labels" in line and "40,000" in line and line.endswith("partial")
 
 
 def test_show_tells_spec_state_and_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = recorded(tmp_path)
     assert cli.main(["show", run.key[:6], "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert run.key in shown and "partial" in shown and "mujoco/hopper@1" in shown
+    assert run.key in shown and "partial" in shown and "mujoco/reacher@1" in shown
     assert "190.0 |" in shown and "10.0 |" in shown and "19,000 steps" in shown
 
 
@@ -113,7 +113,7 @@ def predicted(run: store.Run) -> None:
     """Give the run a sample of segments whose prediction is right in the second half of training alone."""
     true = np.random.default_rng(0).normal(size=400).astype(np.float32)
     wrong = np.concatenate([-true[:200], true[200:]])
-    arrays = {"step": np.linspace(1, 250_000, 400).astype(np.int64), "true": true, "predicted": wrong}
+    arrays = {"step": np.linspace(1, 40_000, 400).astype(np.int64), "true": true, "predicted": wrong}
     save_file(arrays, run.folder / "segments.safetensors")
 
 
@@ -159,10 +159,10 @@ def test_report_gets_the_filtered_runs_and_the_command(
     fake = types.ModuleType("bench.report")
     fake.write_report = write_report  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "bench.report", fake)
-    assert cli.main(["report", "quick", "--only", "arm=60 labels", "--out", str(tmp_path)]) == 0
+    assert cli.main(["report", "quick", "--only", "arm=100 labels", "--out", str(tmp_path)]) == 0
     to = tmp_path / "report-quick"
-    command = f"python -m bench report quick --only 'arm=60 labels' --out {tmp_path}"
-    assert calls == [("quick", {"60 labels"}, tmp_path, to, command)]
+    command = f"python -m bench report quick --only 'arm=100 labels' --out {tmp_path}"
+    assert calls == [("quick", {"100 labels"}, tmp_path, to, command)]
     assert capsys.readouterr().out == f"{to}/index.html\n"
 
 
