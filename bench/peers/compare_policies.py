@@ -1,5 +1,5 @@
-"""Is the control a straw man? Our PPO, TRPO and A2C beside those of stable-baselines3 and sb3-contrib, on Gymnasium's
-own tasks, with the same settings and steps.
+"""Is the control a straw man? Our PPO, TRPO, A2C and SAC beside those of stable-baselines3 and sb3-contrib, on
+Gymnasium's own tasks, with the same settings and steps.
 
     python -m bench.peers.compare_policies --seeds 3 --to results/peers
 
@@ -15,15 +15,18 @@ from pathlib import Path
 from bench.peers.side_by_side import Job, Peer, compare
 from prefrl_core.policy.a2c import A2CSettings
 from prefrl_core.policy.ppo import PPOSettings
+from prefrl_core.policy.sac import SACSettings
 from prefrl_core.policy.trpo import TRPOSettings
 
 _TASKS = {"HalfCheetah-v5": "mujoco-v5/half_cheetah@1", "Hopper-v5": "mujoco-v5/hopper@1"}
-_POLICIES: dict[str, PPOSettings | TRPOSettings | A2CSettings] = {
+_OF_SAC = _TASKS | {"Walker2d-v5": "mujoco-v5/walker2d@1"}
+_POLICIES: dict[str, PPOSettings | TRPOSettings | A2CSettings | SACSettings] = {
     "ppo": PPOSettings(),
     "trpo": TRPOSettings(),
     "a2c": A2CSettings(),
+    "sac": SACSettings(random_steps=10_000),
 }
-_STEPS = 300_000
+_STEPS = {"sac": 100_000}  # of the others 300,000
 PEER = Peer(
     "stable-baselines3",
     (
@@ -32,7 +35,7 @@ PEER = Peer(
     ),
     "sb3_policy.py",
 )
-NAMES = [f"{policy}, {task}" for task in _TASKS for policy in _POLICIES]
+NAMES = [f"{policy}, {task}" for task in _OF_SAC for policy in _POLICIES if task in _TASKS or policy == "sac"]
 
 
 def jobs(names: list[str], seeds: int) -> list[Job]:
@@ -41,10 +44,10 @@ def jobs(names: list[str], seeds: int) -> list[Job]:
     for seed in range(seeds):
         for name in names:
             kind, task = name.split(", ")
-            job = {"name": name, "seed": seed, "total_steps": _STEPS}
+            job = {"name": name, "seed": seed, "total_steps": _STEPS.get(kind, 300_000)}
             policy = {"name": kind, **dataclasses.asdict(_POLICIES[kind])}
             made += [
-                {**job, "library": "ours", "spec": {"task": _TASKS[task], "reward": "true", "policy": policy}},
+                {**job, "library": "ours", "spec": {"task": _OF_SAC[task], "reward": "true", "policy": policy}},
                 {**job, "library": PEER.name, "task": task, "policy": policy},
             ]
     return made

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from sb3_contrib import TRPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
@@ -51,6 +51,8 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
     divergence; so its bound and its damping are ours divided by their number.
     """
     networks, widths = dict[str, Any](), list(policy["hidden"])
+    if policy["name"] == "sac":
+        return soft_actor_critic(env, policy, seed)
     if pixels:
         networks |= {"features_extractor_kwargs": {"features_dim": widths[0]}, "net_arch": []}
     else:
@@ -94,10 +96,32 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
     return PPO(kind, env, policy_kwargs=networks, **batches, **common)
 
 
+def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int) -> SAC:
+    """SAC with as many updates; it has one learning rate for all networks, and stores what its actor drew."""
+    rollout = policy["environments"] * policy["rollout_steps"]
+    return SAC(
+        "MlpPolicy",
+        env,
+        learning_rate=policy["critic_learning_rate"],
+        buffer_size=policy["capacity"],
+        learning_starts=policy["random_steps"],
+        batch_size=policy["batch"],
+        tau=policy["tau"],
+        gamma=policy["discount"],
+        train_freq=policy["rollout_steps"],
+        gradient_steps=rollout // policy["steps_per_update"],
+        ent_coef=f"auto_{policy['temperature']}",
+        target_entropy=policy["target_entropy"] * env.action_space.shape[0],
+        policy_kwargs={"net_arch": list(policy["hidden"])},
+        seed=seed,
+        device="cpu",
+    )
+
+
 def task(job: dict[str, Any]) -> Any:
-    """A task's environments, observations and rewards normalised."""
+    """A task's environments, observations and rewards normalised; SAC's rewards as they are."""
     env = make_vec_env(job["task"], job["policy"]["environments"], job["seed"])
-    return VecNormalize(env, gamma=job["policy"]["discount"])
+    return VecNormalize(env, norm_reward=job["policy"]["name"] != "sac", gamma=job["policy"]["discount"])
 
 
 def games(job: dict[str, Any]) -> Any:
