@@ -58,6 +58,12 @@ class Run:
         return int(self.metrics["step"][-1]) if self.metrics and len(self.metrics["step"]) else 0
 
     @property
+    def clock(self) -> tuple[stats.Array, stats.Array]:
+        """Steps and the seconds of the clock at which a row of metrics told them, read from disk each time."""
+        rows = store.Run(self.folder).timing
+        return np.array([row["step"] for row in rows], float), np.array([row["seconds"] for row in rows], float)
+
+    @property
     def segments(self) -> Mapping[str, stats.Array]:
         """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
         return store.Run(self.folder).segments()
