@@ -106,7 +106,7 @@ class Suite:
         """Every run, balanced: each cell (task and arm) has its first seed before any has its second.
 
         ``seeds`` is another number of seeds, ``steps`` replaces the steps of every run, ``only`` keeps the runs that
-        match (``"task=hopper"``, ``"arm=100 labels"``, ``"seed=0"``; a part of the name will do), ``labels`` replaces
+        match (``"task=hopper"``, ``"arm=30 labels"``, ``"seed=0"``; a part of the name will do), ``labels`` replaces
         the budget of every run that asks for labels.
 
         Raises:

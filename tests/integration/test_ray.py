@@ -142,7 +142,7 @@ def test_the_real_learner_gives_the_same_bytes_wherever_it_runs(tmp_path: Path) 
         "--only",
         "task=reacher",
         "--only",
-        "arm=100 labels",
+        "arm=30 labels",
     ]
     here = lab.start([*words, "--out", str(tmp_path / "here")])
     assert here.communicate(timeout=120) and here.returncode == 0

@@ -27,7 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 def recorded(out: Path) -> store.Run:
     """A run in the middle of its work, with a curve and some comparisons."""
-    planned = suite.load("quick").runs(seeds=1, only=["arm=100 labels"])[0]
+    planned = suite.load("quick").runs(seeds=1, only=["arm=30 labels"])[0]
     run = store.create(out, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
     rows = [f'{{"step": {step}, "true_return": {step / 100}}}\n' for step in range(1000, 20000, 1000)]
     (run.folder / "metrics.jsonl").write_text("".join(rows))
@@ -59,7 +59,7 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["run", "quik"], "did you mean 'quick'"),
         (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/reacher@1'"),
-        (["run", "quick", "--steps", "1000"], "arm '100 labels' on mujoco/reacher@1: labels = 100"),
+        (["run", "quick", "--steps", "1000"], "arm '200 labels' on mujoco/reacher@1: labels = 200"),
         (["run", "quick", "--steps", "0"], "'0' is not a whole number from 1 to 1,000,000,000,000"),
         (["run", "quick", "--workers", "two"], "'two' is not a whole number from 1 to 4,096"),
         (["run", "quick", "--seeds", "100000000000"], "from 1 to 10,000"),
@@ -91,7 +91,7 @@ def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
     run = recorded(out)
     cli.main(["run", "quick", "--dry-run", *filters])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if run.key in line]
-    assert "100 labels" in line and "40,000" in line and line.endswith("partial")
+    assert "30 labels" in line and "40,000" in line and line.endswith("partial")
 
 
 def test_show_tells_spec_state_and_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,10 +159,10 @@ def test_report_gets_the_filtered_runs_and_the_command(
     fake = types.ModuleType("bench.report")
     fake.write_report = write_report  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "bench.report", fake)
-    assert cli.main(["report", "quick", "--only", "arm=100 labels", "--out", str(tmp_path)]) == 0
+    assert cli.main(["report", "quick", "--only", "arm=30 labels", "--out", str(tmp_path)]) == 0
     to = tmp_path / "report-quick"
-    command = f"python -m bench report quick --only 'arm=100 labels' --out {tmp_path}"
-    assert calls == [("quick", {"100 labels"}, tmp_path, to, command)]
+    command = f"python -m bench report quick --only 'arm=30 labels' --out {tmp_path}"
+    assert calls == [("quick", {"30 labels"}, tmp_path, to, command)]
     assert capsys.readouterr().out == f"{to}/index.html\n"
 
 
