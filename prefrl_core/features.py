@@ -17,6 +17,7 @@ from prefrl_core import frames
 from prefrl_core.environment import Environment, Shown
 from prefrl_core.frames import STACK
 from prefrl_core.hardware import Hardware
+from prefrl_core.packed import Packed
 from prefrl_core.rollout import Rollout
 
 Array = NDArray[Any]
@@ -37,8 +38,19 @@ class Features(Protocol):
     def kept(self, clips: Array) -> Array:
         """Clips ``(clips, steps, *shape)`` in the form in which they are kept."""
 
-    def stepwise(self, kept: Array) -> Array:
-        """The reverse of ``kept`` for clips with any axes before: ``(..., steps, *shape)``, without a copy."""
+    def store(self, pairs: int, steps: int) -> Any:
+        """Memory for pairs of clips that stay for the whole run: an array ``(pairs, 2, ...)`` of the form in which they
+        are kept, or what is read and written like one."""
+
+    def single(self, stored: Any, where: tuple[NDArray[np.int64], ...]) -> Array:
+        """Single steps ``(rows, *shape)`` of stored pairs: those of the pairs, sides and steps in ``where``."""
+
+    def saved(self, stored: Any) -> dict[str, Array]:
+        """Stored pairs as a checkpoint has them."""
+
+    def restore(self, stored: Any, state: dict[str, Any]) -> None:
+        """The reverse of ``saved``, and of ``pack`` under the names that a file of comparisons has, into as many
+        pairs."""
 
     def rows(self, features: Array, most: int) -> Array:
         """Single steps ``(rows, *shape)`` of ``(steps, envs, *shape)``; at most ``most`` where a row is costly."""
@@ -82,9 +94,21 @@ class Vectors:
         """See ``Features``."""
         return clips
 
-    def stepwise(self, kept: Array) -> Array:
+    def store(self, pairs: int, steps: int) -> Array:
         """See ``Features``."""
-        return kept
+        return np.empty((pairs, 2, steps, *self.shape), np.float32)
+
+    def single(self, stored: Any, where: tuple[NDArray[np.int64], ...]) -> Array:
+        """See ``Features``."""
+        return np.asarray(stored[where])
+
+    def saved(self, stored: Any) -> dict[str, Array]:
+        """See ``Features``."""
+        return {"features": stored.copy()}
+
+    def restore(self, stored: Any, state: dict[str, Any]) -> None:
+        """See ``Features``."""
+        stored[:] = state["features"]
 
     def rows(self, features: Array, most: int) -> Array:
         """See ``Features``; all of them."""
@@ -131,9 +155,31 @@ class Frames:
         """See ``Features``."""
         return frames.unstacked(clips)
 
-    def stepwise(self, kept: Array) -> Array:
+    def store(self, pairs: int, steps: int) -> Packed:
+        """See ``Features``; compressed, as 3,000 pairs are 1.1 GiB."""
+        return Packed(pairs, (steps + STACK - 1, *self.size))
+
+    def single(self, stored: Any, where: tuple[NDArray[np.int64], ...]) -> Array:
+        """See ``Features``; a clip is taken out once, whatever the number of its steps."""
+        pair, side, step = where
+        rows = np.empty((len(step), *self.shape), np.uint8)
+        shown, places = np.unique(2 * pair + side, return_inverse=True)
+        for number, clip in enumerate(shown):
+            of_it = places == number
+            rows[of_it] = frames.clips(stored.clips(clip))[step[of_it]]
+        return rows
+
+    def saved(self, stored: Any) -> dict[str, Array]:
         """See ``Features``."""
-        return frames.clips(kept)
+        found: dict[str, Array] = stored.save()
+        return found
+
+    def restore(self, stored: Any, state: dict[str, Any]) -> None:
+        """See ``Features``."""
+        if "clips" in state:
+            stored.load(state)
+        else:
+            stored[:] = frames.unpack({"packed": state["frames"], "shape": state["frames_shape"]})
 
     def rows(self, features: Array, most: int) -> Array:
         """See ``Features``; evenly spread over all of them."""

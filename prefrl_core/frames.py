@@ -4,7 +4,8 @@ frame once, as uint8, and are stacked where they are used, by a view that copies
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,16 @@ def stacked(frames: Frames) -> Frames:
     width)`` that they are made of: observation ``t`` is the frames ``t`` to ``t + STACK - 1``."""
     view = np.lib.stride_tricks.sliding_window_view(frames, STACK, axis=0)
     return np.moveaxis(view, -1, -3)
+
+
+def interleaved(observations: Frames) -> Frames:
+    """Observations ``(..., STACK, height, width)`` with the frames of a pixel side by side: ``(..., height, width,
+    STACK)``, copied. Four bytes are put together as one number, a quarter of the time of a transposition."""
+    pixels = np.zeros((*observations.shape[:-3], *observations.shape[-2:]), "<u4")
+    for newest_first in range(STACK - 1, -1, -1):
+        pixels <<= 8
+        pixels |= observations[..., newest_first, :, :]
+    return pixels.view(np.uint8).reshape(*pixels.shape, STACK)
 
 
 def unstacked(observations: Frames) -> Frames:
@@ -40,9 +51,19 @@ def pictures(frames: Frames) -> NDArray[np.float32]:
     return frames.reshape(*frames.shape[:-2], -1).astype(np.float32)
 
 
-def pack(frames: Frames) -> dict[str, NDArray[Any]]:
+class Stack(Protocol):
+    """An array of frames, or what gives its parts one by one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __iter__(self) -> Iterator[Frames]: ...
+
+
+def pack(frames: Stack) -> dict[str, NDArray[Any]]:
     """Frames of any shape, compressed: most of a screen is one colour. Exact."""
-    packed = zlib.compress(np.ascontiguousarray(frames).data, 1)
+    stream = zlib.compressobj(1)
+    packed = b"".join([*(stream.compress(np.ascontiguousarray(part)) for part in frames), stream.flush()])
     return {"packed": np.frombuffer(packed, np.uint8).copy(), "shape": np.array(frames.shape, np.int64)}
 
 

@@ -11,10 +11,12 @@ from prefrl_core.errors import UserError
 
 @dataclass(frozen=True)
 class Hardware:
-    """``device``: "cpu" or "cuda"; ``precision``: "bfloat16" or "float32". Parameters are always float32."""
+    """``device``: "cpu" or "cuda"; ``precision``: "bfloat16" or "float32". Parameters are always float32. ``interleaved``
+    puts the channels of a pixel side by side in a processor's memory, in which convolutions of float32 are faster."""
 
     device: str = "cpu"
     precision: str = "bfloat16"
+    interleaved: bool = False
 
     def torch(self) -> Any:
         """PyTorch, set up so that the same numbers come out every time: one thread, deterministic algorithms.

@@ -172,7 +172,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
         UserError: a part cannot be made, or two do not fit each other.
     """
     settings, info = make_part("policy", spec.policy), tasks.describe(spec.task)
-    hardware = Hardware(spec.device, spec.precision)
+    hardware = Hardware(spec.device, spec.precision, spec.interleaved)
     threads = hardware.threads if info.pixels else 1
     env: Environment = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"), threads)
     form = features.of_environment(env, hardware)

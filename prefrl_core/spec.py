@@ -49,6 +49,7 @@ class RunSpec:
     score_shown: bool = of_pixels(False)  # allow a task whose picture tells the true return
     device: str = of_pixels("cpu")  # where networks over pixels live; "cuda" is a graphics card
     precision: str = of_pixels("bfloat16")  # in which networks over pixels are evaluated; or "float32"
+    interleaved: bool = later(False)  # a pixel's channels side by side: on processors faster in float32, other last bits
     known_comparisons: str = later("")  # file or folder of recorded comparisons that the run begins with
     known_reward: str = later("")  # file of a fitted reward model, or a run's folder, that the run begins with
 
@@ -143,6 +144,10 @@ class RunSpec:
             task.pixels or (self.device, self.precision) == ("cpu", "bfloat16"),
             f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks "
             "know neither; leave both out",
+        )
+        require(
+            task.pixels or not self.interleaved,
+            f"interleaved = true: {task.id} has no pixels; leave it out",
         )
         require(
             self.reward == "true" or self.score_shown or not task.score_shown,

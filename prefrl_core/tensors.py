@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prefrl_core.frames import interleaved
 from prefrl_core.hardware import Hardware
 
 _CHUNK = 1 << 16  # numbers that stay in the processor's cache through the operations of a step
@@ -170,6 +171,29 @@ def to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
 def from_numpy(array: NDArray[Any], hardware: Hardware) -> torch.Tensor:
     """An array of numbers or of stacked frames where the networks are; frames stay uint8."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(hardware.device)
+
+
+def pixels(observations: NDArray[np.uint8], hardware: Hardware) -> torch.Tensor:
+    """Observations ``(rows, STACK, height, width)`` where the networks are, uint8; rows can be taken of them. Where the
+    hardware says so they are interleaved: ``(rows, height, width, STACK)``."""
+    return from_numpy(interleaved(observations) if hardware.interleaved else observations, hardware)
+
+
+def inputs(rows: torch.Tensor, hardware: Hardware) -> torch.Tensor:
+    """Rows of ``pixels`` as what convolutions take: ``(rows, STACK, height, width)`` in the precision of the arithmetic,
+    in the order in memory in which they are fastest there."""
+    numbers = rows.to(getattr(torch, hardware.precision))
+    if hardware.interleaved:
+        return numbers.permute(0, 3, 1, 2)
+    if hardware.device != "cpu":
+        return numbers.contiguous(memory_format=torch.channels_last)
+    return numbers
+
+
+def kernels(weight: torch.Tensor, hardware: Hardware) -> torch.Tensor:
+    """Weights of a convolution in the precision of the arithmetic, in the order that goes with ``inputs``."""
+    numbers = weight.to(getattr(torch, hardware.precision))
+    return numbers.contiguous(memory_format=torch.channels_last) if hardware.interleaved else numbers
 
 
 def blocks(rows: int, size: int) -> Sequence[slice]:

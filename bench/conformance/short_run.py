@@ -82,7 +82,7 @@ class ShortRun:
         self.rows = whole.go_on()
         self.steps, self.questions = whole.steps, whole.questions
         self.comparisons = whole.run.comparisons.arrays()
-        self.features = whole.run.comparisons.features.copy()
+        self.features = np.array(whole.run.comparisons.features)
         self.can_be_saved = whole.run.can_be_saved
         self.again, self.half, self.resumed = self._repeat(len(self.rows) // 2)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prefrl_core.features import Features
 from prefrl_core.feedback.segments import Segments
 
-_ARRAYS = ("features", "true_returns", "mu", "step_asked", "multiplicity")
+_ARRAYS = ("true_returns", "mu", "step_asked", "multiplicity")
 
 
 class Comparisons:
@@ -33,10 +33,9 @@ class Comparisons:
         self.count = 0
         self.known = known
         self.open: set[int] = set()
-        self._form = features
+        self._form, self._length = features, length
         self._kept = min(budget + known, newest or budget + known)
-        memory = features.empty(2 * self._kept, length)
-        self._features = memory.reshape(self._kept, 2, *memory.shape[1:])  # question i has place i % kept
+        self._features = features.store(self._kept, length)  # question i has place i % kept
         self._true_returns = np.empty((budget + known, 2))
         self._mu = np.empty(budget + known)
         self._step_asked = np.empty(budget + known, np.int64)
@@ -44,7 +43,8 @@ class Comparisons:
 
     features = property(
         lambda self: self._features[: self.count],
-        doc="``(kept, 2, steps, width)``, left then right, of pixels their frames; in no order once some were dropped.",
+        doc="``(kept, 2, steps, width)``, left then right, in no order once some were dropped; of pixels their frames, in "
+        "a ``Packed``.",
     )
     kept_mu = property(
         lambda self: self._mu[self._questions_kept()], doc="``(kept,)``: the answer to each question of ``features``."
@@ -118,9 +118,10 @@ class Comparisons:
 
     @property
     def bytes_each(self) -> int:
-        """Memory of one question."""
+        """Memory of one question, of frames the mean of those held."""
         numbers = (self._true_returns, self._mu, self._step_asked, self._multiplicity)
-        return sum(array[:1].nbytes for array in (self._features, *numbers))
+        held = self.features if self.count else self._features
+        return -(-held.nbytes // max(1, len(held))) + sum(array[:1].nbytes for array in numbers)
 
     def answer(self, question: int, mu: float | None) -> None:
         """The answer to a question that was asked, or another answer to it; None takes one back: it is open again.
@@ -145,12 +146,11 @@ class Comparisons:
 
     def rows(self, most: int) -> NDArray[Any]:
         """At most ``most`` single steps ``(rows, *shape)`` of the compared segments, evenly spread over all of them."""
-        clips = self._form.stepwise(self.features)
+        shape = (min(self.count, self._kept), 2, self._length)
         # not every k-th: k may divide the segment's length, and all rows would be of one place in it
-        total = clips.shape[0] * clips.shape[1] * clips.shape[2]
+        total = int(np.prod(shape))
         spread = np.linspace(0, total - 1, min(most, total)).astype(np.int64)
-        rows: NDArray[Any] = clips[np.unravel_index(spread, clips.shape[:3])]
-        return rows
+        return self._form.single(self._features, np.unravel_index(spread, shape))
 
     def account(self) -> dict[str, int]:
         """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""
@@ -166,26 +166,23 @@ class Comparisons:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that this run asked, as copies; the frames of pixels compressed."""
-        return self._arrays(self.known)
+        packed = self._form.pack(self.features[self.known :])
+        if isinstance(packed, dict):
+            return {**self._numbers(self.known), "frames": packed["packed"], "frames_shape": packed["shape"]}
+        return {"features": packed, **self._numbers(self.known)}
 
     def get_state(self) -> dict[str, Any]:
         """Everything, known comparisons and open questions among it."""
-        return {**self._arrays(0), "open": np.array(sorted(self.open), np.int64)}
+        opened = np.array(sorted(self.open), np.int64)
+        return {**self._form.saved(self.features), **self._numbers(0), "open": opened}
 
-    def _arrays(self, first: int) -> dict[str, NDArray[Any]]:
-        arrays = {name: getattr(self, name)[first:].copy() for name in _ARRAYS if name != "features"}
-        packed = self._form.pack(self.features[first:])
-        if isinstance(packed, dict):
-            return {**arrays, "frames": packed["packed"], "frames_shape": packed["shape"]}
-        return {"features": packed, **arrays}
+    def _numbers(self, first: int) -> dict[str, NDArray[Any]]:
+        return {name: getattr(self, name)[first:].copy() for name in _ARRAYS}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``, and of ``arrays`` where nothing was known before the run."""
         self.count = len(state["mu"])
-        packed = (
-            state["features"] if "features" in state else {"packed": state["frames"], "shape": state["frames_shape"]}
-        )
-        self.features[:] = self._form.unpack(packed)
-        for name in _ARRAYS[1:]:
+        self._form.restore(self.features, state)
+        for name in _ARRAYS:
             getattr(self, name)[:] = state[name]
         self.open = set(state["open"].tolist()) if "open" in state else set()

@@ -47,6 +47,7 @@ class A2CSettings:
     scale_memory: int = later(0)  # newest rollouts that this deviation is taken from; 0 takes all
     initial_std: float = later(1.0)  # of continuous actions, before anything is learned
     anneal: float = of_pixels(1.0)  # lengths of the run after which the learning rate would be 0
+    convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", of a third of the cost
 
     def __post_init__(self) -> None:
         check_settings(self, ("rollouts",), ("learning_rate", "epsilon", "gradient_norm", "anneal"))

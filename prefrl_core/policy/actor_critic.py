@@ -34,8 +34,13 @@ class Batch:
     explained: float  # share of the returns' variance that the critic's values explain
 
 
+CONVOLUTIONS = ("mnih2015", "mnih2013")  # what networks over pixels there are, see ``convolutional.py``
+
+
 def check_settings(settings: Any, at_least_1: tuple[str, ...], above_0: tuple[str, ...]) -> None:
     """Raise UserError for a setting out of its range: those named, and what all optimisers have."""
+    kind = getattr(settings, "convolutions", CONVOLUTIONS[0])
+    require(kind in CONVOLUTIONS, f"policy setting convolutions = {kind!r}: choose one of {', '.join(CONVOLUTIONS)}")
     for name in ("environments", "rollout_steps", *at_least_1):
         require(getattr(settings, name) >= 1, f"policy setting {name} = {getattr(settings, name)}: at least 1")
     for name in above_0:
@@ -120,6 +125,8 @@ class ActorCritic:
         self.optimisers: dict[str, Any] = {}  # by the name under which they are saved
 
     def _make_small(self, env: gym.vector.VectorEnv, seed: int, together: bool) -> None:
+        kind = getattr(self.settings, "convolutions", CONVOLUTIONS[0])
+        require(kind == CONVOLUTIONS[0], f"policy setting convolutions = {kind!r}: the task has no pixels; leave it out")
         (width,), space = env.single_observation_space.shape or (), env.single_action_space
         actor, critic = (width, *self.settings.hidden, input_count(space)), (width, *self.settings.hidden, 1)
         of_actor, of_critic = MLP.count(actor) + parameter_count(space), MLP.count(critic)
@@ -138,9 +145,8 @@ class ActorCritic:
         from prefrl_core.policy.convolutional import Convolutional
 
         space = env.single_action_space
-        self.network = Convolutional(
-            input_count(space), self.settings.hidden, seeding.generator(seed, "policy initialisation"), hardware
-        )
+        initial, kind = seeding.generator(seed, "policy initialisation"), self.settings.convolutions
+        self.network = Convolutional(input_count(space), self.settings.hidden, initial, hardware, kind)
         self.parameters = self.critic_parameters = self.network.parameters
         self.distribution = distribution(space, Parameters(parameter_count(space)))
         self.standardize = AsTheyAre()

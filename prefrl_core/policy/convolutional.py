@@ -1,5 +1,9 @@
-"""The usual network over Atari frames (Mnih et al. 2015): three convolutions and a fully connected layer, from which
-both the action's distribution and the value are read. Orthogonal initialisation as in the small networks."""
+"""The usual networks over Atari frames: convolutions and a fully connected layer, from which both the action's
+distribution and the value are read. Orthogonal initialisation as in the small networks.
+
+``mnih2015`` is that of Mnih et al. 2015. ``mnih2013``, that of Mnih et al. 2013 and of A3C (Mnih et al. 2016), takes a
+third of the multiplications: 2.3 million an observation before the fully connected layer, against 7.7 million.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from prefrl_core.frames import STACK
+from prefrl_core.frames import SIZE, STACK
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array, orthogonal
-from prefrl_core.tensors import Tensors, blocks, from_numpy
+from prefrl_core.tensors import Tensors, blocks, inputs, kernels, pixels
 
-_LAYERS = ((STACK, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1))  # channels in and out, kernel, stride
-_FLAT = 64 * 7 * 7
+LAYERS = {  # channels in and out, kernel, stride
+    "mnih2015": ((STACK, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)),
+    "mnih2013": ((STACK, 16, 8, 4), (16, 32, 4, 2)),
+}
 _BLOCK = 256  # observations evaluated at a time where no gradient is wanted
 
 
@@ -27,15 +33,23 @@ class Convolutional:
         outputs: numbers that describe an action's distribution.
         hidden: widths of the fully connected layers.
         random: draws the initial parameters.
+        convolutions: a name in ``LAYERS``.
     """
 
     cheap = False  # to evaluate once more, for the log
 
-    def __init__(self, outputs: int, hidden: tuple[int, ...], random: np.random.Generator, hardware: Hardware) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        hidden: tuple[int, ...],
+        random: np.random.Generator,
+        hardware: Hardware,
+        convolutions: str = "mnih2015",
+    ) -> None:
         hardware.torch()
-        self.hardware = hardware
-        shapes: list[tuple[int, ...]] = [(out, into, kernel, kernel) for into, out, kernel, _ in _LAYERS]
-        widths = (_FLAT, *hidden)
+        self.hardware, self.layers = hardware, LAYERS[convolutions]
+        shapes: list[tuple[int, ...]] = [(out, into, kernel, kernel) for into, out, kernel, _ in self.layers]
+        widths = (_flat(self.layers), *hidden)
         shapes += [(out, into) for into, out in zip(widths, (*hidden, outputs + 1), strict=True)]
         self.parameters = Tensors(sum(int(np.prod(shape)) + shape[0] for shape in shapes), hardware)
         self.weights = [(self.parameters.take(*shape), self.parameters.take(shape[0])) for shape in shapes]
@@ -55,7 +69,7 @@ class Convolutional:
 
     def prepare(self, observations: NDArray[np.uint8]) -> torch.Tensor:
         """Observations ``(rows, STACK, height, width)`` where the network is; minibatches are rows of these."""
-        return from_numpy(observations, self.hardware)
+        return pixels(observations, self.hardware)
 
     def forward(self, observations: torch.Tensor, learning: bool = True) -> tuple[Array, Array]:
         """The actor's outputs ``(rows, outputs)`` and the critic's values ``(rows,)``; with ``learning``, of as many
@@ -86,7 +100,7 @@ class Convolutional:
     def _evaluated(self, observations: NDArray[np.uint8] | torch.Tensor) -> Array:
         """``(rows, outputs + 1)`` without a graph, in blocks."""
         if not isinstance(observations, torch.Tensor):
-            observations = from_numpy(observations, self.hardware)
+            observations = pixels(observations, self.hardware)
         if not len(observations):
             return np.zeros((0, self.weights[-1][0].shape[0]), np.float32)
         with torch.no_grad():
@@ -100,18 +114,26 @@ class Convolutional:
         dtype = self.parameters.dtype
         (first, bias), *others = self.weights
         pairs = [(first * (1 / 255), bias), *others]
-        return [(weight.to(dtype), bias.to(dtype)) for weight, bias in pairs]
+        count = len(self.layers)
+        convolutions = [(kernels(weight, self.hardware), bias.to(dtype)) for weight, bias in pairs[:count]]
+        return convolutions + [(weight.to(dtype), bias.to(dtype)) for weight, bias in pairs[count:]]
 
     def _heads(self, observations: torch.Tensor, weights: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-        hidden = observations.to(self.parameters.dtype)
-        if self.hardware.device != "cpu":  # faster there; here it makes no difference
-            hidden = hidden.contiguous(memory_format=torch.channels_last)
-        for (weight, bias), (*_, stride) in zip(weights, _LAYERS, strict=False):
+        hidden = inputs(observations, self.hardware)
+        for (weight, bias), (*_, stride) in zip(weights, self.layers, strict=False):
             hidden = functional.conv2d(hidden, weight, bias, stride=stride).relu_()
         hidden = hidden.flatten(1)
-        for weight, bias in weights[len(_LAYERS) : -1]:
+        for weight, bias in weights[len(self.layers) : -1]:
             hidden = functional.linear(hidden, weight, bias).relu_()
         return functional.linear(hidden, *weights[-1]).float()
+
+
+def _flat(layers: tuple[tuple[int, int, int, int], ...]) -> int:
+    """Numbers that the convolutions make of an observation."""
+    side = SIZE
+    for _, _, kernel, stride in layers:
+        side = (side - kernel) // stride + 1
+    return layers[-1][1] * side**2
 
 
 def _drawn(random: np.random.Generator, like: Any, gain: float) -> torch.Tensor:

@@ -26,7 +26,7 @@ from prefrl_core.frames import STACK, Frames
 from prefrl_core.networks import Array
 from prefrl_core.reward.fitted import FittedReward
 from prefrl_core.reward.settings import EnsembleSettings
-from prefrl_core.tensors import Tensors, blocks, from_numpy, to_numpy
+from prefrl_core.tensors import Tensors, blocks, from_numpy, inputs, kernels, pixels, to_numpy
 
 _LAYERS = ((STACK, 16, 7, 3), (16, 16, 5, 2), (16, 16, 3, 1), (16, 16, 3, 1))  # channels in and out, kernel, stride
 _FLAT = 16 * 7 * 7
@@ -71,12 +71,12 @@ class Member:
 
     def fitting(self, observations: torch.Tensor, dropout: float, random: np.random.Generator) -> torch.Tensor:
         """Outputs ``(rows,)`` with a graph, normalised by these rows, channels left out; moves the running moments."""
-        dtype = self.parameters.dtype
-        hidden = observations.to(dtype)
+        dtype, hardware = self.parameters.dtype, self.parameters.hardware
+        hidden = inputs(observations, hardware)
         for layer, (weight, scale, shift) in enumerate(self.convolutions):
             if layer == 0:
                 weight = weight * (1 / 255)
-            hidden = functional.conv2d(hidden, weight.to(dtype), stride=_LAYERS[layer][3])
+            hidden = functional.conv2d(hidden, kernels(weight, hardware), stride=_LAYERS[layer][3])
             hidden = functional.batch_norm(
                 hidden, self.means[layer], self.variances[layer], scale, shift, True, _MOMENTUM, _EPSILON
             )
@@ -89,18 +89,20 @@ class Member:
 
     def folded(self) -> tuple[Folded, Folded]:
         """Convolutions with the running moments in their weights and biases, and the fully connected layers."""
-        dtype, convolutions = self.parameters.dtype, []
+        dtype, hardware = self.parameters.dtype, self.parameters.hardware
+        convolutions = []
         for layer, (weight, scale, shift) in enumerate(self.convolutions):
             factor = scale / torch.sqrt(self.variances[layer] + _EPSILON)
-            pixels = 1 / 255 if layer == 0 else 1.0
+            brightness = 1 / 255 if layer == 0 else 1.0
             bias = shift - self.means[layer] * factor
-            convolutions.append(((weight * (factor * pixels)[:, None, None, None]).to(dtype), bias.to(dtype)))
+            folded = kernels(weight * (factor * brightness)[:, None, None, None], hardware)
+            convolutions.append((folded, bias.to(dtype)))
         return convolutions, [(weight.to(dtype), bias.to(dtype)) for weight, bias in self.full]
 
-    def predicting(self, pixels: torch.Tensor, folded: tuple[Folded, Folded]) -> torch.Tensor:
+    def predicting(self, seen: torch.Tensor, folded: tuple[Folded, Folded]) -> torch.Tensor:
         """Outputs ``(rows,)`` for observations in the precision of the arithmetic."""
         convolutions, full = folded
-        hidden = pixels
+        hidden = seen
         for (weight, bias), (*_, stride) in zip(convolutions, _LAYERS, strict=True):
             hidden = functional.leaky_relu_(functional.conv2d(hidden, weight, bias, stride=stride), _SLOPE)
         return self._read(hidden, full)
@@ -151,10 +153,8 @@ class ConvolutionalEnsemble(FittedReward):
                 self._folded = [member.folded() for member in self.members]
                 self._folded_at = self.parameters.changes
             for block in blocks(len(rows), _BLOCK):
-                pixels = from_numpy(rows[block], self.hardware).to(self.parameters.dtype)
-                if self.hardware.device != "cpu":
-                    pixels = pixels.contiguous(memory_format=torch.channels_last)
-                made = [self.members[index].predicting(pixels, self._folded[index]) for index in chosen]
+                seen = inputs(pixels(rows[block], self.hardware), self.hardware)
+                made = [self.members[index].predicting(seen, self._folded[index]) for index in chosen]
                 result[:, block] = torch.stack(made).cpu().numpy()
         return result.reshape(len(chosen), *around)
 
@@ -171,7 +171,7 @@ class ConvolutionalEnsemble(FittedReward):
         if not fitting:
             outputs = self._outputs(clips, [self.members.index(member)])[0]
             return outputs.sum(-1) if mask is None else (outputs * mask).sum(-1)
-        rows = from_numpy(clips.reshape(-1, *clips.shape[3:]), self.hardware)
+        rows = pixels(clips.reshape(-1, *clips.shape[3:]), self.hardware)
         drawn = member.fitting(rows, self.dropout, self.dropping).reshape(pairs, sides, steps)
         self._graph = (drawn if mask is None else drawn * from_numpy(mask, self.hardware)).sum(2)
         return to_numpy(self._graph)

@@ -16,6 +16,7 @@ from ale_py.vector_env import AtariVectorEnv as Games
 from bench.physics import bare_speed
 from prefrl_core import frames, tasks
 from prefrl_core.errors import UserError
+from prefrl_core.feedback.segments import Segments
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import atari
 from prefrl_core.tasks.atari_games import GAMES, SEGMENT
@@ -209,6 +210,10 @@ def test_bad_input_is_told() -> None:
         RunSpec.of({"task": "atari/pong", "policy": "trpo"})
     with pytest.raises(UserError, match="device = 'cuda', .* mujoco/hopper@1 has no pixels"):
         RunSpec.of({"task": "mujoco/hopper", "device": "cuda"})
+    with pytest.raises(UserError, match="interleaved = true: mujoco/hopper@1 has no pixels; leave it out"):
+        RunSpec.of({"task": "mujoco/hopper", "interleaved": True})
+    with pytest.raises(UserError, match="convolutions = 'resnet': choose one of mnih2015, mnih2013"):
+        RunSpec.of({"task": "atari/pong", "policy": {"name": "ppo", "convolutions": "resnet"}})
     with pytest.raises(UserError, match="device = 'tpu': choose 'cpu' or 'cuda'"):
         RunSpec.of({"task": "atari/pong", "device": "tpu"})
 
@@ -217,7 +222,9 @@ def test_settings_of_pixels_do_not_rename_other_runs() -> None:
     plain = RunSpec.of({"task": "mujoco/hopper"}).canonical()
     assert not {"device", "precision", "score_shown"} & plain.keys()
     assert not {"dropout", "label_buffer"} & plain["reward_model"].keys() and "scale_rewards" not in plain["policy"]
+    assert not {"interleaved"} & plain.keys() and "convolutions" not in plain["policy"]
     spec = RunSpec.of({"task": "atari/pong", "policy": "a2c", "reward_model": {"dropout": 0.5}})
+    assert "interleaved" not in spec.canonical() and "convolutions" not in spec.canonical()["policy"]
     assert spec.canonical()["policy"]["anneal"] == 1.6 and spec.reward_model["hidden"] == (64,)
     assert RunSpec.of(spec.canonical()) == spec
 
@@ -231,15 +238,20 @@ def test_stacks_are_views_of_frames_kept_once() -> None:
     apart = frames.unstacked(clips)
     assert apart.shape == (2, 6, 3, 5) and np.array_equal(frames.clips(apart), clips)
     assert np.array_equal(frames.unpack(frames.pack(apart)), apart)
+    assert np.array_equal(frames.interleaved(seen), np.moveaxis(seen, -3, -1))
 
 
-def test_three_thousand_comparisons_fit_and_are_packed_small() -> None:
+@pytest.mark.parametrize("game", GAMES)
+def test_three_thousand_comparisons_take_little_memory(game: str) -> None:
     from prefrl_core.features import Frames
     from prefrl_core.feedback.comparisons import Comparisons
 
-    kept = Comparisons(10_000, SEGMENT, Frames(84, 84), 3, newest=3000)
-    assert 3000 * kept.bytes_each < 1.2 * 2**30
-    env: Any = tasks.make("atari/pong", 4, 0)
+    env: Any = tasks.make(f"atari/{game}", 4, 0)
     env.reset(seed=0)
-    shown = np.array([env.step(np.full(4, 2 + k % 2))[0][:, -1] for k in range(100)])
-    assert len(frames.pack(shown)["packed"]) < shown.nbytes / 15
+    random, actions = np.random.default_rng(0), env.single_action_space.n
+    shown = np.array([env.step(random.integers(0, actions, 4))[0][:, -1] for _ in range(SEGMENT + 3)])
+    kept = Comparisons(2, SEGMENT, Frames(84, 84), 3)
+    clips = Segments(shown.transpose(1, 0, 2, 3), np.zeros((4, SEGMENT)), np.empty((4, SEGMENT, 0)))
+    kept.add(clips, np.arange(4).reshape(2, 2), np.ones(2), 0, np.random.default_rng(0))
+    assert 3000 * kept.bytes_each < 100 * 2**20  # as plain arrays 1.1 GiB
+    assert np.array_equal(np.asarray(kept.features), clips.features.reshape(2, 2, SEGMENT + 3, 84, 84))

@@ -15,35 +15,42 @@ from prefrl_core.feedback.segments import Segments
 from prefrl_core.frames import unstacked
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Adam, Parameters, RMSProp, clip_norm
-from prefrl_core.policy.convolutional import Convolutional
+from prefrl_core.policy.actor_critic import CONVOLUTIONS
+from prefrl_core.policy.convolutional import LAYERS, Convolutional
 from prefrl_core.reward.convolutional import ConvolutionalEnsemble
 from prefrl_core.reward.settings import EnsembleSettings
 from prefrl_core.tensors import Tensors
 
 EXACT = Hardware("cpu", "float32")
+INTERLEAVED = Hardware("cpu", "float32", interleaved=True)
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 4, 84, 84), dtype=np.uint8)
 
 
-def network(hardware: Hardware = EXACT) -> Convolutional:
-    return Convolutional(6, (32,), np.random.default_rng(3), hardware)
+def network(hardware: Hardware = EXACT, convolutions: str = "mnih2015") -> Convolutional:
+    return Convolutional(6, (32,), np.random.default_rng(3), hardware, convolutions)
 
 
 def twin(of: Convolutional) -> nn.Module:
     """The same network of PyTorch's modules, in double precision."""
-    made = nn.Sequential(
-        *(nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(3136, 32), nn.ReLU(), nn.Linear(32, 7)),
-    ).double()
+    small = (nn.Conv2d(4, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU())
+    usual = (nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU())
+    convolutions, flat = (usual, 64 * 7 * 7) if len(of.layers) == 3 else (small, 32 * 9 * 9)
+    made = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(flat, 32), nn.ReLU(), nn.Linear(32, 7)).double()
     for mine, own in zip([leaf for pair in of.weights for leaf in pair], made.parameters(), strict=True):
         own.data.copy_(mine.detach())
     return made
 
 
-def test_outputs_and_gradient_of_the_actor_critic_are_those_of_torchs_modules() -> None:
-    mine, seen = network(), pixels(5)
+@pytest.mark.parametrize(
+    ("hardware", "convolutions"), [(EXACT, "mnih2015"), (INTERLEAVED, "mnih2015"), (INTERLEAVED, "mnih2013")]
+)
+def test_outputs_and_gradient_of_the_actor_critic_are_those_of_torchs_modules(
+    hardware: Hardware, convolutions: str
+) -> None:
+    mine, seen = network(hardware, convolutions), pixels(5)
     reference = twin(mine)
     outputs, values = mine.forward(mine.prepare(seen))
     heads = reference(torch.from_numpy(seen).double() / 255)
@@ -59,6 +66,10 @@ def test_outputs_and_gradient_of_the_actor_critic_are_those_of_torchs_modules() 
     expected = np.concatenate([own.grad.numpy().ravel() for own in reference.parameters()])
     scale = np.abs(expected).max()
     np.testing.assert_allclose(mine.parameters.gradient.numpy() / scale, expected / scale, atol=1e-5)
+
+
+def test_every_network_that_settings_may_name_is_there() -> None:
+    assert tuple(LAYERS) == CONVOLUTIONS
 
 
 def test_bfloat16_is_near_and_leaves_parameters_exact() -> None:
@@ -115,8 +126,9 @@ def module(member: Any) -> nn.Sequential:
     return made
 
 
-def test_fitting_normalises_by_the_minibatch_and_predicting_by_running_moments() -> None:
-    mine = ensemble()
+@pytest.mark.parametrize("hardware", [EXACT, INTERLEAVED], ids=["planar", "interleaved"])
+def test_fitting_normalises_by_the_minibatch_and_predicting_by_running_moments(hardware: Hardware) -> None:
+    mine = ensemble(hardware)
     reference = module(mine.members[0])
     clips = pixels(2, 2, 3)
     rows = torch.from_numpy(clips.reshape(-1, 4, 84, 84)).double() / 255
