@@ -122,6 +122,10 @@ class FolderRecorder:
         self.last: dict[str, Any] = {}
         self.effort: Mapping[str, int | None] = {}  # what learning took, by its name in done.json
 
+    def warn(self, line: str) -> None:
+        """Tell whoever watches the run what it should know."""
+        self._tell("warning", message=f"run {self._folder.name}: {line}")
+
     def row(self, row: dict[str, int | float | str | None]) -> None:
         """Append one row.
 

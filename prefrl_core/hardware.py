@@ -11,8 +11,9 @@ from prefrl_core.errors import UserError
 
 @dataclass(frozen=True)
 class Hardware:
-    """``device``: "cpu" or "cuda"; ``precision``: "bfloat16" or "float32". Parameters are always float32. ``interleaved``
-    puts the channels of a pixel side by side in a processor's memory, in which convolutions of float32 are faster."""
+    """``device``: "cpu" or "cuda"; ``precision``: "bfloat16" or "float32". Parameters are always float32.
+    ``interleaved`` puts the channels of a pixel side by side in a processor's memory: convolutions of float32 are
+    faster so."""
 
     device: str = "cpu"
     precision: str = "bfloat16"
@@ -34,11 +35,24 @@ class Hardware:
                 "device = 'cuda', but PyTorch finds no graphics card here: leave device out of the spec (or set device "
                 "= 'cpu') to run on the processor"
             )
+        if self.device == "cuda" and self.precision == "bfloat16" and not torch.cuda.is_bf16_supported():
+            raise UserError(
+                "precision = 'bfloat16', which this graphics card does not know: set precision = 'float32' in the spec"
+            )
         torch.set_num_threads(1)  # more would change the order of sums; a run uses one core
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         return torch
+
+    def remark(self) -> str:
+        """What to tell whoever waits for a run, in a line: that a processor has to imitate bfloat16; else nothing."""
+        if (self.device, self.precision) != ("cpu", "bfloat16") or self.torch().ops.mkldnn._is_mkldnn_bf16_supported():
+            return ""
+        return (
+            "this processor has no instructions for bfloat16, which PyTorch imitates slowly: a suite with precision = "
+            "'float32' (and interleaved = true) is faster here"
+        )
 
     @property
     def threads(self) -> int:

@@ -1,8 +1,7 @@
 """Pairs of clips of frames, each clip compressed by itself: a sixteenth of the memory or less, the same bytes.
 
 Most of a game's screen does not change within a clip: the seven games of Christiano et al. (2017) fit into 1/16 to 1/74
-of their size. A clip of 28 frames of 84 x 84 pixels is taken out in 0.1 to 0.25 ms, a thousandth of what a gradient step
-on it costs.
+of their size. A clip of 28 frames of 84 x 84 pixels is taken out in 0.1 to 0.25 ms.
 """
 
 from __future__ import annotations

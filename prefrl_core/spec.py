@@ -49,7 +49,7 @@ class RunSpec:
     score_shown: bool = of_pixels(False)  # allow a task whose picture tells the true return
     device: str = of_pixels("cpu")  # where networks over pixels live; "cuda" is a graphics card
     precision: str = of_pixels("bfloat16")  # in which networks over pixels are evaluated; or "float32"
-    interleaved: bool = later(False)  # a pixel's channels side by side: on processors faster in float32, other last bits
+    interleaved: bool = later(False)  # a pixel's channels side by side: faster in float32 on a processor
     known_comparisons: str = later("")  # file or folder of recorded comparisons that the run begins with
     known_reward: str = later("")  # file of a fitted reward model, or a run's folder, that the run begins with
 

@@ -180,8 +180,8 @@ def pixels(observations: NDArray[np.uint8], hardware: Hardware) -> torch.Tensor:
 
 
 def inputs(rows: torch.Tensor, hardware: Hardware) -> torch.Tensor:
-    """Rows of ``pixels`` as what convolutions take: ``(rows, STACK, height, width)`` in the precision of the arithmetic,
-    in the order in memory in which they are fastest there."""
+    """Rows of ``pixels`` as what convolutions take: ``(rows, STACK, height, width)`` in the precision of the
+    arithmetic, in the order in memory that is fastest there."""
     numbers = rows.to(getattr(torch, hardware.precision))
     if hardware.interleaved:
         return numbers.permute(0, 3, 1, 2)

@@ -66,13 +66,13 @@ def known(task: str) -> bool:
 
 def budgets(tasks: Iterable[str]) -> tuple[int, ...]:
     """The numbers of labels that the paper shows of the tasks' family."""
-    return ATARI_BUDGETS if any(_game(task) for task in tasks) else BUDGETS
+    return ATARI_BUDGETS if any(game(task) for task in tasks) else BUDGETS
 
 
 def returns(task: str) -> dict[str, float]:
     """Figure 2 or 3 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
     name = _name(task) or ""
-    if _game(task):
+    if game(task):
         row = dict(_table("christiano2017_atari.csv")[name])
         row = {"start": str(scale(task)[0]), "true_reward": row.pop("true_reward_a2c"), **row}
     else:
@@ -82,13 +82,13 @@ def returns(task: str) -> dict[str, float]:
 
 def scale(task: str) -> tuple[float, float]:
     """Scores of random play and of a human tester, of one of the paper's games."""
-    row = _table("atari_reference_scores.csv")[_game(task) or ""]
+    row = _table("atari_reference_scores.csv")[game(task) or ""]
     return float(row["random"]), float(row["human"])
 
 
 def random_play(task: str) -> float:
     """The score of random play of one of the paper's games; NaN of any other task."""
-    return scale(task)[0] if _game(task) else float("nan")
+    return scale(task)[0] if game(task) else float("nan")
 
 
 def normalised(task: str) -> dict[int, float]:
@@ -97,10 +97,15 @@ def normalised(task: str) -> dict[int, float]:
     return {labels: _scaled(task, row[f"labels_{labels}"]) for labels in budgets([task])}
 
 
+def share(task: str, column: str) -> float:
+    """A value of figure 2 or 3 between where its curves begin, 0, and its run on the true reward, 1."""
+    return _scaled(task, returns(task)[column])
+
+
 def ablation(arm: str, task: str) -> float | None:
     """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; None if it has no such."""
     variant = arm.replace(" ", "_")
-    file = "christiano2017_atari_ablations.csv" if _game(task) else "christiano2017_mujoco_ablations.csv"
+    file = "christiano2017_atari_ablations.csv" if game(task) else "christiano2017_mujoco_ablations.csv"
     row = _table(file).get(_NAMES.get(variant, variant))
     name = _name(task)
     if row is None or name is None or name not in row:
@@ -115,10 +120,11 @@ def _scaled(task: str, value: float) -> float:
 
 def _name(task: str) -> str | None:
     family, _, stem = task.partition("@")[0].partition("/")
-    return _TASKS.get(stem) if family == "mujoco" else _game(task)
+    return _TASKS.get(stem) if family == "mujoco" else game(task)
 
 
-def _game(task: str) -> str | None:
+def game(task: str) -> str | None:
+    """The paper's name of one of its games, given by its task; None of any other task."""
     family, _, stem = task.partition("@")[0].partition("/")
     return _GAMES.get(stem) if family == "atari" else None
 

@@ -73,8 +73,12 @@ class Environments:
     def learn(
         self, spec: RunSpec, recorder: FolderRecorder, state: dict[str, Any] | None, folder: Path, people: bool
     ) -> None:
+        from prefrl_core.hardware import Hardware
         from prefrl_core.loop import learn
+        from prefrl_core.tasks import describe
 
+        if describe(spec.task).pixels and (remark := Hardware(spec.device, spec.precision).remark()):
+            recorder.warn(remark)
         recorder.effort = learn(spec, recorder, state, _desk(folder, spec, people), folder)
 
     def place(self, spec: RunSpec, folder: Path) -> None:

@@ -43,8 +43,8 @@ class Comparisons:
 
     features = property(
         lambda self: self._features[: self.count],
-        doc="``(kept, 2, steps, width)``, left then right, in no order once some were dropped; of pixels their frames, in "
-        "a ``Packed``.",
+        doc="``(kept, 2, steps, width)``, left then right, in no order once some were dropped; of pixels their "
+        "frames, in a ``Packed``.",
     )
     kept_mu = property(
         lambda self: self._mu[self._questions_kept()], doc="``(kept,)``: the answer to each question of ``features``."

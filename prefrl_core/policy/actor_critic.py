@@ -126,7 +126,9 @@ class ActorCritic:
 
     def _make_small(self, env: gym.vector.VectorEnv, seed: int, together: bool) -> None:
         kind = getattr(self.settings, "convolutions", CONVOLUTIONS[0])
-        require(kind == CONVOLUTIONS[0], f"policy setting convolutions = {kind!r}: the task has no pixels; leave it out")
+        require(
+            kind == CONVOLUTIONS[0], f"policy setting convolutions = {kind!r}: the task has no pixels; leave it out"
+        )
         (width,), space = env.single_observation_space.shape or (), env.single_action_space
         actor, critic = (width, *self.settings.hidden, input_count(space)), (width, *self.settings.hidden, 1)
         of_actor, of_critic = MLP.count(actor) + parameter_count(space), MLP.count(critic)

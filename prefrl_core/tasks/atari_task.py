@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING
 
 from prefrl_core.errors import UserError, unknown
@@ -39,10 +40,28 @@ class AtariTask:
         )
 
     def make(self, num_envs: int, seed: int, threads: int) -> AtariVectorEnv:
-        """``num_envs`` games, stepped by so many threads; the same for any number of them."""
+        """``num_envs`` games, stepped by so many threads; the same for any number of them.
+
+        Raises:
+            UserError: the game's program (its ROM) is missing or damaged.
+        """
+        _require_program(self._program)
         from prefrl_core.tasks.atari import AtariVectorEnv
 
         return AtariVectorEnv(self._game, num_envs, seed, threads)
+
+
+def _require_program(game: str) -> None:
+    from ale_py import roms
+
+    try:
+        roms.get_rom_path(game)
+    except OSError as error:
+        why = error.strerror or str(error).splitlines()[0]
+        place = ", or correct ALE_ROMS_DIR" if "ALE_ROMS_DIR" in os.environ else ""
+        raise UserError(
+            f"the ROM of the game {game!r} cannot be read ({why}): pip install --force-reinstall ale-py{place}"
+        ) from error
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,18 @@ def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(monkey
             assert np.array_equal(mine, its)
     with pytest.raises(UserError, match="saved state is of atari/seaquest with 2 environments, but this is atari/pong"):
         tasks.make("atari/pong", 2, 0).set_state(state)
+
+
+def test_a_missing_program_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
+    with pytest.raises(UserError, match=r"the game 'pong' cannot be read \(No such .* correct ALE_ROMS_DIR"):
+        tasks.make("atari/pong", 2, 0)
+    (tmp_path / "pong.bin").write_bytes(b"no game")
+    with pytest.raises(UserError, match=r"'pong' cannot be read \(The hash of pong.bin does not match"):
+        tasks.make("atari/pong", 2, 0)
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"'pong' cannot be read \(ROM directory .* doesn't exist"):
+        tasks.make("atari/pong", 2, 0)
 
 
 def test_seed_zero_is_a_seed_and_the_number_of_threads_changes_nothing() -> None:

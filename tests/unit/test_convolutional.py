@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from prefrl_core.errors import UserError
 from prefrl_core.features import Frames
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Segments
@@ -70,6 +71,18 @@ def test_outputs_and_gradient_of_the_actor_critic_are_those_of_torchs_modules(
 
 def test_every_network_that_settings_may_name_is_there() -> None:
     assert tuple(LAYERS) == CONVOLUTIONS
+
+
+def test_hardware_without_bfloat16_is_told_of_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in (False, True):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda known=known: known)
+        remark = Hardware("cpu", "bfloat16").remark()
+        assert ("no instructions for bfloat16" in remark) is not known and "\n" not in remark
+    assert not Hardware("cpu", "float32").remark()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(UserError, match="this graphics card does not know: set precision = 'float32'"):
+        Hardware("cuda", "bfloat16").torch()
 
 
 def test_bfloat16_is_near_and_leaves_parameters_exact() -> None:

@@ -206,8 +206,13 @@ def test_scores_of_a_game_stand_beside_the_papers(tmp_path: Path, monkeypatch: p
     # the table's random play and human tester: -20.7 and 14.6
     assert ours["human_normalised"] == pytest.approx((ours["score"] + 20.7) / 35.3)
     assert shown["true reward"]["normalised"] == 1
-    folder = report(tmp_path, planned, "atari").parent
-    assert "paper, 3,300 labels" in (folder / "index.html").read_text() and (folder / "scores.csv").exists()
+    monkeypatch.setitem(TASKS, "atari/breakout@1", (1.7, 300.0))
+    others = plan(1, ["atari/breakout@1"], ["true reward", "700 labels"])
+    for run in others:
+        write_run(tmp_path, run)
+    folder = report(tmp_path, [*planned, *others], "atari").parent
+    page = (folder / "index.html").read_text()
+    assert "paper, 3,300 labels" in page and "Human-normalised, IQM" in page and (folder / "games.csv").exists()
 
 
 def test_no_tasks_of_the_papers_no_scores(whole: tuple[Path, list[Planned]]) -> None:
