@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench import executors, tracks
-from bench.commands.shared import Shared, plan, real, whole
+from bench.commands.shared import Shared, deadline, plan, real, whole
 from prefrl_core.errors import require
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
         action="store_true",
         help="give open comparisons more seeds until [decide] is met",
     )
-    made.add_argument("--hours", type=real(-1e6, 1e6), metavar="H", help="stop after so many hours, decided or not")
+    made.add_argument("--hours", type=real(-1e6, 1e6), metavar="H", help="stop after so many hours, finished or not")
     made.set_defaults(command=command)
 
 
@@ -64,7 +64,7 @@ def command(options: argparse.Namespace) -> int:
         from bench.commands import dry_run
 
         return dry_run.command(options, planned)
-    return execute(options, planned)
+    return execute(options, planned, deadline(options.hours))
 
 
 def execute(options: argparse.Namespace, planned: Sequence[Planned], until: float = math.inf) -> int:
@@ -101,7 +101,8 @@ def _check(options: argparse.Namespace) -> None:
     require(ray or options.ship is None, "--ship is for clusters: add --executor ray")
     for name in ("no_probe", "verbose"):
         require(options.dry_run or not getattr(options, name), f"--{name.replace('_', '-')} needs --dry-run")
-    require(options.until_decided or options.hours is None, "--hours is for --until-decided: add that")
+    idle = options.dry_run and options.hours is not None and not options.until_decided
+    require(not idle, "--hours with --dry-run: nothing runs that it could stop; leave one out")
     require(options.hours is None or options.hours > 0, f"--hours {options.hours}: no time left, give hours above 0")
     narrowed = options.until_decided and (options.only or options.seeds)
     require(not narrowed, "--until-decided chooses the runs itself: leave --only and --seeds out")

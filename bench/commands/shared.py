@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -122,3 +123,8 @@ def setting(text: str) -> tuple[str, Any]:
     if len(table) > 1:
         raise UserError(f"--set {short(text)}: give one setting at a time")
     return name.strip(), table["value"]
+
+
+def deadline(hours: float | None) -> float:
+    """The time of time.monotonic so many hours from now; infinity for None."""
+    return math.inf if hours is None else time.monotonic() + 3600 * hours

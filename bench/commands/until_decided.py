@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
-import time
 from collections.abc import Callable
 
 from bench import suite
-from bench.commands.shared import table
+from bench.commands.shared import deadline, table
 from bench.decide import drive, sweep
 
 
@@ -18,8 +16,7 @@ def command(options: argparse.Namespace, execute: Callable[..., int]) -> int:
     if options.dry_run:
         _show(driver, driver.state())
         return 0
-    until = math.inf if options.hours is None else time.monotonic() + 3600 * options.hours
-    state, code = driver.run(lambda planned, end: execute(options, planned, end), until)
+    state, code = driver.run(lambda planned, end: execute(options, planned, end), deadline(options.hours))
     _show(driver, state)
     return code
 

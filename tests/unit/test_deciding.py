@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,8 @@ def test_a_suite_is_run_until_it_is_decided_and_ends_the_same(
 
 def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, says in (
-        (["run", "quick", "--hours", "1"], "--hours is for --until-decided"),
+        (["run", "quick", "--hours", "1", "--dry-run"], "nothing runs that it could stop"),
+        (["run", "quick", "--hours", "0"], "no time left"),
         (["run", "quick", "--until-decided", "--hours", "0"], "no time left"),
         (["run", "quick", "--until-decided", "--only", "arm=60 labels"], "leave --only and --seeds out"),
         (["run", "mujoco", "--until-decided"], "has no [decide]"),
@@ -191,6 +193,14 @@ def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.Captu
         assert cli.main([*words, "--out", str(tmp_path)]) == 2
         told = capsys.readouterr().err
         assert says in told and told.count("\n") == 1
+
+
+def test_hours_end_any_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    until: list[float] = []
+    monkeypatch.setattr("bench.runner.execute", lambda *arguments: until.append(arguments[-1]) or 0)
+    for hours in (["--hours", "0.5"], []):
+        assert cli.main(["run", "quick", *hours, "--out", str(tmp_path)]) == 0
+    assert until[0] == pytest.approx(time.monotonic() + 1800, abs=60) and until[1] == math.inf
 
 
 # Two arms beside each other, and what it would take
