@@ -19,16 +19,29 @@ from prefrl_core.spec import RunSpec
 
 pytest.importorskip("ale_py")
 TASK, ENVS, ROUNDS = "atari/pong", 16, 5
+CPU = {  # as suite atari-cpu
+    "policy": {"name": "ppo", "convolutions": "mnih2013", "hidden": (256,)},
+    "precision": "float32",
+    "interleaved": True,
+    "total_steps": 2_000_000,
+}
 RUNS: dict[str, dict[str, Any]] = {
     "ppo": {"reward": "true"},
     "a2c": {"reward": "true", "policy": "a2c"},
     "ppo-3000-labels": {"labels": 3000, "reward_model": {"initial_updates": 8}},
+    "cpu": {**CPU, "reward": "true"},
+    "cpu-3000-labels": {
+        **CPU,
+        "labels": 3000,
+        "query": {"name": "disagreement", "factor": 5},
+        "reward_model": {"initial_updates": 8, "updates": 2},
+    },
 }
 
 
 def started(**settings: Any) -> Run:
     """A run in its second iteration; the first stands for the untrained phase."""
-    learner = start(RunSpec.of({"task": TASK, "total_steps": 1_000_000, **settings}))
+    learner = start(RunSpec.of({"task": TASK, "total_steps": 1_000_000} | settings))
     learner.untrained_steps = learner.turn_steps
     for _ in range(2):
         turn(learner)

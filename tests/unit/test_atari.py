@@ -254,7 +254,7 @@ def test_stacks_are_views_of_frames_kept_once() -> None:
     assert np.array_equal(frames.interleaved(seen), np.moveaxis(seen, -3, -1))
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", ["pong", "beam_rider", "enduro"])  # the last two are those that pack worst
 def test_three_thousand_comparisons_take_little_memory(game: str) -> None:
     from prefrl_core.features import Frames
     from prefrl_core.feedback.comparisons import Comparisons
