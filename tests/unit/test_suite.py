@@ -238,3 +238,13 @@ def test_an_arm_may_have_seeds_of_its_own(tmp_path: Path) -> None:
     assert {run.key for run in suite.load(write(tmp_path, SMALL)).runs()} < {run.key for run in runs}
     assert {run.seed for run in loaded.runs(seeds=1)} == {0}
     assert "seed = []: give the number of seeds" in refused(tmp_path, changed.replace("[0, 1, 7]", "[]"))
+
+
+def test_atari_cpu_has_every_game_once_before_any_twice() -> None:
+    runs = suite.load("atari-cpu").runs()
+    first, second, last = runs[:14], runs[14:28], runs[28:]
+    for part, seed in ((first, 0), (second, 1)):
+        assert len({run.task for run in part}) == 7 and {run.seed for run in part} == {seed}
+        assert {run.arm for run in part} == {"true reward", "3,000 labels"}
+    assert len(last) == 7 and {run.arm for run in last} == {"1,000 labels"}
+    assert all(run.spec.total_steps >= 2_000_000 for run in runs)
