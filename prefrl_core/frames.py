@@ -63,7 +63,7 @@ class Stack(Protocol):
 def pack(frames: Stack) -> dict[str, NDArray[Any]]:
     """Frames of any shape, compressed: most of a screen is one colour. Exact."""
     stream = zlib.compressobj(1)
-    packed = b"".join([*(stream.compress(np.ascontiguousarray(part)) for part in frames), stream.flush()])
+    packed = b"".join([*(stream.compress(np.ascontiguousarray(part).data) for part in frames), stream.flush()])
     return {"packed": np.frombuffer(packed, np.uint8).copy(), "shape": np.array(frames.shape, np.int64)}
 
 

@@ -57,7 +57,7 @@ class Packed:
         numbers = np.arange(len(self))[pairs]
         for number, pair in zip(numbers.reshape(-1), np.reshape(clips, (-1, 2, *self._of_clip)), strict=True):
             place = 2 * self._pairs[number]
-            self._clips[place : place + 2] = (zlib.compress(np.ascontiguousarray(clip), _LEVEL) for clip in pair)
+            self._clips[place : place + 2] = (zlib.compress(np.ascontiguousarray(clip).data, _LEVEL) for clip in pair)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[np.arange(len(self))], dtype)

@@ -149,6 +149,12 @@ class RunSpec:
             task.pixels or not self.interleaved,
             f"interleaved = true: {task.id} has no pixels; leave it out",
         )
+        strategy = self.query["name"]
+        require(
+            not (task.pixels and getattr(registry.find("query", strategy), "vectors_only", False)),
+            f"query {strategy!r} on {task.id}: it measures distances between vectors, not between pixels; choose "
+            "'disagreement' or 'uniform'",
+        )
         require(
             self.reward == "true" or self.score_shown or not task.score_shown,
             f"task {task.id} shows its score, and nothing is known of where to blank it: choose another game, or set "

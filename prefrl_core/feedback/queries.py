@@ -26,13 +26,16 @@ class Candidates:
     pairs: Indices  # (candidates, 2): indices into ``segments``, never equal
     probabilities: NDArray[np.float32]  # (members, candidates): each member's probability that the left is preferred
     segments: Segments  # (segments, steps, width): raw observations and actions, from the oldest segment to the newest
-    asked: Segments  # (asked, 2, steps, width): the same of all pairs asked about so far, left and right
+    # (asked, 2, steps, width): the same of all pairs asked about so far, left and right; of pixels a ``Packed``, from
+    # which an index array takes some
+    asked: Segments
     # (asked,): the answers to those, 1 left, 0 right, 0.5 tie; NaN where there is none (skipped, or still open)
     answers: Scores = field(default_factory=lambda: np.empty(0))
 
 
 class QueryStrategy(Protocol):
-    """Chooses among candidate pairs. ``needs_ensemble`` (default False) says that one member is not enough."""
+    """Chooses among candidate pairs. ``needs_ensemble`` (default False) says that one member is not enough,
+    ``vectors_only`` (default False) that segments of pixels are beyond it."""
 
     factor: int  # candidates drawn for each question
 
@@ -46,6 +49,7 @@ class _Strategy:
 
     factor: int = 10  # candidates drawn for each question
     needs_ensemble: ClassVar[bool] = False
+    vectors_only: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.factor >= 1, f"query setting factor = {self.factor}: at least 1")
@@ -109,6 +113,8 @@ class MutualInformation(_Strategy):
 class KCenter(_Strategy):
     """Pairs unlike each other and unlike those asked before: greedy k-centre (Sener and Savarese 2018)."""
 
+    vectors_only: ClassVar[bool] = True
+
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those that lie farthest from all chosen ones, one after the other."""
         return _spread(candidates, np.arange(len(candidates.pairs)), count)
@@ -119,6 +125,7 @@ class DisagreementKCenter(_Strategy):
     """k-centre among the half on which the ensemble disagrees most (Lee et al. 2021, B-Pref)."""
 
     needs_ensemble: ClassVar[bool] = True
+    vectors_only: ClassVar[bool] = True
 
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those far apart among the better half."""
@@ -129,6 +136,8 @@ class DisagreementKCenter(_Strategy):
 class EntropyKCenter(_Strategy):
     """k-centre among the half whose mean prediction has the highest entropy."""
 
+    vectors_only: ClassVar[bool] = True
+
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those far apart among the better half."""
         return _spread_among_half(candidates, entropy, count)
@@ -137,6 +146,8 @@ class EntropyKCenter(_Strategy):
 @dataclass(frozen=True)
 class MemberEntropyKCenter(_Strategy):
     """k-centre among the half whose members' entropies have the highest mean (Lee et al. 2021, B-Pref)."""
+
+    vectors_only: ClassVar[bool] = True
 
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
         """Those far apart among the better half."""

@@ -190,6 +190,12 @@ def test_a_strategy_of_the_ensemble_is_refused_without_one(name: str) -> None:
     RunSpec.of({"task": "mujoco/hopper", "reward": "true", "reward_model": {"members": 1}})
 
 
+@pytest.mark.parametrize("name", [name for name in names("query") if name.endswith("k_center")])
+def test_distances_between_pixels_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"query '{name}' on atari/pong@1: it measures distances between vectors"):
+        RunSpec.of({"task": "atari/pong", "query": name})
+
+
 @pytest.mark.parametrize(("setting", "value"), [("factor", 0), ("window", 1)])
 def test_settings_out_of_range_are_refused(setting: str, value: int) -> None:
     with pytest.raises(UserError, match=f"query setting {setting} = {value}"):
