@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv as Games
 
 from bench.physics import bare_speed
+from bench.tracks.environments import Environments
 from prefrl_core import frames, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.segments import Segments
+from prefrl_core.hardware import Hardware
 from prefrl_core.spec import RunSpec
 from prefrl_core.tasks import atari
 from prefrl_core.tasks.atari_games import GAMES, SEGMENT
@@ -229,6 +232,16 @@ def test_bad_input_is_told() -> None:
         RunSpec.of({"task": "atari/pong", "policy": {"name": "ppo", "convolutions": "resnet"}})
     with pytest.raises(UserError, match="device = 'tpu': choose 'cpu' or 'cuda'"):
         RunSpec.of({"task": "atari/pong", "device": "tpu"})
+
+
+def test_a_run_over_pixels_says_that_bfloat16_is_imitated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("prefrl_core.loop.learn", lambda *arguments: None)
+    monkeypatch.setattr(Hardware, "remark", lambda self: f"slow {self.precision}")
+    for task in ("atari/pong", "mujoco/hopper"):
+        recorder: Any = SimpleNamespace(warn=said.append)
+        Environments().learn(RunSpec.of({"task": task}), recorder, None, tmp_path, people=False)
+    assert said == ["slow bfloat16"]
 
 
 def test_settings_of_pixels_do_not_rename_other_runs() -> None:
