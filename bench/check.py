@@ -180,11 +180,15 @@ def _of_software(run: store.Run) -> Finding:
 
 def _foreign(spec: dict[str, Any]) -> str:
     """Whose modules would have to be imported to make the run again; empty for nobody's."""
-    if spec.get("plugins"):
-        return f"plug-ins {', '.join(map(str, spec['plugins']))} are not imported here"
-    name = str(spec.get("task")).removeprefix("gymnasium/")
-    if ":" in name:
-        return f"the module {name.partition(':')[0]!r} is not imported here"
+    if plugins := spec.get("plugins"):
+        return (
+            f"plug-ins {', '.join(map(str, plugins)) if isinstance(plugins, list) else plugins} are not imported here"
+        )
+    model = spec.get("reward_model")
+    if (
+        module := str(model.get("module", "")).partition(":")[0] if isinstance(model, dict) else ""
+    ):  # to tell its version, its package would be imported
+        return f"the module {module!r} is not imported here"
     return ""
 
 

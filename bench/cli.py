@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # no encoding of a terminal ends a command
     words = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
-        options = parser().parse_args(words)
+        try:
+            options = parser().parse_args(words)
+        except SystemExit:  # argparse's, after its help; any other is somebody else's
+            return 0
         options.words = words
         code: int = options.command(options)
         sys.stdout.flush()
@@ -43,10 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except SystemExit as error:  # argparse's, after its help
-        if error.code is None or error.code == 0:
-            return 0
-        return _fault(error)
     except OSError as error:
         return _complain(fault.of_system(error))
     except BaseException as error:

@@ -38,11 +38,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import files, plugins, purpose, store, tracks
+from bench import files, purpose, store, tracks
 from bench.parse import parse
 from bench.resources import Needs, Resources
 from bench.suite_file import LARGEST, MOST_RUNS, PLACED, SuiteFile, toml_place
 from bench.tracks import Spec, Track
+from prefrl_core import registry
 from prefrl_core.errors import UserError, unknown
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class Suite:
         Raises:
             UserError: a setting that no run can have (the line names file, arm and task), or nothing matches.
         """
-        with_file(self.source, plugins.load, self.plugins)
+        with_file(self.source, registry.load_plugins, self.plugins)
         ids = {name: with_file(self.source, self.track.task, name) for name in self.tasks}
         wanted_of = {arm.name: dict.fromkeys(self._seeds(arm, seeds)) for arm in self.arms}
         if (number := len(self.tasks) * sum(map(len, wanted_of.values()))) > MOST_RUNS:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar, get_args
 
+from prefrl_core import imports
 from prefrl_core.errors import UserError, unknown
 
 Kind = Literal["task", "policy", "reward", "labeler", "query"]
@@ -105,10 +106,10 @@ def load_plugins(modules: Iterable[str]) -> None:
     """Import the modules that a suite lists, so that their decorators run.
 
     Raises:
-        UserError: a module cannot be imported.
+        UserError: a module cannot be imported, ends the process or does not come back.
     """
     for module in modules:
-        _import(module, f"plug-in {module!r}")
+        imports.bring(module, f"plug-in {module!r}")
 
 
 def names(kind: Kind) -> list[str]:
@@ -130,10 +131,7 @@ def find(kind: Kind, name: str) -> Any:
         point = _entry_points(kind).get(name)
         if point is None:
             raise unknown(kind, name, names(kind))
-        try:
-            _parts[kind][name] = point.load()
-        except Exception as error:  # a plug-in may fail in any way while it is imported
-            raise UserError(f"{kind} {name!r} ({point.value}) does not load: {_line(error)}") from error
+        _parts[kind][name] = imports.bring(f"{point.module}:{point.attr}", f"{kind} {name!r} ({point.value})")
     return _parts[kind][name]
 
 
@@ -152,16 +150,3 @@ def _import_tasks(kind: Kind) -> None:
 def _entry_points(kind: Kind) -> dict[str, EntryPoint]:
     """Installed packages' parts of one kind; looking for them takes milliseconds, so once a process."""
     return {point.name: point for point in entry_points(group=f"prefrl.{kind}")}
-
-
-def _import(module: str, what: str) -> None:
-    try:
-        importlib.import_module(module)
-    except UserError:
-        raise
-    except Exception as error:  # a plug-in may fail in any way while it is imported
-        raise UserError(f"{what} does not import: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

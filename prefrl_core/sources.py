@@ -17,7 +17,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefrl_core import registry, tasks
+from prefrl_core import imports, registry, tasks
 from prefrl_core.spec import KINDS
 
 if TYPE_CHECKING:
@@ -41,12 +41,17 @@ class Source:
 
 
 def of(spec: RunSpec) -> dict[str, Source]:
-    """The foreign parts of a run by kind and name, as in ``{"labeler tired": ...}``; empty where all are ours."""
+    """The foreign parts of a run by kind and name, as in ``{"labeler tired": ...}``; empty where all are ours.
+
+    Raises:
+        UserError: a network that a setting names cannot be imported.
+    """
     found = {f"task {spec.task.partition('@')[0]}": tasks.module(spec.task)}
     for setting, kind in KINDS.items():
         values = getattr(spec, setting)
         found[f"{kind} {values['name']}"] = registry.find(kind, values["name"]).__module__
         if ":" in str(values.get("module", "")):  # a network that a setting names
+            imports.bring(values["module"], f"{setting}.module = {values['module']!r}")
             found[f"module {values['module']}"] = values["module"].partition(":")[0]
     return {name: of_module(module) for name, module in found.items() if module.partition(".")[0] not in _OURS}
 

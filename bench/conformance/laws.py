@@ -57,7 +57,9 @@ def _verdict(part: Any, law: Callable[[Any], str], raised: dict[str, str]) -> Ve
         return Verdict(name, "broken", str(seen))
     except NotApplicable as reason:
         return Verdict(name, "not applicable", str(reason))
-    except Exception as error:  # somebody else's code may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's code may fail in any way, sys.exit among them
         first = raised.setdefault(located(error), name)
         return Verdict(name, "broken", f"raised {located(error)}" if first == name else f"raised the same as {first!r}")
 

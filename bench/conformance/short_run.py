@@ -122,18 +122,20 @@ def settings(subject: Subject) -> str:
 
 
 @cache
-def _attempt(subject: Subject) -> ShortRun | Exception:
+def _attempt(subject: Subject) -> ShortRun | BaseException:
     """A real run with the part, or the exception that ended it; laws share it."""
     try:
         return ShortRun(subject)
-    except Exception as error:  # somebody else's code may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's code may fail in any way
         return error
 
 
 def _run(subject: Subject) -> ShortRun:
     """The subject's run; an exception in it breaks each law that needs one."""
     run = _attempt(subject)
-    if isinstance(run, Exception):
+    if isinstance(run, BaseException):
         raise run
     return run
 

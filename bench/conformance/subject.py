@@ -114,7 +114,9 @@ def _own_name(module: str, name: str, part: Any) -> str:
     """
     try:
         id = part().info.id
-    except Exception as error:  # somebody else's code may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's code may fail in any way
         raise UserError(f"task {module}:{name} gives no info.id: {located(error)}") from error
     require(isinstance(id, str) and "@" in id, f"task {module}:{name}: info.id = {id!r} has no version, end it in @1")
     return str(id).partition("@")[0]

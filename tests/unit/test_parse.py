@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from pydantic import Field
 
-from bench import fault, files, parse, plugins, text
+from bench import fault, files, parse, text
 from bench.parse import Count, Model, Name, Real, Table
 from prefrl_core.errors import UserError
 
@@ -108,37 +107,6 @@ def test_a_pipe_of_the_user_s_is_written_into(tmp_path: Path) -> None:
     files.write_to(tmp_path / "pipe", b"told")
     assert os.read(reading, 10) == b"told"
     os.close(reading)
-
-
-@pytest.mark.parametrize(
-    ("source", "says"),
-    [
-        ("raise RuntimeError('no')", "does not import: RuntimeError: no"),
-        ("import sys; sys.exit(0)", "does not import: SystemExit"),
-        ("import sys; sys.exit('bye')", "does not import: SystemExit: bye"),
-        ("class Odd(BaseException): pass\nraise Odd('hm')", "does not import: Odd: hm"),
-        ("import os; os._exit(0)", "ends the process that imports it (code 0)"),
-        ("import os; os._exit(9)", "ends the process that imports it (code 9)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ends the process that imports it (signal 11)"),
-        ("import time; time.sleep(60)", "does not come back from its import in 3 s"),
-        ("print('chatter' * 9999)", ""),
-    ],
-)
-def test_whatever_a_plugin_does_at_import_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, says: str
-) -> None:
-    name = f"odd_{abs(hash(source))}"
-    (tmp_path / f"{name}.py").write_text(source)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PREFRL_IMPORT_SECONDS", "3" if "sleep" in source else "60")
-    if not says:
-        plugins.load([name])
-        assert name in sys.modules
-        return
-    with pytest.raises(UserError) as caught:
-        plugins.load([name])
-    assert says in str(caught.value) and f"plug-in {name!r}" in str(caught.value)
-    assert name not in sys.modules
 
 
 def test_a_fault_says_whose_it_is_and_where_the_trace_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from .deep.constants import MARGIN
 class Mine(Oracle):
     margin: float = MARGIN
 """,
-    "lab_of_mine/rule.py": "import numpy as np\nimport lab_of_mine.unused_by_name as other\n",
+    "lab_of_mine/rule.py": "import numpy as np\nimport lab_of_mine.unused_by_name as other\nclass Network: ...\n",
     "lab_of_mine/unused_by_name.py": "X = 1\n",
     "lab_of_mine/deep/__init__.py": "",
     "lab_of_mine/deep/constants.py": "MARGIN = 0.5\n",

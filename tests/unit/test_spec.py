@@ -114,7 +114,7 @@ def test_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     try:
         assert "theirs" in registry.names("labeler")
         assert RunSpec.of({**HOPPER, "labeler": "theirs"}).labeler["name"] == "theirs"
-        with pytest.raises(UserError, match="labeler 'broken' .* does not load: AttributeError"):
+        with pytest.raises(UserError, match="labeler 'broken' .* does not import: AttributeError"):
             RunSpec.of({**HOPPER, "labeler": "broken"})
     finally:
         registry._entry_points.cache_clear()
