@@ -17,7 +17,7 @@ from bench import files, store, tracks, worker
 from bench.answers import record
 from bench.recorder import Kept
 from bench.schemas import SAMPLES
-from bench.text import one_line
+from bench.text import one_line, short
 from prefrl_core.errors import UserError
 
 Kind = Literal["ok", "other software", "other defaults", "running", "incomplete", "failed", "leftover", "damaged"]
@@ -181,14 +181,11 @@ def _of_software(run: store.Run) -> Finding:
 def _foreign(spec: dict[str, Any]) -> str:
     """Whose modules would have to be imported to make the run again; empty for nobody's."""
     if plugins := spec.get("plugins"):
-        return (
-            f"plug-ins {', '.join(map(str, plugins)) if isinstance(plugins, list) else plugins} are not imported here"
-        )
+        return f"plug-ins {short(plugins)} are not imported here"
     model = spec.get("reward_model")
-    if (
-        module := str(model.get("module", "")).partition(":")[0] if isinstance(model, dict) else ""
-    ):  # to tell its version, its package would be imported
-        return f"the module {module!r} is not imported here"
+    network = model.get("module") if isinstance(model, dict) else None
+    if network:  # to tell its version, its package would be imported
+        return f"the module of {short(network)} is not imported here"
     return ""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from bench.parse import Amount, Count, Key, Model, Name, Sha256, Table, Text, refuse
+from bench.parse import Amount, Count, Key, Model, Name, Sha256, Text, plain, refuse
 
 CHECKED = (
     "spec.json",
@@ -45,12 +45,41 @@ Row = Annotated[dict[str, Any], BeforeValidator(_row)]
 Timing = Annotated[dict[str, Any], BeforeValidator(_timing)]
 
 
+class _Part(Model):
+    """A part by name, with settings that are the part's own business."""
+
+    model_config = ConfigDict(extra="allow")
+    name: Name
+
+
+class Spec(Model):
+    """A run's description, as far as the laboratory reads it without the run's own packages."""
+
+    model_config = ConfigDict(extra="allow")
+    task: Name
+    seed: Count
+    plugins: list[Name] = []
+    labeler: _Part
+    reward_model: dict[str, Any]
+    query: _Part | None = None  # this and what follows: of runs in environments alone
+    labels: Count | None = None
+    segment: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    total_steps: Annotated[int, Field(ge=1, le=2**53)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Spec:
+        for name in ("query", "labels", "segment", "total_steps"):
+            if getattr(self, name) is None and not self.task.startswith("language/"):
+                raise refuse(f"{name} is missing")
+        return self
+
+
 class SpecFile(Model):
     """``spec.json``: what the run is; its key is the hash of the rest."""
 
     schema_: Literal[1] = Field(alias="schema")
     key: Key
-    spec: Table
+    spec: Annotated[Spec, BeforeValidator(plain)]
     versions: Annotated[dict[Name, int | Name | None], Field(max_length=100)]
 
 

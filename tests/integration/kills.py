@@ -75,7 +75,9 @@ def kill_at_random(folder: Path, kills: int, seed: int = 0, steps: int = 24_000)
         AssertionError: a run ended with other bytes than an undisturbed one, or no finding names what is left.
     """
     (suite := folder / "killed.toml").write_text(SUITE.format(steps=steps))
+    began = time.monotonic()
     assert start(suite, folder / "undisturbed").wait() == 0
+    pause = max(1.5, (time.monotonic() - began) / 8)  # a slow machine is given the time to begin
     expected, dice, happened, round_ = content(folder / "undisturbed"), random.Random(seed), Counter[str](), 0
     assert len(expected) == 8 * len(DETERMINISTIC)
     while happened["kills"] < kills:
@@ -84,7 +86,7 @@ def kill_at_random(folder: Path, kills: int, seed: int = 0, steps: int = 24_000)
         while not finished:
             parent = start(suite, out)
             while parent.poll() is None and happened["kills"] < kills:
-                time.sleep(dice.uniform(0.05, 1.5))
+                time.sleep(dice.uniform(0.05, pause))
                 victim = dice.choice(["parent", "worker"])
                 with contextlib.suppress(ProcessLookupError, IndexError):
                     os.kill(parent.pid if victim == "parent" else dice.choice(workers(out)), signal.SIGKILL)
@@ -106,9 +108,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=24_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(dict(kill_at_random(Path(folder), options.kills, options.seed)), "- every run ended with the same bytes")
+        happened = kill_at_random(Path(folder), options.kills, options.seed, options.steps)
+    print(dict(happened), "- every run ended with the same bytes")
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ def storm(folder: Path, kills: int, seed: int = 0, people: int = 4, labels: int 
         one.start()
     server = start(words)
     while happened["kills"] < kills and not finished(folder):
+        if dice.random() < 0.7:  # else it is killed before it answers
+            wait_until_it_answers(port, server)
         time.sleep(dice.uniform(0.5, 6))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
@@ -110,6 +112,13 @@ def storm(folder: Path, kills: int, seed: int = 0, people: int = 4, labels: int 
 
 def finished(folder: Path) -> bool:
     return any(run.status == "done" for run in store.load(folder))
+
+
+def wait_until_it_answers(port: int, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
 
 
 def start(words: list[str]) -> subprocess.Popen[bytes]:

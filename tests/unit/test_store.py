@@ -20,7 +20,10 @@ from bench import store
 from bench.recorder import FolderRecorder, Kept
 from prefrl_core.errors import UserError
 
-SPEC = {"task": "mujoco/hopper@1", "seed": 0, "policy": {"learning_rate": 0.0003}}
+SPEC = {
+    **{"task": "mujoco/hopper@1", "seed": 0, "policy": {"learning_rate": 0.0003}, "labeler": {"name": "oracle"}},
+    **{"query": {"name": "recent"}, "reward_model": {}, "labels": 10, "segment": 25, "total_steps": 20},
+}
 VERSIONS = {"method": 1, "mujoco": "4.0.0"}
 KEY = store.key_of(SPEC, VERSIONS)
 ROWS: list[dict[str, Any]] = [{"step": 10, "true_return": None}, {"step": 20, "true_return": 1.5}]
