@@ -17,7 +17,7 @@ from bench.files import checksum, write_atomic
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
-from prefrl_core.feedback.recorded import Recorded
+from prefrl_core.feedback.recorded import ARRAYS, Recorded
 
 COLUMNS = {
     "observations": ("float32", "(comparisons, 2, steps, obs)", "raw observations of the left and the right segment"),
@@ -55,12 +55,12 @@ def recorded(run: store.Run) -> Recorded:
     about = {"run": run.key, **{name: spec[name] for name in ("task", "seed", "labeler", "query", "segment", "labels")}}
     about |= {"total_steps": spec["total_steps"], "versions": run.versions}
     about["software"] = run.provenance.get("versions", {})
-    return Recorded(
-        observations=np.ascontiguousarray(features[..., :seen]),
-        actions=np.ascontiguousarray(features[..., seen:]),
-        **arrays,
-        about=about,
-    )
+    sides = {"observations": features[..., :seen], "actions": features[..., seen:]}
+    arrays |= {name: np.ascontiguousarray(side) for name, side in sides.items()}
+    try:
+        return Recorded(**{name: arrays[name] for name in ARRAYS}, about=about)
+    except ValueError as error:
+        raise UserError(f"{run.folder / 'comparisons.safetensors'} is damaged ({error}): run it again") from error
 
 
 def write(runs: Sequence[store.Run], to: Path, format: str = "safetensors") -> Path:

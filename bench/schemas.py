@@ -16,6 +16,10 @@ CHECKED = (
     "segments.safetensors",
 )  # of a finished run
 SAMPLES = ("samples.safetensors", "samples.json")  # and of one of the language track
+ARRAYS = {  # by file and name, dimensions; all arrays of a file have as many rows
+    "comparisons.safetensors": {"mu": 1, "true_returns": 2, "step_asked": 1, "multiplicity": 2, "features": 4},
+    "segments.safetensors": {"step": 1, "predicted": 1, "true": 1},
+}
 _TEXTS = ("phase", "stage")  # columns of a row that are no numbers
 _LARGEST = 1e300  # of a metric: what diverges is refused where it is written, not here
 

@@ -76,10 +76,15 @@ def named(value: str, kind: str, task: str) -> str:
     """
     if not value or value.startswith("sha256:"):
         return value
-    content = (_read_comparisons if kind == "comparisons" else _read_reward)(Path(value))
+    try:
+        content = (_read_comparisons if kind == "comparisons" else _read_reward)(Path(value))
+        of = _parse(content, value)[0].get("task")
+    except UserError:
+        raise
+    except Exception as error:  # what makes no sense may fail in any way
+        raise UserError(f"{value} has no {kind} that can be read ({error!r}): give what a run wrote") from error
     name = f"sha256:{hashlib.sha256(content).hexdigest()}"
     _contents[name] = content
-    of = _parse(content, value)[0].get("task")
     require(of == task, f"{value} is of task {of}, but the run's is {task}: give one of the same task")
     return name
 
@@ -131,7 +136,7 @@ def restore_reward(spec: Beginning, reward: RewardLearner, form: Features, folde
         about.get("method") == METHOD_VERSION,
         f"known_reward is of version {about.get('method')} of the method, this is {METHOD_VERSION}: fit it again",
     )
-    shape = tuple(about.get("shape", ()))
+    shape = tuple(about.get("shape") or ())
     require(
         shape == form.shape,
         f"known_reward sees steps of shape {shape}, those of {spec.task} have {form.shape}: fit one to comparisons of "
@@ -146,7 +151,7 @@ def restore_reward(spec: Beginning, reward: RewardLearner, form: Features, folde
     )
     try:
         reward.set_state(state)
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:
         raise UserError(f"known_reward does not fit the run's reward model ({error!r}): fit it again") from error
 
 
@@ -236,7 +241,7 @@ def _write(path: Path, content: bytes) -> None:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): run it again") from error
 
 

@@ -129,7 +129,7 @@ def _agreement(run: Run) -> list[list[Any]]:
 def curve(points: Sequence[tuple[float, float]], title: str = "true return") -> str:
     """A value against steps: the mean of the points that fall into each column."""
     columns, lines = _CURVE
-    last = max(step for step, _ in points)
+    last = max(step for step, _ in points) or 1
     bins: dict[int, list[float]] = {}
     for step, value in points:
         bins.setdefault(min(int(step / last * columns), columns - 1), []).append(value)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.feedback.recorded import ARRAYS, Recorded
 
 SCHEMA = 1
@@ -64,22 +67,37 @@ def load(path: Path) -> list[Recorded]:
     if not path.is_dir():
         return [_load(path)]
     try:
-        index = json.loads((path / "dataset.json").read_bytes())
-        listed = [(path / file["name"], file["sha256"]) for file in index["files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        index = json.loads(_read(path / "dataset.json"))
+        listed = [(path / _inside(file["name"]), file["sha256"]) for file in index["files"]]
+    except UserError:
+        raise
+    except Exception as error:  # JSON that makes no sense may fail in any way
         raise UserError(f"{path / 'dataset.json'} cannot be read ({_line(error)}): export the runs again") from error
     for file, checksum in listed:
-        try:
-            found = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
-            raise UserError(f"{file} cannot be read ({error.strerror}): export the runs again") from error
-        if found != checksum:
+        if hashlib.sha256(_read(file)).hexdigest() != checksum:
             raise UserError(f"{file} is damaged (its sha256 differs from dataset.json's): export the runs again")
     return [_load(file) for file, _ in listed]
 
 
+def _read(path: Path) -> bytes:
+    """A regular file's content; a pipe or a device is not waited for."""
+    try:
+        require(path.is_file() or not path.exists(), f"{path} cannot be read (it is no file): export the runs again")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): export the runs again") from error
+
+
+def _inside(name: str) -> str:
+    """A name in an index, which leads nowhere else."""
+    if not re.fullmatch(r"(data/)?\w[\w.-]*", name):
+        raise ValueError(f"{name!r} does not name a file of this folder")
+    return name
+
+
 def _load(path: Path) -> Recorded:
     _known(path)
+    require(path.is_file() or not path.exists(), f"{path} is no file: name a file or a folder of comparisons")
     try:
         if path.suffix == ".parquet":
             from prefrl_core.feedback import parquet
@@ -93,12 +111,15 @@ def _load(path: Path) -> Recorded:
                 header = file.metadata()["prefrl"]
         about = json.loads(header)
         schema = about.pop("schema")
+        return _of_schema(path, schema, arrays, about)
     except UserError:
         raise
     except Exception as error:  # each library has its own exceptions for bytes that make no sense
         raise UserError(f"{path} is damaged or no file of comparisons ({_line(error)}): export it again") from error
-    if schema != SCHEMA:
-        raise UserError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: export it again")
+
+
+def _of_schema(path: Path, schema: Any, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Recorded:
+    require(schema == SCHEMA, f"{path} has schema {schema!r}, this version reads {SCHEMA}: export it again")
     return Recorded(**arrays, about=about)
 
 

@@ -28,6 +28,16 @@ class Recorded:
     multiplicity: NDArray[np.int64]  # (asked, members): how often each member of the run's ensemble was shown it
     about: dict[str, Any]  # run, task, seed, labeler, versions, ...: plain values
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where the shapes do not agree."""
+        rows, shape = len(self.mu), self.observations.shape[:3]
+        given = [self.observations.ndim, self.actions.ndim, self.multiplicity.ndim]
+        fits = given == [4, 4, 2] and shape[:2] == (rows, 2) and self.actions.shape[:3] == shape
+        fits = fits and self.true_returns.shape == (rows, 2) and self.mu.shape == self.step_asked.shape == (rows,)
+        if not fits or len(self.multiplicity) != rows:
+            shapes = {name: getattr(self, name).shape for name in ARRAYS}
+            raise ValueError(f"comparisons of shapes that do not agree: {shapes}")
+
     def __len__(self) -> int:
         return len(self.mu)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from bench.parse import Model
 
@@ -84,6 +88,32 @@ def _table(schema: Any, known: Any) -> st.SearchStrategy[Any]:
     if not more or every:
         return made
     return st.dictionaries(st.text("ab@/", min_size=1, max_size=8), _of(more, known), max_size=3)
+
+
+def arrays() -> st.SearchStrategy[bytes]:
+    """Files of safetensors under names of ours, with arrays of any shape and kind, or with what is none."""
+    kinds = st.sampled_from(["<f4", "<f8", "<f2", "<i8", "<u8", "|b1", "<c8"])
+    shapes = st.lists(st.sampled_from([0, 1, 2, 3, 4]), max_size=4).map(tuple)
+    array = st.builds(_array, kinds, shapes, st.sampled_from([0.0, 1.0, 1e30, -1e300, math.nan, math.inf]))
+    names = ["mu", "true_returns", "step_asked", "multiplicity", "features", "step", "predicted", "true", "x/y", ""]
+    plain = st.sampled_from(["{}", "[]", "null", "1", '{"step": {}}', "[" * 50_000, '{"x": 1}', '{"state_sha256": 5}'])
+    header = st.none() | st.dictionaries(st.sampled_from(["plain", "logs", "prefrl"]), plain)
+    files = st.builds(save, st.dictionaries(st.sampled_from(names), array), header)
+    foreign = st.sampled_from(["BF16", "F8_E4M3", "F4", "none"]).map(array_of)
+    return st.one_of(files, files, foreign, st.sampled_from(RAW))
+
+
+def _array(kind: str, shape: tuple[int, ...], value: float) -> np.ndarray:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.full(shape, value).astype(kind)
+
+
+def array_of(kind: str) -> bytes:
+    """One number of a kind that NumPy does not have."""
+    header = json.dumps({"mu": {"dtype": kind, "shape": [1], "data_offsets": [0, 1 + (kind == "BF16")]}}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + b"\0" * (1 + (kind == "BF16"))
 
 
 @st.composite

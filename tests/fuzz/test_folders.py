@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import strategies as doors
-from commands import bench, often
+from commands import bench, in_time, often
 from finished import finish
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,7 +24,9 @@ from bench import check, schemas, store, suite
 from bench.answers import record
 from bench.parse import parse
 from bench.recorder import FolderRecorder, Kept
+from prefrl_core import known
 from prefrl_core.errors import UserError
+from prefrl_core.feedback import dataset
 
 
 @cache
@@ -70,15 +75,15 @@ def damaged(which: int, file: str, change: Any) -> None:
             path.touch()
         change(path)
         look(out, path.parent.name, scratch)
+        bench("run", "quick", "--dry-run", "--no-probe", "--out", str(out), "--seeds", "1")
+        bench("gate", "quick", "--out", str(out), "--write-baseline", scratch + "/b.json", "--seeds", "1")
 
 
 def look(out: Path, key: str, scratch: str) -> None:
-    """All commands that read a results folder."""
+    """What reads a results folder without a suite."""
     bench("check", str(out))
     bench("show", key, "--out", str(out))
     bench("export", key, "--out", str(out), "--to", scratch + "/data")
-    bench("run", "quick", "--dry-run", "--no-probe", "--out", str(out), "--seeds", "1")
-    bench("gate", "quick", "--out", str(out), "--write-baseline", scratch + "/b.json", "--seeds", "1")
 
 
 @often(40)
@@ -95,6 +100,7 @@ def test_damaged_folders(which: int, file: str, how: str, data: bytes) -> None:
     damaged(which, file, lambda path: doors.damage(path, how, data))
 
 
+ARRAYS = ["comparisons.safetensors", "segments.safetensors", "checkpoint.safetensors"]
 JSON = {"spec.json": schemas.SpecFile, "provenance.json": schemas.Provenance, "done.json": schemas.Done}
 
 
@@ -120,18 +126,63 @@ def test_folders_with_spoiled_rows(row: Any) -> None:
         damaged(unfinished, file, change)
 
 
-@often(20)
+@often(10)
 @given(data=st.data())
 def test_folders_whose_author_made_them_consistent(data: st.DataObject) -> None:
     """A spec that makes no sense, with the key, the name and the checksums that belong to it."""
-    run = store.load(folder())[[run.status for run in store.load(folder())].index("done")]
+    run = finished()
     spec, versions = data.draw(st.tuples(doors.spoiled(run.spec), doors.spoiled(run.versions, times=1)))
     consistent(spec, versions if data.draw(st.booleans()) else run.versions)
 
 
+@pytest.mark.parametrize("change", [{"labeler": True}, {"plugins": 5}, {"reward_model": "x"}, {"total_steps": None}])
+def test_a_spec_that_makes_no_sense(change: dict[str, Any]) -> None:
+    consistent({**finished().spec, **change}, finished().versions)
+
+
+@often(10)
+@given(file=st.sampled_from(ARRAYS), data=doors.arrays())
+@example("comparisons.safetensors", doors.array_of("BF16"))
+@example("segments.safetensors", doors.save({"step": np.zeros(3), "true": np.zeros((3, 1))}))
+@example("checkpoint.safetensors", doors.save({}, {"plain": "[]"}))
+@example("checkpoint.safetensors", doors.save({}, {"plain": "[" * 50_000}))
+def test_folders_with_arrays_that_make_no_sense(file: str, data: bytes) -> None:
+    """With the checksums that belong to them."""
+    run = finished()
+    with tempfile.TemporaryDirectory() as scratch:
+        made = store.Run(shutil.copytree(run.folder, Path(scratch) / "runs" / run.key))
+        (made.folder / file).write_bytes(data)
+        sums = {name: store.checksum(made.folder / name) for name in made.done["sha256"]}
+        store.write_json(made.folder / "done.json", made.done | {"sha256": sums})
+        look(made.folder.parent, run.key, scratch)
+        bench("show", run.key, "--out", str(made.folder.parent), "--picture", scratch + "/p.png")
+
+
+@often(20)
+@given(name=st.sampled_from(["x.safetensors", "/dev/zero", "../x.safetensors", "x"]), data=doors.arrays())
+@example("/dev/zero", b"")
+def test_exported_folders(name: str, data: bytes) -> None:
+    """What a run may begin with: a folder of comparisons, a file of them, a fitted reward model."""
+    with tempfile.TemporaryDirectory() as scratch, in_time():
+        folder = Path(scratch)
+        (folder / "x.safetensors").write_bytes(data)
+        files = [{"name": name, "sha256": hashlib.sha256(data).hexdigest()}]
+        (folder / "dataset.json").write_text(json.dumps({"files": files}))
+        for read in (dataset.load, lambda path: known.named(str(path), "comparisons", "t")):
+            for path in (folder, folder / "x.safetensors"):
+                with contextlib.suppress(UserError):
+                    read(path)
+        with contextlib.suppress(UserError):
+            known.named(str(folder / "x.safetensors"), "reward model", "t")
+
+
+def finished() -> store.Run:
+    return next(run for run in store.load(folder()) if run.status == "done")
+
+
 def consistent(spec: Any, versions: Any) -> None:
     """Look at a folder of the finished run, made anew around another spec."""
-    run = store.load(folder())[[run.status for run in store.load(folder())].index("done")]
+    run = finished()
     with tempfile.TemporaryDirectory() as scratch:
         try:
             key = store.key_of(spec, versions)

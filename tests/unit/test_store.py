@@ -21,8 +21,15 @@ from bench.recorder import FolderRecorder, Kept
 from prefrl_core.errors import UserError
 
 SPEC = {
-    **{"task": "mujoco/hopper@1", "seed": 0, "policy": {"learning_rate": 0.0003}, "labeler": {"name": "oracle"}},
-    **{"query": {"name": "recent"}, "reward_model": {}, "labels": 10, "segment": 25, "total_steps": 20},
+    "task": "mujoco/hopper@1",
+    "seed": 0,
+    "policy": {"learning_rate": 0.0003},
+    "labeler": {"name": "oracle"},
+    "query": {"name": "recent"},
+    "reward_model": {},
+    "labels": 10,
+    "segment": 25,
+    "total_steps": 20,
 }
 VERSIONS = {"method": 1, "mujoco": "4.0.0"}
 KEY = store.key_of(SPEC, VERSIONS)
