@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench import store, tracks
-from bench.files import checksum, write_atomic
+from bench.files import checksum, present, write_atomic
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
@@ -69,8 +69,9 @@ def write(runs: Sequence[store.Run], to: Path, format: str = "safetensors") -> P
     Raises:
         UserError: ``to`` has something in it, there is no run to export, or as ``recorded`` does.
     """
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise UserError(f"{to} is not empty: choose another folder with --to")
+    to = Path(os.path.realpath(to))  # the user's own link is followed
+    if present(to) and (not to.is_dir() or any(to.iterdir())):
+        raise UserError(f"{to} is not an empty folder: choose another with --to")
     if not runs:
         raise UserError("no finished run with comparisons: run the suite first, or name its folder with --out")
     to.parent.mkdir(parents=True, exist_ok=True)

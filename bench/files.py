@@ -114,11 +114,17 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_to(path: Path, data: bytes) -> None:
-    """Write where the user said: through a link, into a pipe or a device, and else as ``write_atomic``."""
+    """Write where the user said: through a link, into a pipe or a device, and else as ``write_atomic``.
+
+    Raises:
+        OSError: that cannot be; a pipe has nobody who reads it.
+    """
     target = Path(os.path.realpath(path))
     if kind(target) in ("file", "nothing"):
         return write_atomic(target, data)
-    with open(os.open(target, os.O_WRONLY), "wb") as file:
+    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)  # a pipe that nobody reads is not waited for
+    os.set_blocking(descriptor, True)
+    with open(descriptor, "wb") as file:
         file.write(data)
     return None
 

@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar, get_args
 
 from prefrl_core import imports
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, require, unknown
 
 Kind = Literal["task", "policy", "reward", "labeler", "query"]
 T = TypeVar("T")
@@ -106,8 +106,10 @@ def load_plugins(modules: Iterable[str]) -> None:
     """Import the modules that a suite lists, so that their decorators run.
 
     Raises:
-        UserError: a module cannot be imported, ends the process or does not come back.
+        UserError: one cannot be imported, ends the process or does not come back; or these are no names.
     """
+    named = isinstance(modules, (list, tuple)) and all(isinstance(one, str) for one in modules)
+    require(named, f"plugins = {modules!r}: give a list of modules")
     for module in modules:
         imports.bring(module, f"plug-in {module!r}")
 

@@ -60,8 +60,8 @@ def _probe(address: str) -> None:
         said = done.stdout.strip()
     except subprocess.TimeoutExpired:
         said = f"it said nothing for {_ANSWER_WITHIN:.0f} s"
-    except OSError as error:
-        said = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: characters that no address has
+        said = getattr(error, "strerror", None) or str(error)
     if said != "ok":
         raise UserError(
             f"no Ray cluster answers at {address!r} ({said or 'no reason given'}): start one by `ray start --head`, "

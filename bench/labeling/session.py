@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bench import store, tracks
+from bench import files, store, tracks
 from bench.answers.ledger import NAME, Ledger
 from bench.executors.process import WorkerProcess
 from prefrl_core.errors import UserError
@@ -35,7 +35,7 @@ def begin(values: Mapping[str, Any], out: Path) -> store.Run:
 
     spec = RunSpec.of(values)
     versions = tracks.of(spec.task).versions(spec)
-    out.mkdir(parents=True, exist_ok=True)
+    files.writable(out)
     return store.create(out, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
 
 

@@ -126,4 +126,4 @@ def test_what_cannot_be_exported_is_one_line(out: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "to").exists() and not list(tmp_path.glob(".to*"))
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "mine").touch()
-    assert "is not empty" in refused(control, "--out", str(out), "--to", to)
+    assert "is not an empty folder" in refused(control, "--out", str(out), "--to", to)
