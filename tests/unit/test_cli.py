@@ -202,6 +202,10 @@ def test_a_fault_of_ours_is_one_line_with_a_trace_and_exit_code_70(
         assert said.startswith(f"prefrl: a fault of ours, not yours ({type(error).__name__}") and said.count("\n") == 1
         assert "report it with that file at" in said and "\x1b" not in said
     assert len(list(tmp_path.iterdir())) == 4
+    monkeypatch.setattr(suite, "load", lambda name: sys.exit(0))  # a plug-in that leaves is not success
+    monkeypatch.setattr(fault, "blamed", lambda error: "the module 'lab'")
+    assert cli.main(["run", "quick"]) == 70
+    assert "raised by the module 'lab', not by this software" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -218,3 +222,14 @@ def test_names_with_newlines_are_refused(tmp_path: Path) -> None:
         (tmp_path / "s.toml").write_text(SUITE.format(name))
         with pytest.raises(UserError, match="no newlines or other control characters"):
             suite.load(str(tmp_path / "s.toml"))
+
+
+@pytest.mark.parametrize("package", ["av", "fastapi", "uvicorn", "h11"])
+def test_the_labeling_page_refuses_to_begin_without_what_it_shows_clips_with(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["label", "mujoco/reacher", "--out", str(tmp_path / "runs"), "--no-open"]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"prefrl: the labeling page needs the package {package!r}: pip install 'prefrl-bench[label]'\n"
+    assert said.out == "" and not (tmp_path / "runs").exists()

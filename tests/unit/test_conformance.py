@@ -253,3 +253,18 @@ def test_settings_are_read_as_in_a_suite_file() -> None:
         ("d", "x"),
         ("e", "word"),
     ]
+
+
+def test_a_part_that_leaves_or_raises_what_is_no_exception_breaks_the_law() -> None:
+    class Odd(BaseException):
+        pass
+
+    def leaves(part: Any) -> str:
+        sys.exit(0)
+
+    def is_odd(part: Any) -> str:
+        raise Odd("hm")
+
+    verdicts = laws.judge(None, [leaves, is_odd])
+    assert [one.state for one in verdicts] == ["broken", "broken"]
+    assert verdicts[0].seen.startswith("raised SystemExit: 0") and verdicts[1].seen.startswith("raised Odd: hm")
