@@ -13,11 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
-from prefrl_core.errors import UserError, unknown
+from pydantic import Field
+
+from bench.parse import Model, Name
+from prefrl_core.errors import require, unknown
 
 LEAST = 3  # seeds of every arm before the first look
+MOST_SEEDS = 10_000  # of an arm
+
+_Names = Annotated[list[Name], Field(min_length=1, max_length=1000)]
+
+
+class DecideTable(Model):
+    """``[decide]`` as the suite file has it."""
+
+    arms: _Names | None = None
+    against: str = ""
+    tasks: _Names | None = None
+    difference: Annotated[float, Field(gt=0, le=1e9)]
+    error: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    seeds: Annotated[int, Field(gt=LEAST, le=MOST_SEEDS)] = 20
 
 
 @dataclass(frozen=True)
@@ -33,53 +50,27 @@ class Decide:
 
 
 def of(
-    values: Mapping[str, Any], seeds: Mapping[str, int], controls: Sequence[str], tasks: Sequence[str], baseline: str
+    table: DecideTable, seeds: Mapping[str, int], controls: Sequence[str], tasks: Sequence[str], baseline: str
 ) -> Decide:
     """The settings in a suite whose arms have so many ``seeds``, some of which are ``controls``.
 
     Raises:
-        UserError: an unknown key, arm or task, or a number that decides nothing.
+        UserError: an unknown arm or task, or what decides nothing.
     """
-    for key in values:
-        if key not in Decide.__dataclass_fields__:
-            raise unknown("key in [decide]:", key, Decide.__dataclass_fields__)
-    against = values.get("against", baseline)
-    if not against:
-        raise UserError("[decide] against is missing: name the arm that the others are compared with")
-    rest = [arm for arm in seeds if arm != against and arm not in controls]
-    arms = _names("arms", values.get("arms", rest), "arm", list(seeds))
-    _names("against", [against], "arm", list(seeds))
-    if against in arms:
-        raise UserError(f"[decide] arms: {against!r} is what the others are compared with: leave it out")
-    made = Decide(
-        arms=arms,
-        against=against,
-        tasks=_names("tasks", values.get("tasks", list(tasks)), "task", tasks),
-        difference=_number("difference", values.get("difference"), 0.0, float("inf")),
-        error=_number("error", values.get("error", 0.05), 0.0, 0.5),
-        seeds=int(_number("seeds", values.get("seeds", 20), LEAST, float("inf"))),
-    )
+    against = table.against or baseline
+    require(against, "[decide] against is missing: name the arm that the others are compared with")
+    arms = table.arms or [arm for arm in seeds if arm != against and arm not in controls]
+    for what, named, known in (("arm", [*arms, against], seeds), ("task", table.tasks or [], tasks)):
+        for one in named:
+            if one not in known:
+                raise unknown(f"{what} in [decide]:", one, known)
+    require(against not in arms, f"[decide] arms: {against!r} is what the others are compared with: leave it out")
+    require(arms, "[decide] arms: no arm learns from labels: name those to be compared")
     first = min(seeds[arm] for arm in (against, *arms))
-    if first < LEAST:
-        raise UserError(
-            f"[decide] an arm has {first} seeds: {LEAST} of each are the least that a first look tells from"
-        )
-    if made.seeds <= first:
-        raise UserError(f"[decide] seeds = {made.seeds}: the arms begin with {first}, give more than that")
-    return made
+    require(first >= LEAST, f"[decide] an arm has {first} seeds: a first look takes {LEAST} of each")
+    require(table.seeds > first, f"[decide] seeds = {table.seeds}: the arms begin with {first}, give more than that")
+    return Decide(_once(arms), against, _once(table.tasks or tasks), table.difference, table.error, table.seeds)
 
 
-def _names(key: str, value: Any, what: str, known: Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-        raise UserError(f"[decide] {key} = {value!r}: give a list of {what}s of the suite, at least one")
-    for one in value:
-        if one not in known:
-            raise unknown(f"{what} in [decide] {key}:", one, known)
-    return tuple(dict.fromkeys(value))
-
-
-def _number(key: str, value: Any, above: float, below: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
-        ends = f"above {above:g}" + (f" and below {below:g}" if below < float("inf") else "")
-        raise UserError(f"[decide] {key} = {value!r}: give a number {ends}")
-    return float(value)
+def _once(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -276,7 +276,7 @@ def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence
 
 
 def _decide(
-    table: Mapping[str, Any], arms: Sequence[Arm], tasks: Sequence[str], baseline: str
+    table: purpose.DecideTable | None, arms: Sequence[Arm], tasks: Sequence[str], baseline: str
 ) -> purpose.Decide | None:
     controls = [arm.name for arm in arms if arm.settings.get("reward") == "true"]
     return purpose.of(table, {arm.name: len(arm.seeds) for arm in arms}, controls, tasks, baseline) if table else None

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from bench.parse import Model, Name, Table, Text, plain, refuse
+from bench.purpose import MOST_SEEDS, DecideTable
 from bench.resources import ResourcesTable
 
 LARGEST = 1 << 20  # bytes of a suite file
-MOST_SEEDS = 10_000  # of an arm
 MOST_RUNS = 100_000
 _LARGEST_SEED = 2**53
 PLACED = {
@@ -94,7 +94,7 @@ class SuiteFile(Model):
     tasks: Annotated[dict[str, Table], Field(max_length=1000)] = {}
     arm: Annotated[list[ArmTable], Field(min_length=1, max_length=1000)]
     resources: ResourcesTable = ResourcesTable()
-    decide: Table = {}  # checked by bench.purpose
+    decide: DecideTable | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> SuiteFile:
@@ -103,9 +103,6 @@ class SuiteFile(Model):
             if name in names[: number - 1]:
                 raise refuse(f"[[arm]] {number}: its name {name!r} is taken: give it another")
         runs = len(self.sweep.task) * sum(len(arm.seed or self.sweep.seed) for arm in self.arm)
-        most = self.decide.get("seeds", 0)
-        if isinstance(most, (int, float)) and most > MOST_SEEDS:
-            raise refuse(f"[decide] seeds = {most}: at most {MOST_SEEDS:,}")
         if runs > MOST_RUNS:
             raise refuse(f"{runs:,} runs: a suite has at most {MOST_RUNS:,}")
         return self
@@ -120,6 +117,6 @@ def toml_place(path: tuple[Any, ...]) -> str:
         steps[:2] = [f"[tasks.{steps[1]!r}]"]
     elif steps[:1] == ["resources"] and len(steps) > 2:
         steps[:3] = [f"[resources.{steps[1]}.{steps[2]!r}]"]
-    elif steps and steps[0] in ("sweep", "run", "resources"):
+    elif steps and steps[0] in ("sweep", "run", "resources", "decide"):
         steps[0] = f"[{steps[0]}]"
     return " ".join(f"[{step}]" if isinstance(step, int) else str(step) for step in steps)

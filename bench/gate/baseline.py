@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from bench import files, stats, store, tracks
-from bench.parse import Count, Key, Model, Name, Sha256, read_json, refuse
+from bench.parse import Count, Key, Model, Name, Sha256, parse, read_json, refuse
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -25,7 +24,33 @@ REWARD = ("reward_accuracy", "reward_validation_loss")  # what a run records of 
 Return = Annotated[float, Field(ge=-1e9, le=1e9)]  # no task of ours pays more
 
 
-def _once(runs: list[EntryFile]) -> list[EntryFile]:
+class Entry(Model):
+    """One finished run. ``speed``: its steps a second over those of its task's bare physics, measured in the same run;
+    its seconds are those of processor time and of sleep, not those for which others had the processor."""
+
+    key: Key
+    arm: Name
+    task: Name
+    seed: Count
+    reward: Literal["true", "learned"]  # "true" for the control
+    steps: Annotated[int, Field(ge=1, le=2**53)]
+    true_return: Return  # at the end of training
+    untrained: Return  # of the initial policy
+    metrics_sha256: Sha256
+    speed: Annotated[float, Field(gt=0, le=1e6)] | None
+    peak_memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)]
+    machine: Annotated[dict[Name, Name | None], Field(max_length=100)]  # what numbers may depend on
+    # at the end; None of a control, and where nothing recorded it
+    reward_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    reward_validation_loss: Annotated[float, Field(ge=0, le=1e9)] | None = None
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """(task, arm)"""
+        return self.task, self.arm
+
+
+def _once(runs: list[Entry]) -> list[Entry]:
     seen: set[tuple[str, str, int]] = set()
     for number, run in enumerate(runs):
         if (cell := (run.task, run.arm, run.seed)) in seen:
@@ -34,58 +59,13 @@ def _once(runs: list[EntryFile]) -> list[EntryFile]:
     return runs
 
 
-class EntryFile(Model):
-    """One run of a baseline's file."""
-
-    key: Key
-    arm: Name
-    task: Name
-    seed: Count
-    reward: Literal["true", "learned"]
-    steps: Annotated[int, Field(ge=1, le=2**53)]
-    true_return: Return
-    untrained: Return
-    metrics_sha256: Sha256
-    speed: Annotated[float, Field(gt=0, le=1e6)] | None
-    peak_memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)]
-    machine: Annotated[dict[Name, Name | None], Field(max_length=100)]
-    reward_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    reward_validation_loss: Annotated[float, Field(ge=0, le=1e9)] | None = None
-
-
 class BaselineFile(Model):
     """The file of a baseline."""
 
     schema_: Literal[1] = Field(alias="schema")
     suite: Name
     method: Count
-    runs: Annotated[list[EntryFile], Field(min_length=1, max_length=100_000), AfterValidator(_once)]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One finished run. ``speed``: its steps a second over those of its task's bare physics, measured in the same run;
-    its seconds are those of processor time and of sleep, not those for which others had the processor."""
-
-    key: str
-    arm: str
-    task: str
-    seed: int
-    reward: str  # "true" for the control
-    steps: int
-    true_return: float  # at the end of training
-    untrained: float  # of the initial policy
-    metrics_sha256: str
-    speed: float | None
-    peak_memory_bytes: int
-    machine: Mapping[str, Any]  # what numbers may depend on
-    reward_accuracy: float | None = None  # at the end; None of a control, and where nothing recorded it
-    reward_validation_loss: float | None = None
-
-    @property
-    def cell(self) -> tuple[str, str]:
-        """(task, arm)"""
-        return self.task, self.arm
+    runs: Annotated[list[Entry], Field(min_length=1, max_length=100_000), AfterValidator(_once)]
 
 
 @dataclass(frozen=True)
@@ -108,7 +88,8 @@ def measured(suite: str, planned: Sequence[Planned], out: Path) -> Sample:
     """The sample that lies in a results folder.
 
     Raises:
-        UserError: a run of the plan is not finished, is damaged, or no episode of it ended late.
+        UserError: a run of the plan is not finished, is damaged, has figures that make no sense, or no episode of it
+            ended late.
     """
     for task in dict.fromkeys(one.task for one in planned):
         tracks.require_environment(task, "bench gate")
@@ -134,21 +115,23 @@ def _entry(planned: Planned, run: store.Run) -> Entry:
     if not np.isfinite([final, first]).all():
         raise UserError(f"run {run.key} has no return at its beginning or its end: the gate needs longer runs")
     machine = {name: value for name, value in run.provenance.get("versions", {}).items() if name != "prefrl-bench"}
-    return Entry(
-        key=run.key,
-        arm=planned.arm,
-        task=planned.task,
-        seed=planned.seed,
-        reward=planned.spec.reward,
-        steps=done["steps"],
-        true_return=final,
-        untrained=first,
-        metrics_sha256=done["metrics_sha256"],
-        speed=_speed(done),
-        peak_memory_bytes=done["peak_memory_bytes"],
-        machine={**machine, "cpu": run.provenance.get("cpu")},
+    values = {
+        "key": run.key,
+        "arm": planned.arm,
+        "task": planned.task,
+        "seed": planned.seed,
+        "reward": planned.spec.reward,
+        "steps": done["steps"],
+        "true_return": float(final),
+        "untrained": float(first),
+        "metrics_sha256": done["metrics_sha256"],
+        "speed": _speed(done),
+        "peak_memory_bytes": done["peak_memory_bytes"],
+        "machine": {**machine, "cpu": run.provenance.get("cpu")},
         **{column: late(step, rows, column) for column in REWARD},
-    )
+    }
+    entry: Entry = parse(Entry, values, f"run {run.key} is nothing to compare with")
+    return entry
 
 
 def late(step: stats.Array, rows: Sequence[Mapping[str, Any]], column: str) -> float | None:
@@ -166,7 +149,8 @@ def _speed(done: Mapping[str, Any]) -> float | None:
 
 def save(path: Path, sample: Sample) -> None:
     """Write a baseline."""
-    values = {"schema": SCHEMA, **dataclasses.asdict(sample)}
+    runs = [run.model_dump() for run in sample.runs]
+    values = {"schema": SCHEMA, "suite": sample.suite, "method": sample.method, "runs": runs}
     files.write_to(path, (json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 

@@ -15,7 +15,7 @@ import test_report
 from scipy import special
 from test_report import COMMAND, plan, write_run
 
-from bench import cli, suite
+from bench import cli, parse, suite
 from bench import purpose as settings
 from bench.decide import compare, drive, power, spending, sweep
 from bench.report import data
@@ -52,7 +52,8 @@ def test_looking_often_spends_the_error_once() -> None:
 
 def made(**values: Any) -> settings.Decide:
     seeds = {"control": 5, "base": 3, "one": 3, "two": 4}
-    return settings.of({"difference": 0.1, **values}, seeds, ["control"], ["task"], "base")
+    table = parse.parse(settings.DecideTable, {"difference": 0.1, **values}, "s.toml: [decide]")
+    return settings.of(table, seeds, ["control"], ["task"], "base")
 
 
 def test_what_is_left_out_is_every_arm_that_learns_from_labels() -> None:
@@ -62,15 +63,15 @@ def test_what_is_left_out_is_every_arm_that_learns_from_labels() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"difference": 0}, r"\[decide\] difference = 0: give a number above 0"),
+        ({"difference": 0}, r"\[decide\]: difference = 0: should be greater than 0"),
         ({"difference": True}, "difference = True"),
-        ({"error": 0.7}, r"error = 0.7: give a number above 0 and below 0.5"),
+        ({"error": 0.7}, r"error = 0.7: should be less than 0.5"),
         ({"arms": ["oen"]}, "'oen': did you mean 'one'"),
         ({"arms": ["base"]}, "'base' is what the others are compared with"),
         ({"against": "bse"}, "did you mean 'base'"),
-        ({"tasks": []}, "give a list of tasks of the suite, at least one"),
+        ({"tasks": []}, "should have at least 1 item"),
         ({"seed": 4}, "did you mean 'seeds'"),
-        ({"seeds": 3}, "give a number above 3"),
+        ({"seeds": 3}, "should be greater than 3"),
     ],
 )
 def test_bad_settings_are_one_line(values: dict[str, Any], says: str) -> None:
