@@ -67,7 +67,7 @@ class Spec(Model):
     reward_model: dict[str, Any]
     query: _Part | None = None  # this and what follows: of runs in environments alone
     labels: Count | None = None
-    segment: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    segment: Count | None = None
     total_steps: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ def of_run(run: store.Run, steps: int = 300) -> tuple[bytes, str]:
     who = painter(run.spec["task"], *_SIZE)
     pictures = np.stack([who.draw(scene) for scene in scenes])
     who.close()
-    seconds = len(scenes) * 1.5 / run.spec["segment"]  # at the pace at which people see segments
+    seconds = len(scenes) * 1.5 / max(1, run.spec["segment"])  # at the pace at which people see segments
     frames = np.concatenate([pictures, trace(predicted, _SIZE[0])], axis=1)
     told = f"{len(scenes)} steps, true reward {true.sum():.4g}, predicted {predicted.sum():.4g}"
     return encode(frames, seconds), told
