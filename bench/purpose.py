@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.parse import Model, Name
-from prefrl_core.errors import require, unknown
+from prefrl_core.errors import require
 
 LEAST = 3  # seeds of every arm before the first look
 MOST_SEEDS = 10_000  # of an arm
@@ -55,15 +55,11 @@ def of(
     """The settings in a suite whose arms have so many ``seeds``, some of which are ``controls``.
 
     Raises:
-        UserError: an unknown arm or task, or what decides nothing.
+        UserError: it decides nothing.
     """
     against = table.against or baseline
     require(against, "[decide] against is missing: name the arm that the others are compared with")
     arms = table.arms or [arm for arm in seeds if arm != against and arm not in controls]
-    for what, named, known in (("arm", [*arms, against], seeds), ("task", table.tasks or [], tasks)):
-        for one in named:
-            if one not in known:
-                raise unknown(f"{what} in [decide]:", one, known)
     require(against not in arms, f"[decide] arms: {against!r} is what the others are compared with: leave it out")
     require(arms, "[decide] arms: no arm learns from labels: name those to be compared")
     first = min(seeds[arm] for arm in (against, *arms))

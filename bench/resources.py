@@ -14,14 +14,13 @@ No part of a run: it changes neither its key nor its numbers. A run computes on 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from bench.parse import Model, refuse
-from prefrl_core.errors import unknown
 
 
 def _share(value: float) -> float:
@@ -66,16 +65,8 @@ class Resources:
     arms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: ResourcesTable, tasks: Sequence[str], arms: Sequence[str]) -> Resources:
-        """``[resources]`` of a suite with these tasks and arms.
-
-        Raises:
-            UserError: an unknown name.
-        """
-        for kind, named, known in (("tasks", file.tasks, tasks), ("arms", file.arms, arms)):
-            for name in named:
-                if name not in known:
-                    raise unknown(f"name in [resources.{kind}]:", name, known)
+    def of(cls, file: ResourcesTable) -> Resources:
+        """``[resources]`` of a suite file."""
         return cls(
             _given(file), *({name: _given(one) for name, one in kind.items()} for kind in (file.tasks, file.arms))
         )

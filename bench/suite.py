@@ -248,17 +248,10 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence[str]) -> Suite:
-    """What the frame alone cannot tell: names that must be known."""
     arms = tuple(
         Arm(arm.name, _settings(f"[[arm]] {arm.name!r}", arm.settings, known), arm.seed or file.sweep.seed)
         for arm in file.arm
     )
-    names = [arm.name for arm in arms]
-    if file.baseline and file.baseline not in names:
-        raise unknown("arm in baseline:", file.baseline, names)
-    for task in file.tasks:
-        if task not in tasks:
-            raise unknown("task in [tasks]", task, tasks)
     return Suite(
         source=source,
         name=file.name,
@@ -270,7 +263,7 @@ def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence
         task_settings={task: _settings(f"[tasks.{task!r}]", table, known) for task, table in file.tasks.items()},
         arms=arms,
         baseline=file.baseline,
-        resources=Resources.of(file.resources, tasks, names),
+        resources=Resources.of(file.resources),
         decide=_decide(file.decide, arms, tasks, file.baseline),
     )
 

@@ -6,6 +6,7 @@ What the settings of a run may be is the run's business (``RunSpec``); here they
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from bench.parse import Model, Name, Table, Text, plain, refuse
 from bench.purpose import MOST_SEEDS, DecideTable
 from bench.resources import ResourcesTable
+from prefrl_core.errors import unknown
 
 LARGEST = 1 << 20  # bytes of a suite file
 MOST_RUNS = 100_000
@@ -102,10 +104,27 @@ class SuiteFile(Model):
         for number, name in enumerate(names, start=1):
             if name in names[: number - 1]:
                 raise refuse(f"[[arm]] {number}: its name {name!r} is taken: give it another")
+        self._refuse_unknown(names)
         runs = len(self.sweep.task) * sum(len(arm.seed or self.sweep.seed) for arm in self.arm)
         if runs > MOST_RUNS:
             raise refuse(f"{runs:,} runs: a suite has at most {MOST_RUNS:,}")
         return self
+
+    def _refuse_unknown(self, arms: list[str]) -> None:
+        """Whatever names an arm or a task names one of this file."""
+        decide, tasks = self.decide or DecideTable(difference=1), self.sweep.task
+        references: list[tuple[str, Iterable[str], list[str]]] = [
+            ("arm in baseline:", [self.baseline] if self.baseline else [], arms),
+            ("task in [tasks]:", self.tasks, tasks),
+            ("name in [resources.tasks]:", self.resources.tasks, tasks),
+            ("name in [resources.arms]:", self.resources.arms, arms),
+            ("arm in [decide]:", [*(decide.arms or []), *([decide.against] if decide.against else [])], arms),
+            ("task in [decide]:", decide.tasks or [], tasks),
+        ]
+        for what, named, known in references:
+            for one in named:
+                if one not in known:
+                    raise refuse(str(unknown(what, one, known)))
 
 
 def toml_place(path: tuple[Any, ...]) -> str:

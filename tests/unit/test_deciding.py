@@ -21,6 +21,7 @@ from bench.decide import compare, drive, power, spending, sweep
 from bench.report import data
 from bench.simulations import sweeps
 from bench.suite import Planned
+from bench.suite_file import SuiteFile, toml_place
 from prefrl_core.errors import UserError
 
 FIVE = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -52,8 +53,10 @@ def test_looking_often_spends_the_error_once() -> None:
 
 def made(**values: Any) -> settings.Decide:
     seeds = {"control": 5, "base": 3, "one": 3, "two": 4}
-    table = parse.parse(settings.DecideTable, {"difference": 0.1, **values}, "s.toml: [decide]")
-    return settings.of(table, seeds, ["control"], ["task"], "base")
+    table = {"difference": 0.1, **values}
+    frame = {"name": "s", "sweep": {"task": ["task"]}, "arm": [{"name": name} for name in seeds], "decide": table}
+    file = parse.parse(SuiteFile, frame, "s.toml", place=toml_place)
+    return settings.of(file.decide, seeds, ["control"], ["task"], "base")
 
 
 def test_what_is_left_out_is_every_arm_that_learns_from_labels() -> None:
@@ -63,7 +66,7 @@ def test_what_is_left_out_is_every_arm_that_learns_from_labels() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"difference": 0}, r"\[decide\]: difference = 0: should be greater than 0"),
+        ({"difference": 0}, r"\[decide\] difference = 0: should be greater than 0"),
         ({"difference": True}, "difference = True"),
         ({"error": 0.7}, r"error = 0.7: should be less than 0.5"),
         ({"arms": ["oen"]}, "'oen': did you mean 'one'"),
