@@ -182,10 +182,10 @@ def _foreign(spec: dict[str, Any]) -> str:
     """Whose modules would have to be imported to make the run again; empty for nobody's."""
     if plugins := spec.get("plugins"):
         return f"plug-ins {short(plugins)} are not imported here"
-    model = spec.get("reward_model")
-    network = model.get("module") if isinstance(model, dict) else None
-    if network:  # to tell its version, its package would be imported
-        return f"the module of {short(network)} is not imported here"
+    named = [(table, spec.get(table), key) for table, key in (("reward_model", "module"), ("model", "checkpoint"))]
+    for table, values, key in named:  # to tell its version, a package would be imported, or a folder read
+        if isinstance(values, dict) and values.get(key):
+            return f"{table}.{key} = {short(values[key])} is not imported here"
     return ""
 
 

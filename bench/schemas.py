@@ -56,6 +56,9 @@ class _Part(Model):
     name: Name
 
 
+_Content = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]  # no path: it would be followed
+
+
 class Spec(Model):
     """A run's description, as far as the laboratory reads it without the run's own packages."""
 
@@ -69,6 +72,8 @@ class Spec(Model):
     labels: Count | None = None
     segment: Count | None = None
     total_steps: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    known_comparisons: _Content = ""
+    known_reward: _Content = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Spec:

@@ -176,6 +176,7 @@ def _read_comparisons(path: Path) -> bytes:
 def _read_reward(path: Path) -> bytes:
     """From a file of ``prefrl_core.reward.offline.save``, or from the folder of a run that was saved."""
     if not path.is_dir():
+        require(path.is_file() or not path.exists(), f"{path} is no file: give what a run wrote")
         return _packed(checkpoint.load(path))
     identity = _json(path / "spec.json")
     spec, state = identity.get("spec", {}), checkpoint.load(path / "checkpoint.safetensors")

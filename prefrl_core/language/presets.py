@@ -40,7 +40,7 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
         UserError: an unknown preset, or a table that is none.
     """
     preset = values.get("preset", "cpu")
-    if preset not in _TABLES:
+    if not isinstance(preset, str) or preset not in _TABLES:
         raise unknown("preset", preset, _TABLES)
     made = dict(values)
     for name in TABLES:

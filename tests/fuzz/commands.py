@@ -17,9 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from bench import cli
 
 TIMES = int(os.environ.get("PREFRL_FUZZ", "1"))
-SECONDS = (
-    20 if TIMES == 1 else 120
-)  # that a command may take before it counts as hung; a long search is run beside others
+SECONDS = 20 if TIMES == 1 else 120  # before a command counts as hung; a long search runs beside others
 
 
 def often(examples: int) -> Any:

@@ -116,6 +116,9 @@ def array_of(kind: str) -> bytes:
     return len(header).to_bytes(8, "little") + header + b"\0" * (1 + (kind == "BF16"))
 
 
+_hostile = st.sampled_from(HOSTILE).map(copy.deepcopy)  # what is spoiled twice must not spoil what others are given
+
+
 @st.composite
 def spoiled(draw: st.DrawFn, document: Any, times: int = 2) -> Any:
     """The document with something in it replaced, removed or added."""
@@ -123,14 +126,14 @@ def spoiled(draw: st.DrawFn, document: Any, times: int = 2) -> Any:
     for _ in range(draw(st.integers(1, times))):
         place, key = draw(st.sampled_from(_places(made) or [(None, None)]))
         if place is None:
-            return draw(st.sampled_from(HOSTILE))
+            return draw(_hostile)
         what = draw(st.sampled_from(["replace", "replace", "replace", "remove", "add"]))
         if what == "remove":
             del place[key]
         elif what == "add" and isinstance(place, dict):
-            place[draw(st.sampled_from(KEYS))] = draw(st.sampled_from(HOSTILE))
+            place[draw(st.sampled_from(KEYS))] = draw(_hostile)
         else:
-            place[key] = draw(st.sampled_from(HOSTILE))
+            place[key] = draw(_hostile)
     return made
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import strategies as doors
 from commands import bench, often
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench import suite
 from bench.gate import baseline, compare, formats
 from bench.parse import parse
 from bench.suite_file import SuiteFile
 from prefrl_core.errors import UserError
+from prefrl_core.language.spec import LanguageSpec
+from prefrl_core.spec import RunSpec
 
 SUITE: dict[str, Any] = {
     "name": "small",
@@ -59,6 +64,29 @@ def test_suite_files_that_are_none(data: bytes) -> None:
 def test_suite_files_from_the_model(document: Any) -> None:
     with contextlib.suppress(UserError):
         parse(SuiteFile, document, "here")
+
+
+@cache
+def described(name: str) -> dict[str, Any]:
+    """What the last run of a suite of ours is, in full."""
+    return suite.load(name).runs(seeds=1)[-1].spec.canonical()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(RunSpec, "quick"), (LanguageSpec, "language")])
+@often(40)
+@given(data=st.data())
+def test_specs(kind: Any, name: str, data: st.DataObject) -> None:
+    document = data.draw(doors.spoiled(described(name)))
+    with contextlib.suppress(UserError):
+        kind.of(document if isinstance(document, dict) else {"task": document}).canonical()
+
+
+@pytest.mark.parametrize("change", [{"plugins": 5}, {"plugins": "os"}, {"plugins": [None]}, {"task": []}])
+def test_settings_that_are_none(change: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        RunSpec.of({**described("quick"), **change})
+    with pytest.raises(UserError, match="unknown preset"):
+        LanguageSpec.of({**described("language"), "preset": []})
 
 
 WORDS = [
