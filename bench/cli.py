@@ -20,6 +20,7 @@ from bench.commands.shared import Parser, Shared
 from bench.text import one_line
 from prefrl_core.errors import UserError
 
+_LONGEST = 1500  # characters of what is said
 # in the order of the help
 _COMMANDS = (listing, run, label, report, compare, power, show, verify, check, gate, validate, export)
 
@@ -63,6 +64,7 @@ def parser() -> Parser:
 
 
 def _complain(text: str, code: int = 2) -> int:
+    text = text if len(text) < _LONGEST else f"{text[:_LONGEST]}..."
     with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
         print(f"prefrl: {one_line(text)}", file=sys.stderr, flush=True)
     return code

@@ -125,7 +125,7 @@ def _size(total: int) -> str:
 
 def _observed(spec: dict[str, Any]) -> int:
     """Width of the task's observations, which a segment's features begin with."""
-    registry.load_plugins(spec["plugins"])
+    registry.load_plugins(spec.get("plugins", ()))
     env = tasks.make(spec["task"], 1, 0)
     try:
         return int(np.prod(env.single_observation_space.shape or ()))

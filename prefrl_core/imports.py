@@ -70,8 +70,10 @@ def _trial(place: str, what: str) -> str:
     os.set_blocking(reading, False)  # what the trial leaves running may hold the other end
     words = [sys.executable, "-c", _TRIAL, str(writing), place, what, *sys.path]
     try:
-        silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        code = subprocess.run(words, pass_fds=[writing], timeout=seconds, check=False, **silent).returncode
+        nothing = subprocess.DEVNULL  # neither heard nor asked
+        code = subprocess.run(
+            words, stdin=nothing, stdout=nothing, stderr=nothing, pass_fds=[writing], timeout=seconds, check=False
+        ).returncode
         said = os.read(reading, _LONGEST + 1)
     except BlockingIOError:
         said = b""

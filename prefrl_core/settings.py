@@ -89,7 +89,8 @@ def _typed(value: Any, wanted: Any, what: str) -> Any:
         raise UserError(f"{what} = {value!r} is not a finite number")
     fits, made = _fit(value, wanted)
     if not fits:
-        raise UserError(f"{what} = {value!r}: expected {_spelled(wanted)}")
+        told = repr(value)
+        raise UserError(f"{what} = {told if len(told) < 300 else told[:297] + '...'}: expected {_spelled(wanted)}")
     return made
 
 

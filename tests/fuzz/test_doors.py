@@ -40,6 +40,7 @@ SUITE: dict[str, Any] = {
 @example(document={**SUITE, "sweep": {"task": ["mujoco/reacher@1"], "seed": 10**11}})
 @example(document={**SUITE, "run": {"schedule_constant": float("inf")}})
 @example(document={**SUITE, "name": "a\nb"})
+@example(document={**SUITE, "run": {"labels": [1] * 1000}})
 def test_suite_files(document: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.toml"
