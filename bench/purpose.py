@@ -58,10 +58,10 @@ def of(
         UserError: it decides nothing.
     """
     against = table.against or baseline
-    require(against, "[decide] against is missing: name the arm that the others are compared with")
+    require(bool(against), "[decide] against is missing: name the arm that the others are compared with")
     arms = table.arms or [arm for arm in seeds if arm != against and arm not in controls]
     require(against not in arms, f"[decide] arms: {against!r} is what the others are compared with: leave it out")
-    require(arms, "[decide] arms: no arm learns from labels: name those to be compared")
+    require(bool(arms), "[decide] arms: no arm learns from labels: name those to be compared")
     first = min(seeds[arm] for arm in (against, *arms))
     require(first >= LEAST, f"[decide] an arm has {first} seeds: a first look takes {LEAST} of each")
     require(table.seeds > first, f"[decide] seeds = {table.seeds}: the arms begin with {first}, give more than that")
