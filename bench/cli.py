@@ -15,14 +15,28 @@ import sys
 from collections.abc import Sequence
 
 from bench import fault
-from bench.commands import check, compare, export, gate, label, listing, power, report, run, show, validate, verify
+from bench.commands import (
+    archive,
+    check,
+    compare,
+    export,
+    gate,
+    label,
+    listing,
+    power,
+    report,
+    run,
+    show,
+    validate,
+    verify,
+)
 from bench.commands.shared import Parser, Shared
 from bench.text import one_line
 from prefrl_core.errors import UserError
 
 _LONGEST = 1500  # characters of what is said
 # in the order of the help
-_COMMANDS = (listing, run, label, report, compare, power, show, verify, check, gate, validate, export)
+_COMMANDS = (listing, run, label, report, compare, power, show, verify, check, gate, validate, export, archive)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

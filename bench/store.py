@@ -232,7 +232,7 @@ def create(out: Path, key: str, spec: Mapping[str, Any], versions: Mapping[str, 
     if run.status == "missing":
         draft = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=out))
         try:
-            draft.chmod(0o777 & ~_umask())  # mkdtemp's folders are for one user; results are to be shared
+            draft.chmod(0o777 & ~umask())  # mkdtemp's folders are for one user; results are to be shared
             write_json(draft / "spec.json", {"schema": SCHEMA, "key": key, "spec": spec, "versions": versions})
             os.rename(draft, run.folder)
             sync_folder(out)
@@ -277,7 +277,7 @@ def _line(where: str, line: bytes, model: Any) -> dict[str, Any]:
     return row
 
 
-def _umask() -> int:
+def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

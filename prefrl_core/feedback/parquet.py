@@ -1,4 +1,4 @@
-"""A run's comparisons as a Parquet table, a row a comparison; the one place that needs ``pyarrow``.
+"""A run's comparisons as a Parquet table, a row a comparison.
 
 Columns: ``left_observations`` and ``right_observations`` (steps x obs), ``left_actions`` and ``right_actions``
 (steps x act), ``left_return``, ``right_return``, ``mu``, ``step_asked``, ``multiplicity`` (members), and the same for
@@ -21,7 +21,7 @@ _SIDES = ("left", "right")
 
 def save(path: Path, recorded: Recorded, header: str) -> None:
     """Write the table; ``header`` goes into its metadata."""
-    pa, pq = _pyarrow()
+    pa, pq = pyarrow_or_raise()
     columns: dict[str, Any] = {}
     for name in ("observations", "actions"):
         for side, segments in zip(_SIDES, np.moveaxis(getattr(recorded, name), 1, 0), strict=True):
@@ -37,7 +37,7 @@ def save(path: Path, recorded: Recorded, header: str) -> None:
 
 def load(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     """The arrays of ``Recorded`` by name, and the header."""
-    _, pq = _pyarrow()
+    _, pq = pyarrow_or_raise()
     table = pq.read_table(path)
     arrays = {
         name: np.stack([_array(table[f"{side}_{column}"]) for side in _SIDES], axis=1)
@@ -66,7 +66,12 @@ def _array(column: Any) -> NDArray[Any]:
     return array
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_or_raise() -> tuple[Any, Any]:
+    """``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises:
+        UserError: they are not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet

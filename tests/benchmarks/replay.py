@@ -1,6 +1,6 @@
 """Many finished runs from a few real ones: each is copied to folders with other seeds and their right keys.
 
-    tar -xJf results/mujoco/runs.tar.xz -C /tmp
+    prefrl archive unpack results/mujoco/runs.parquet --out /tmp/runs
     python tests/benchmarks/replay.py /tmp/runs mujoco --seeds 32 --out /tmp/replayed     # 1,024 runs
     python -m bench report mujoco --seeds 32 --out /tmp/replayed
 

@@ -1,0 +1,46 @@
+"""``bench archive``: finished runs as one file that can be published, and back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.commands.shared import Shared, plan
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
+    """The command and its options."""
+    made = commands.add_parser("archive", help="finished runs as one small file, and back to the byte")
+    kinds = made.add_subparsers(required=True, metavar="COMMAND")
+    pack = kinds.add_parser("pack", parents=[shared.suite], help="write a suite's finished runs into one Parquet file")
+    pack.add_argument("--to", type=Path, required=True, metavar="FILE", help="the file to write")
+    pack.add_argument(
+        "--without", type=Path, action="append", default=[], metavar="FILE", help="not those in this one; repeatable"
+    )
+    pack.set_defaults(command=_pack)
+    unpack = kinds.add_parser("unpack", parents=[shared.out], help="put the runs of such files into a results folder")
+    unpack.add_argument("files", type=Path, nargs="+", metavar="FILE", help="written by archive pack")
+    unpack.set_defaults(command=_unpack)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    """Write the file and say what is in it."""
+    from bench import store
+    from bench.archive import runs
+
+    planned = plan(options)[1]
+    elsewhere = {key for path in options.without for key in runs.keys(path)}
+    asked = [store.Run(options.out / run.key) for run in planned if run.key not in elsewhere]
+    kept = runs.pack(asked, options.to)
+    print(f"{options.to}: {len(kept)} of {len(planned)} runs in {options.to.stat().st_size:,} bytes")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    """Put them there and say how many are new."""
+    from bench.archive import runs
+
+    for path in options.files:
+        new, here = runs.unpack(path, options.out)
+        print(f"{path}: {new} runs put into {options.out}" + (f", {here} were there" if here else ""))
+    return 0
