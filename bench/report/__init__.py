@@ -5,50 +5,105 @@ Plotting and templates are imported only when a report is written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import kind, write_atomic
-from prefrl_core.errors import UserError
+from bench.files import kind, present, read, write_atomic
+from prefrl_core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from bench.report.data import DescribedSuite, Study
     from bench.report.runs import PlannedRun
 
+_MADE = "files.json"  # the names of a report's files, so that the next one leaves none of them behind
 
-def write_report(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, to: Path, command: str) -> Path:
-    """Write the report of the ``planned`` runs found in ``out`` into the folder ``to``; returns its page.
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asked for beyond the suite's own report."""
+
+    tables: tuple[str, ...] = ()  # these alone, no page
+    style: str = ""  # bench.report.style.load
+    beside: Path | None = None  # bench.report.beside
+    beyond: tuple[tuple[str, str, int], ...] = ()  # finished runs that are not in the plan: arm, task, seed
+
+
+def write_report(
+    suite: DescribedSuite,
+    planned: Sequence[PlannedRun],
+    out: Path,
+    to: Path,
+    command: str,
+    asked: Asked = Asked(),
+) -> Path:
+    """Write the report of the ``planned`` runs found in ``out`` into the folder ``to``; returns its page, or the first
+    table where tables alone were asked for. What an earlier report left there and this one does not make is removed.
 
     ``command`` is printed under each figure. The same runs give the same bytes. A suite that is not finished is
-    reported as far as it is, with what is missing marked.
+    reported as far as it is, with what is missing marked; a damaged run is named, counted and left out.
 
     Raises:
-        UserError: nothing was run yet, a run is damaged, versions of MuJoCo are mixed, or ``to`` cannot be written.
+        UserError: nothing was run yet, all runs are damaged, versions of MuJoCo are mixed, a table or style that is
+            none, or ``to`` cannot be written.
     """
-    from bench.report import data
+    from bench.report import beside, data, style
 
-    study = data.load(suite, planned, out, command)
-    files = _build(study)
+    own = style.load(asked.style) if asked.style else {}
+    study = data.load(suite, planned, out, command, keep_damaged=True)
+    figures = beside.read(asked.beside, study.tasks) if asked.beside else ()
+    with style.of_own(own):
+        files = _build(replace(study, beyond=asked.beyond, beside=figures), asked.tables)
     try:
         if to.parent == out and kind(to) == "a link":
             raise UserError(f"{to} is a link, which is not followed there: remove it, or name a folder with --to")
         to.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_atomic(to / name, content)  # a link that lies there is replaced, not followed
+        _write(to, files)
     except OSError as error:
         raise UserError(f"{to} cannot be written ({error.strerror}): free it, or choose another folder") from error
-    return to / "index.html"
+    return to / (f"{asked.tables[0]}.md" if asked.tables else "index.html")
 
 
-def _build(study: Study) -> dict[str, bytes]:
-    """All files of the report by name. The kind of the suite's runs decides which report that is."""
+def _build(study: Study, only: Sequence[str]) -> dict[str, bytes]:
+    """All files of the report by name, or those of some tables. The kind of the suite's runs decides which report that
+    is."""
     from bench import tracks
-
-    if tracks.of(study.tasks[0]).name == "language":
-        from bench.report.language import page as language
-
-        return language.build(study)
     from bench.report import page
+    from bench.report.language import page as language
 
-    return page.build(study)
+    kind_of = language if tracks.of(study.tasks[0]).name == "language" else page
+    if not only:
+        return kind_of.build(study)
+    made = kind_of.tables_of(study)
+    for name in only:
+        if name not in made:
+            raise unknown("table in --only:", name, made)
+    return page.table_files({name: made[name] for name in only})
+
+
+def _write(to: Path, files: dict[str, bytes]) -> None:
+    """Write the files, then remove what an earlier report says that it made and this one did not."""
+    earlier = _made(to)
+    for name, content in files.items():
+        write_atomic(to / name, content)  # a link that lies there is replaced, not followed
+    for name in earlier - files.keys():
+        if kind(to / name) == "file":
+            (to / name).unlink()
+    write_atomic(to / _MADE, (json.dumps(sorted(files), indent=1) + "\n").encode())
+
+
+def _made(to: Path) -> set[str]:
+    """Names of the files of an earlier report in the folder itself; none of one that does not say."""
+    if not present(to / _MADE):
+        return set()
+    try:
+        names = json.loads(read(to / _MADE))
+    except (ValueError, UserError):
+        return set()
+    return (
+        {name for name in names if isinstance(name, str) and Path(name).name == name}
+        if isinstance(names, list)
+        else set()
+    )

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from bench import stats
 from bench.report.data import Study
-from bench.report.figures import COLOURS, Draw, Image, Legend, image, images, looks
+from bench.report.figures import Draw, Image, Legend, image, images, looks
+from bench.report.style import colours
 
 ALT = "predicted against true return of fresh segments that nobody was asked about"
 _PERIODS = 4  # of training, in the picture of one run
@@ -76,7 +77,7 @@ def _between(arrays: Mapping[str, stats.Array], low: float, high: float, total: 
 
 def _one(true: stats.Array, predicted: stats.Array) -> Draw:
     def draw(axis: Axes) -> Legend:
-        _points(axis, true, predicted, COLOURS[0])
+        _points(axis, true, predicted, colours()[0])
         return {}
 
     return draw

@@ -45,7 +45,7 @@ def against_baseline(study: Study) -> Table | None:
     figure 5 of the paper where it has the arm. None where the suite names no baseline or nothing can be compared."""
     base, arms = study.baseline, learned_arms(study)
     if base not in arms:
-        return None
+        return _of_the_paper(study, arms) if base else None
     paper = any(in_paper(study, arm) for arm in arms if arm != base)
     rows: list[list[Entry]] = []
     records: list[dict[str, object]] = []
@@ -79,6 +79,27 @@ def against_baseline(study: Study) -> Table | None:
         "there are."
     )
     return Table("comparison", caption, header, rows, records)
+
+
+def _of_the_paper(study: Study, arms: Sequence[str]) -> Table | None:
+    """Where the baseline was not run: the paper's figure 5 or 6 beside each arm that it has."""
+    rows: list[list[Entry]] = []
+    records: list[dict[str, object]] = []
+    for arm in arms:
+        tasks = [task for task in study.tasks if _has(study, arm, task) and published.ablation(arm, task) is not None]
+        if not tasks:
+            continue
+        ours = results.level(study, arm, tasks) if set(tasks) <= set(study.normalisable) else None
+        theirs, other = paper_mean(arm, tasks), paper_mean(study.baseline, tasks)
+        gap = _signed(stats.Estimate(theirs - other, -np.inf, np.inf))
+        rows.append([Entry(arm), entry(ours, 1.0) if ours else Entry(NONE), Entry(number(theirs, 1.0)), gap])
+        told: dict[str, object] = {"arm": arm, "tasks": len(tasks), **(fields("normalised", ours) if ours else {})}
+        records.append({**told, "paper_normalised": theirs, "paper_difference": theirs - other})
+    header = ["Arm", "Normalised return", "Paper: normalised return", f"Paper: difference to {study.baseline}"]
+    caption = (
+        f"Arms beside the paper; {study.baseline!r}, with which they are to be compared, has no finished run here."
+    )
+    return Table("comparison", caption, header, rows, records) if rows else None
 
 
 def beside_the_paper(study: Study) -> Table | None:

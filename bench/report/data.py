@@ -18,6 +18,7 @@ import numpy as np
 
 from bench import spread, stats
 from bench.report import names, published
+from bench.report.beside import Figure
 from bench.report.runs import PlannedRun as PlannedRun
 from bench.report.runs import Run as Run
 from bench.report.runs import check_versions as check_versions
@@ -104,6 +105,8 @@ class Study:
     task_names: Mapping[str, str]
     series: tuple[Series, ...]
     baseline: str = ""  # the arm that the others are compared with
+    beyond: tuple[tuple[str, str, int], ...] = ()  # seeds that lie there and are not in the plan: arm, task, seed
+    beside: tuple[Figure, ...] = ()  # a user's published figures
 
     @property
     def sweeps_labels(self) -> bool:
@@ -180,13 +183,15 @@ class Study:
         return self.cells[self.controls[task], task].returns
 
 
-def load(suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, command: str) -> Study:
-    """The study of ``planned`` runs whose folders lie under ``out``.
+def load(
+    suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, command: str, keep_damaged: bool = False
+) -> Study:
+    """The study of ``planned`` runs whose folders lie under ``out``; ``keep_damaged`` as in ``runs.found``.
 
     Raises:
         UserError: nothing was run yet, a folder is damaged, or a task's runs come from different MuJoCo versions.
     """
-    runs = found(planned, out)
+    runs = found(planned, out, keep_damaged)
     if not any(run.steps for run in runs):
         raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
     check_versions(runs)

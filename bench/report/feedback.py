@@ -13,7 +13,8 @@ from matplotlib.ticker import NullLocator
 from bench import stats
 from bench.report import published, results
 from bench.report.data import Series, Study
-from bench.report.figures import BLACK, Draw, Image, Legend, Look, images, level, look
+from bench.report.figures import Draw, Image, Legend, images, level
+from bench.report.style import BLACK, Look, look
 from bench.report.tables import ALL_TASKS
 
 

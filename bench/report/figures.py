@@ -1,84 +1,34 @@
 """Figures: how all are drawn, and the curves over training.
 
 Drawn without pyplot (no global state) and saved without dates or random ids, so that the same runs give the same
-bytes. Colours are Okabe and Ito's, which the colour-blind can tell apart; line style and marker say the same again.
+bytes.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report import results
+from bench.report import beside, results
 from bench.report.data import Study
 from bench.report.formats import count
 from bench.report.names import slug
 from bench.report.parallel import side_by_side
+from bench.report.style import BLACK, LINES, Look, look, styled
 
-BLACK = "#000000"  # the control's, in every figure
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C7A00")
-LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 2)))
-MARKERS = "os^DvPX<>"
 COLUMN = 3.4  # inches: a column of a two-column paper
+_RETURN = "True return per episode"
 _TITLE = 36  # letters that fit above a panel
 _CROWD = 8  # arms, from which on bands of all would hide each other
-# Fonts with Chinese, Japanese and Korean letters: those that are installed are asked for what DejaVu Sans lacks
-_CJK = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Source Han Sans",
-    "WenQuanYi Zen Hei",
-    "Droid Sans Fallback",
-    "Unifont",
-)
-CJK = tuple(name for name in _CJK if name in font_manager.get_font_names())
-STYLE: Any = {
-    "font.family": ["DejaVu Sans", *CJK],  # the others for letters that the first has not
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 9,
-    "legend.fontsize": 7.5,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "svg.hashsalt": "prefrl",
-    "svg.fonttype": "path",
-    "path.simplify": False,
-}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one arm or series is drawn, the same in every figure."""
-
-    color: str
-    linestyle: Any
-    marker: str
 
 
 @dataclass(frozen=True)
@@ -115,8 +65,7 @@ def banded(study: Study) -> frozenset[str]:
 
 def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """True return against environment steps: a figure a task, and one of all."""
-    label = "True return per episode"
-    panels = {study.task_names[task]: _curves(study, task, drawn, label) for task, drawn in curves.items() if drawn}
+    panels = {study.task_names[task]: _curves(study, task, drawn, _RETURN) for task, drawn in curves.items() if drawn}
     alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
     return images("curves", "Learning curves", alt, panels)
 
@@ -222,6 +171,7 @@ def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str
             curve.arm: (_line(axis, curve, styles[curve.arm], index / len(curves), curve.arm in spread), curve.note)
             for index, curve in enumerate(curves)
         }
+        legend |= _published(axis, study, task) if label == _RETURN else {}
         axis.set(xlabel="Environment steps", ylabel=label)
         axis.set_xlim(0, max(cell.spec.total_steps for _, cell in study.of_task(task)))
         axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -230,6 +180,18 @@ def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str
         return legend
 
     return draw
+
+
+def _published(axis: Axes, study: Study, task: str) -> Legend:
+    """Curves of a user's file, as far as our own go."""
+    end = max(cell.spec.total_steps for _, cell in study.of_task(task))
+    legend: Legend = {}
+    for index, (name, (steps, values)) in enumerate(beside.curves(study.beside, task, "return").items()):
+        kept = sum(step <= end for step in steps)
+        look = {"color": "#777777", "linestyle": LINES[-1 - index % len(LINES)], "marker": "x"}
+        (line,) = axis.plot(steps[:kept], values[:kept], **look)
+        legend[name] = (line, "")
+    return legend
 
 
 def _line(axis: Axes, curve: results.Curve, look: Look, phase: float, spread: bool) -> Line2D:
@@ -261,21 +223,6 @@ def _accuracy(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
 def level(axis: Axes, value: float) -> Line2D:
     """A level that is no measurement of an arm."""
     return axis.axhline(value, color="#666666", linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
-
-
-def look(index: int) -> Look:
-    """The look of the arm or series at a place in its order."""
-    return Look(COLOURS[index % len(COLOURS)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
-
-
-@contextmanager
-def styled() -> Iterator[None]:
-    """Every figure is made and rendered under these settings."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a box stands for it
-        mpl.rcdefaults()  # the user's own matplotlibrc must not change the bytes
-        mpl.rcParams.update(STYLE)
-        yield
 
 
 def render(figure: Figure) -> tuple[bytes, bytes]:

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from bench.report import comparison
 from bench.report.data import Study
-from bench.report.figures import Image, render, styled
+from bench.report.figures import Image, render
 from bench.report.formats import NONE, number
+from bench.report.style import styled
 
 _LOW, _HIGH = 0.0, 1.2  # ends of the colour scale; what lies beyond has the end's colour
 

@@ -12,10 +12,12 @@ from markupsafe import Markup
 
 from bench.report import (
     agreement,
+    beside_table,
     comparison,
     efficiency_tables,
     feedback,
     figures,
+    findings,
     formats,
     games,
     heatmap,
@@ -56,7 +58,23 @@ def build(study: Study) -> dict[str, bytes]:
     }
     if (image := heatmap.heatmap(study)) is not None:
         shown["heatmap"] = Shown([image], None, "comparison.csv")
-    made = {
+    made = tables_of(study)
+    files = {
+        "curves.csv": _curve_csv(study, learning, "true_return"),
+        "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
+        "curves-seeds.csv": _seeds_csv(study, learning, "true_return"),
+        "returns.csv": formats.records_csv(tables.run_records(study)).encode(),
+        **image_files(shown),
+        **table_files(made),
+    }
+    told = {"remarks": ran.remarks(study), "findings": findings.findings(study)}
+    page = render("page.html.j2", study, shown, made, **told, banded=figures.banded(study))
+    return {**files, "index.html": page}
+
+
+def tables_of(study: Study) -> dict[str, formats.Table]:
+    """All tables by name."""
+    return {
         table.name: table
         for table in (
             tables.efficiency(study),
@@ -67,6 +85,7 @@ def build(study: Study) -> dict[str, bytes]:
             order.of_arms(study),
             comparison.beside_the_paper(study),
             reach.papers_level(study),
+            beside_table.beside(study),
             scores.scores(study),
             games.over_games(study),
             tables.reward_model(study),
@@ -77,16 +96,6 @@ def build(study: Study) -> dict[str, bytes]:
         )
         if table is not None
     }
-    files = {
-        "curves.csv": _curve_csv(study, learning, "true_return"),
-        "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
-        "curves-seeds.csv": _seeds_csv(study, learning, "true_return"),
-        "returns.csv": formats.records_csv(tables.run_records(study)).encode(),
-        **image_files(shown),
-        **table_files(made),
-    }
-    page = render("page.html.j2", study, shown, made, remarks=ran.remarks(study), banded=figures.banded(study))
-    return {**files, "index.html": page}
 
 
 def _shown(images: Sequence[figures.Image], data: str) -> Shown:

@@ -17,7 +17,13 @@ from bench.report.runs import Run
 T = TypeVar("T")
 
 FEW_SEEDS = 5
-WORDS = {"done": "finished", "partial": "unfinished", "failed": "failed", "missing": "not started"}  # 3 of 9 runs ...
+WORDS = {
+    "done": "finished",
+    "partial": "unfinished",
+    "failed": "failed",
+    "missing": "not started",
+    "damaged": "damaged",
+}
 
 
 @dataclass(frozen=True)
@@ -88,19 +94,34 @@ def software(study: Study) -> list[tuple[str, str]]:
 
 def remarks(study: Study) -> list[Remark]:
     """What bears on the numbers, the gravest first."""
-    return [*_unfinished(study), *_provenance(study), *_scale(study), *_spread(study)]
+    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_scale(study), *_spread(study)]
 
 
 def remarks_of_any(study: Study) -> list[Remark]:
     """Those that do not depend on what was learned."""
-    return [*_unfinished(study), *_provenance(study), *_spread(study)]
+    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_spread(study)]
 
 
 def _unfinished(study: Study) -> Iterable[Remark]:
-    for status in ("failed", "partial", "missing"):
+    for status in ("damaged", "failed", "partial", "missing"):
         runs = [run for run in study.runs if run.status == status]
         if runs:
-            yield Remark(f"{len(runs)} of {len(study.runs)} runs {WORDS[status]}: {_listed(study, runs)}.")
+            out = " and left out" if status == "damaged" else ""
+            yield Remark(f"{len(runs)} of {len(study.runs)} runs {WORDS[status]}{out}: {_listed(study, runs)}.")
+
+
+def _beyond(study: Study) -> Iterable[Remark]:
+    """Seeds that lie there and are not in the plan."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for arm, task, seed in study.beyond:
+        found.setdefault((arm, task), []).append(seed)
+    told = [f"{study.task_names[task]}, {arm}, {names.seeds(seeds)}" for (arm, task), seeds in found.items()]
+    if told:
+        more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+        yield Remark(
+            f"{len(study.beyond)} finished runs beyond the plan lie here and are left out, --all-seeds uses them: "
+            f"{'; '.join(told[:6])}{more}."
+        )
 
 
 def _provenance(study: Study) -> Iterable[Remark]:

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from bench import stats, store
 from bench.report.parallel import side_by_side
+from bench.text import one_line
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
+Status = store.Status | Literal["damaged"]
 _TOGETHER = 32  # runs read by one call
 
 
@@ -43,7 +45,7 @@ class Run:
     seed: int
     key: str
     spec: Spec
-    status: store.Status = "missing"
+    status: Status = "missing"
     error: str = ""
     metrics: Mapping[str, stats.Array] = field(default_factory=dict)
     untrained: stats.Array = field(default_factory=lambda: np.zeros(0))  # (rows,), 1 in the phase "untrained"
@@ -75,14 +77,19 @@ class Run:
         return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
 
 
-def found(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
-    """The planned runs with what their folders hold, in their order.
+def found(planned: Sequence[PlannedRun], out: Path, keep_damaged: bool = False) -> list[Run]:
+    """The planned runs with what their folders hold, in their order. If ``keep_damaged``, one that cannot be read is
+    among them with the status "damaged" and nothing but its error.
 
     Raises:
         UserError: a folder is damaged.
     """
     parts = [planned[first : first + _TOGETHER] for first in range(0, len(planned), _TOGETHER)]
-    return [run for part in side_by_side([partial(_find_all, part, out) for part in parts]) for run in part]
+    runs = [run for part in side_by_side([partial(_find_all, part, out) for part in parts]) for run in part]
+    damaged = [run for run in runs if run.status == "damaged"]
+    if damaged and (not keep_damaged or not any(run.steps for run in runs)):
+        raise UserError(damaged[0].error)
+    return runs
 
 
 def check_versions(runs: Iterable[Run]) -> None:
@@ -116,8 +123,14 @@ def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
 
 
 def _find(plan: PlannedRun, out: Path) -> Run:
-    """The planned run with what its folder holds."""
-    return read(Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key))
+    """The planned run with what its folder holds, or why that cannot be read."""
+    planned, folder = Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key)
+    try:
+        made = read(planned, folder)
+        folder.segments(), folder.samples()
+        return made
+    except UserError as error:
+        return replace(planned, status="damaged", error=one_line(error))
 
 
 def read(run: Run, folder: store.Run) -> Run:

@@ -19,8 +19,7 @@ from safetensors.numpy import save_file
 
 import bench
 from bench import store
-from bench.report import agreement, data, formats, names, ran, results, scores, tables, write_report
-from bench.stats import Estimate
+from bench.report import agreement, data, ran, results, scores, tables, write_report
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
@@ -339,11 +338,17 @@ def test_dirty_tree_and_other_differences_are_warned_of(tmp_path: Path) -> None:
         assert said in told
 
 
-def test_damaged_metrics_are_an_error(tmp_path: Path) -> None:
+def test_damaged_runs_are_named_left_out_and_counted(tmp_path: Path) -> None:
     planned = some(tmp_path, ["60 labels"])
-    path = tmp_path / planned[0].key / "metrics.jsonl"
-    path.write_text(path.read_text()[:-100])
-    with pytest.raises(UserError, match="sha256"):
+    damaged = tmp_path / planned[0].key / "metrics.jsonl"
+    damaged.write_text(damaged.read_text()[:-100])
+    with pytest.raises(UserError, match="sha256"):  # elsewhere it is an error
+        study_of(tmp_path, planned)
+    study = data.load(Suite(), planned, tmp_path, COMMAND, keep_damaged=True)
+    assert "1 of 2 runs damaged and left out: HalfCheetah, 60 labels, seed 0 (" in warnings(study)
+    assert len(study.cells["60 labels", study.tasks[0]].finished) == 1
+    (tmp_path / planned[1].key / "segments.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="sha256"):  # nothing is left
         report(tmp_path, planned)
 
 
@@ -359,23 +364,6 @@ def test_text_of_a_suite_cannot_break_the_page(tmp_path: Path) -> None:
     page = report(tmp_path, planned).read_text()
     assert "<b>60" not in page
     assert "&lt;b&gt;60 &amp; more" in page
-
-
-# Words and formats
-
-
-def test_task_names() -> None:
-    ids = ["mujoco/half_cheetah@1", "mujoco-v5/walker2d@1", "gymnasium/CartPole-v1@1", "mine@2"]
-    assert list(names.task_names(ids).values()) == ["HalfCheetah", "Walker2d-v5", "CartPole-v1", "mine"]
-    assert list(names.task_names(["a/x@1", "a/x@2"]).values()) == ["a/x@1", "a/x@2"]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "said"),
-    [([4], "seed 4"), ([0, 1], "seeds 0, 1"), (range(3, 10), "seeds 3 to 9"), ([7, 1, 3, 4, 5], "seeds 1, 3 to 5, 7")],
-)
-def test_seeds_in_words(numbers: Sequence[int], said: str) -> None:
-    assert names.seeds(numbers) == said
 
 
 def test_segments_of_another_seed_are_drawn_where_the_first_has_none(tmp_path: Path) -> None:
@@ -412,34 +400,3 @@ def test_of_many_places_the_first_are_told_and_the_rest_counted(tmp_path: Path) 
     (missing,) = [one.text for one in ran.remarks(study_of(tmp_path, planned)) if "not started" in one.text]
     assert missing.startswith("20 of 30 runs not started: ") and missing.count("seeds 1, 2") == 6
     assert missing.endswith("; and 8 more.")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(1834.6, "1835"), (-50.2, "−50.2"), (-1.789, "−1.79"), (-0.001, "0.00"), (np.nan, "–")]
-)
-def test_numbers(value: float, text: str) -> None:
-    assert formats.number(value) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(50_000, "50k"), (1_500_000, "1.5M"), (0, "0"), (700, "700")])
-def test_counts(value: float, text: str) -> None:
-    assert formats.count(value) == text
-
-
-def test_labels_are_told_with_their_limits() -> None:
-    told = formats.labels_entry(Estimate(143.2, 60.0, np.inf), [60, 200])
-    assert told == formats.Entry("143", "[≤ 60, not reached]")
-    assert formats.labels_entry(Estimate(60.0, 60.0, 60.0), [60, 200]) == formats.Entry("≤ 60")
-
-
-def test_latex_escapes_and_uses_booktabs() -> None:
-    entry = formats.Entry("−1", "[≤ 60, 5 %]", "a_b & c")
-    text = formats.latex(formats.Table("t", "90 % of $x", ["Task", "10 % wrong"], [[formats.Entry("A"), entry]], []))
-    assert r"\caption{90 \% of \$x}" in text
-    assert r"A & $-$1 {\scriptsize [$\le$ 60, 5 \%] (a\_b \& c)} \\" in text
-    assert r"\toprule" in text
-
-
-def test_markdown_keeps_its_columns() -> None:
-    text = formats.markdown(formats.Table("t", "", ["a|b", "c"], [[formats.Entry("x|y"), formats.Entry("1")]], []))
-    assert all(line.replace("\\|", "").count("|") == 3 for line in text.splitlines())

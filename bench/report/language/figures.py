@@ -14,13 +14,15 @@ from matplotlib.lines import Line2D
 from bench import spread, stats
 from bench.report import figures
 from bench.report.feedback import label_axis, points_line
-from bench.report.figures import BLACK, COLOURS, COLUMN, Draw, Image, Legend, Look, images, level
+from bench.report.figures import COLUMN, Draw, Image, Legend, images, level
 from bench.report.formats import count
 from bench.report.language import frontier, models, tables
 from bench.report.language.data import Language, Result
 from bench.report.language.efficiency import COLUMN as GOLD
 from bench.report.language.efficiency import control, lines
 from bench.report.names import slug
+from bench.report.style import BLACK, Look, colours, styled
+from bench.report.style import look as look_of
 
 GREY = "#666666"
 _BUDGET = re.compile(r"^[\d,]+ rankings$")
@@ -37,7 +39,7 @@ def looks(language: Language) -> dict[str, Look]:
     """By label, the control's black."""
     labels = dict.fromkeys(label(one) for one in language.results if one.method not in ("gold", "base", "sft"))
     control = {label(one): Look(BLACK, "-", "*") for one in language.results if one.method == "gold"}
-    return {name: figures.look(i) for i, name in enumerate(labels)} | control
+    return {name: look_of(i) for i, name in enumerate(labels)} | control
 
 
 def panels(language: Language, task: str, *methods: str) -> Panels:
@@ -215,7 +217,7 @@ def _by_labels(language: Language, task: str) -> Draw:
     def draw(axis: Axes) -> Legend:
         found, legend, styles = lines(language, task), Legend(), looks(language)
         for index, line in enumerate(found):
-            look = styles.get(line.label) or figures.look(len(styles) + index)
+            look = styles.get(line.label) or look_of(len(styles) + index)
             points = {one.spec.labels: one.estimate(GOLD) for one in line.results}
             shift = 1.05 ** (index - (len(found) - 1) / 2)
             legend[line.label] = (points_line(axis, points, look, shift), "")
@@ -259,7 +261,7 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
                 points = {one.spec.labels: models.estimate(one, column) for one in group}
                 points = {labels: found for labels, found in points.items() if np.isfinite(found.value)}
                 if points:
-                    line = points_line(axis, points, figures.look(len(legend)), 1.03 ** len(legend))
+                    line = points_line(axis, points, look_of(len(legend)), 1.03 ** len(legend))
                     legend[told + short] = (line, "")
         label_axis(axis, sorted({one.spec.labels for group in groups for one in group}))
         axis.set(xlabel="Rankings (log scale)", ylabel=name)
@@ -281,11 +283,11 @@ def _judged(result: Result) -> bool:
 
 def _forest(language: Language, task: str, results: Sequence[Result]) -> Image:
     name = language.study.task_names[task]
-    with figures.styled():
+    with styled():
         figure = Figure(figsize=(COLUMN * 1.6, 1.0 + 0.2 * len(results)), layout="constrained")
         axis = figure.subplots()
         axis.set_title(name, loc="left", fontweight="bold")
-        _estimates(axis, results, "win_judge", -0.14, COLOURS[0], "by a held-out labeler")
+        _estimates(axis, results, "win_judge", -0.14, colours()[0], "by a held-out labeler")
         _estimates(axis, results, "win_gold", 0.14, "white", "by gold")
         axis.axvline(0.5, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
         axis.set_yticks(range(len(results)), [f"{one.name}{f' ({one.note})' if one.note else ''}" for one in results])
@@ -305,7 +307,7 @@ def _estimates(axis: Axes, results: Sequence[Result], array: str, shift: float, 
     x = np.array([one.value for one in found])
     ends = np.array([[one.low for one in found], [one.high for one in found]])
     spread = np.where(np.isfinite(ends), np.abs(ends - x), 0)
-    look: Any = {"color": COLOURS[0], "markerfacecolor": face, "markersize": 3.5, "elinewidth": 1, "capsize": 2}
+    look: Any = {"color": colours()[0], "markerfacecolor": face, "markersize": 3.5, "elinewidth": 1, "capsize": 2}
     axis.errorbar(x, np.arange(len(results)) + shift, xerr=spread, fmt="o", label=told, **look)
 
 

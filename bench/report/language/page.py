@@ -8,7 +8,7 @@ from bench.report import formats, ran
 from bench.report import tables as common
 from bench.report.data import Study
 from bench.report.figures import Image
-from bench.report.language import data, figures, models, samples, tables
+from bench.report.language import data, figures, findings, models, samples, tables
 from bench.report.page import Shown, image_files, render, table_files
 from bench.report.parallel import side_by_side
 
@@ -41,7 +41,28 @@ def build(study: Study) -> dict[str, bytes]:
         zip(figures.ALL, side_by_side([partial(draw, language) for draw in figures.ALL.values()]), strict=True)
     )
     shown = {name: _shown(name, found) for name, found in images.items()}
-    made = {
+    made = _tables(language)
+    sheets = samples.sheets(language)
+    found = findings.findings(language)
+    page = partial(render, study=study, shown=shown, made=made, remarks=_remarks(language), findings=found)
+    return {
+        "curves.csv": formats.records_csv(_curves(language)).encode(),
+        "samples.csv": formats.records_csv(samples.records(sheets)).encode(),
+        **image_files(shown),
+        **table_files(made),
+        "samples.html": page("samples.html.j2", sheets=sheets),
+        "index.html": page("language.html.j2", sheets=sheets),
+    }
+
+
+def tables_of(study: Study) -> dict[str, formats.Table]:
+    """All tables by name."""
+    return _tables(data.load(study))
+
+
+def _tables(language: data.Language) -> dict[str, formats.Table]:
+    study = language.study
+    return {
         table.name: table
         for table in (
             tables.outcomes(language),
@@ -56,16 +77,6 @@ def build(study: Study) -> dict[str, bytes]:
             ran.settings(study),
         )
         if table is not None
-    }
-    sheets = samples.sheets(language)
-    page = partial(render, study=study, shown=shown, made=made, remarks=_remarks(language))
-    return {
-        "curves.csv": formats.records_csv(_curves(language)).encode(),
-        "samples.csv": formats.records_csv(samples.records(sheets)).encode(),
-        **image_files(shown),
-        **table_files(made),
-        "samples.html": page("samples.html.j2", sheets=sheets),
-        "index.html": page("language.html.j2", sheets=sheets),
     }
 
 
