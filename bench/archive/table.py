@@ -21,7 +21,7 @@ from prefrl_core.feedback.parquet import pyarrow_or_raise
 SCHEMA = 1
 _MICRO = 1_000_000
 _CODINGS = ("PLAIN", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED", "")  # "": a dictionary
-_SMALL = 1 << 16  # bytes
+_SMALL = 1 << 12  # bytes
 _PAGE = 16 << 20  # bytes: what is alike in several runs lies in one page, and is stored once
 _READ: Mapping[str, Callable[[Any], Any]] = {"json": json.loads, "micro": lambda whole: whole / _MICRO}
 

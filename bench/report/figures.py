@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -108,10 +108,17 @@ def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[
     if not panels:
         return []
     calls = [partial(image, name, title, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
-    for panel, draw in panels.items():
-        calls.append(partial(image, f"{name}-{slug(panel)}", f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw}))
+    for panel, draw in panels.items() if len(panels) > 1 else ():
+        calls.append(partial(image, _named(name, panel), f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw}))
     whole, *single = side_by_side(calls)
+    if not single:  # the one panel is all of them
+        (panel,) = panels
+        single = [replace(whole, name=_named(name, panel), title=f"{title}: {panel}")]
     return [*single, whole]
+
+
+def _named(name: str, panel: str) -> str:
+    return f"{name}-{slug(panel)}"
 
 
 def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:

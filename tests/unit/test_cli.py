@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import cli, fault, store, suite
+from bench import cli, fault, report, store, suite
 from bench.commands import show
 from prefrl_core.errors import UserError
 
@@ -152,15 +151,16 @@ def test_report_gets_the_filtered_runs_and_the_command(
 ) -> None:
     calls = []
 
-    def write_report(one: suite.Suite, planned: list[suite.Planned], out: Path, to: Path, command: str) -> Path:
+    def write_report(
+        one: suite.Suite, planned: list[suite.Planned], out: Path, to: Path, command: str, asked: report.Asked
+    ) -> Path:
+        assert asked == report.Asked()
         calls.append((one.name, {run.arm for run in planned}, out, to, command))
         return to / "index.html"
 
-    fake = types.ModuleType("bench.report")
-    fake.write_report = write_report  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bench.report", fake)
+    monkeypatch.setattr(report, "write_report", write_report)
     assert cli.main(["report", "quick", "--only", "arm=30 labels", "--out", str(tmp_path)]) == 0
-    to = tmp_path / "report-quick"
+    to = tmp_path / "report-quick-arm-30-labels"  # beside the page of the whole suite
     command = f"python -m bench report quick --only 'arm=30 labels' --out {tmp_path}"
     assert calls == [("quick", {"30 labels"}, tmp_path, to, command)]
     assert capsys.readouterr().out == f"{to}/index.html\n"

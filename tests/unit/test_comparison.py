@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_report
-from test_report import COMMAND, Suite, plan, write_run
+from test_report import COMMAND, Suite, plan, undrawn, write_run  # noqa: F401  (a fixture)
 
 from bench import pairwise, stats
 from bench.report import (
@@ -124,6 +124,7 @@ def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Stud
     assert replace(study, baseline="").sweeps_labels
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_of_many_arms_only_the_control_and_the_baseline_are_drawn_with_their_spread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

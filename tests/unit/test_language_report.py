@@ -12,6 +12,7 @@ from typing import Any
 import language_runs as made
 import numpy as np
 import pytest
+from test_report import undrawn  # noqa: F401  (a fixture)
 
 from bench import store
 from bench.report import data as any_data
@@ -233,6 +234,7 @@ def test_without_an_sft_arm_its_answers_are_those_that_the_runs_were_compared_wi
     assert {one.text for one in sheet.prompts[0].answers if one.who == "SFT"} == {"SFT says 2"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     planned = made.plan(2, SMALL)
     left = {"PPO, 64 rankings": {"until": 0.5}, "PPO-ptx, 64 rankings": {"error": "loss is no number"}}
@@ -248,6 +250,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     assert {row["seeds"] for row in outcomes if row["arm"] == "PPO, 64 rankings"} == {"1"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unfinished_runs_alone_make_a_report_and_none_at_all_an_error(tmp_path: Path) -> None:
     planned = made.plan(1, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
     with pytest.raises(UserError, match="no run of suite 'language'"):

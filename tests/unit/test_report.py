@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 import bench
 from bench import store
-from bench.report import agreement, data, ran, results, scores, tables, write_report
+from bench.report import agreement, data, figures, ran, results, scores, tables, write_report
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
@@ -120,6 +120,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]
     return out, planned
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and not rendered, which takes most of a report's time."""
+    monkeypatch.setattr(figures, "_bytes", lambda figure, kind: kind.encode())
+
+
 def study_of(out: Path, planned: Sequence[Planned]) -> data.Study:
     return data.load(Suite(), planned, out, COMMAND)
 
@@ -188,6 +194,7 @@ def test_page_needs_no_network_and_names_its_command(whole: tuple[Path, list[Pla
     assert page.count(f"Made by <code>{COMMAND}</code>") >= len(images)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_scores_of_a_game_stand_beside_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, "atari/pong@1", (-20.6, 19.0))
     planned = plan(2, ["atari/pong@1"], ["true reward", "700 labels"])
@@ -264,6 +271,7 @@ def test_arms_tell_each_other_how_far_seeds_spread(whole: tuple[Path, list[Plann
 # What is not whole
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
     planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels", "200 labels"])
     for run in planned[:3]:
@@ -280,6 +288,7 @@ def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
     assert (curve.counted, len(curve.runs)) == (1, 2)  # but it is drawn
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unfinished_runs_alone_are_drawn(tmp_path: Path) -> None:
     planned = plan(2, ["mujoco/hopper@1"], ["60 labels"])
     for run, until in zip(planned, (0.3, 0.6), strict=True):
@@ -294,6 +303,7 @@ def test_nothing_run_is_an_error(tmp_path: Path) -> None:
         report(tmp_path, plan())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_control_returns_are_raw(tmp_path: Path) -> None:
     planned = some(tmp_path, ["60 labels", "200 labels"])
     study = study_of(tmp_path, planned)
@@ -352,6 +362,7 @@ def test_damaged_runs_are_named_left_out_and_counted(tmp_path: Path) -> None:
         report(tmp_path, planned)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     planned = some(tmp_path, ["60 labels"], seeds=1)
     (tmp_path / "file").touch()
@@ -359,6 +370,7 @@ def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         report(tmp_path, planned, "file")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_text_of_a_suite_cannot_break_the_page(tmp_path: Path) -> None:
     planned = [replace(run, arm="<b>60 & more</b>") for run in some(tmp_path, ["60 labels"], seeds=1)]
     page = report(tmp_path, planned).read_text()

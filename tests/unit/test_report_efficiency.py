@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import STEPS, plan, report, study_of, write_run
+from test_report import STEPS, plan, study_of, write_run
 
 from bench import store
 from bench.report import agreement, efficiency_tables, formats, results
@@ -15,11 +15,10 @@ from bench.suite import Planned
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]]:
-    """A finished suite and its report in ``report-quick``."""
+    """A finished suite."""
     out, planned = tmp_path_factory.mktemp("runs"), plan()
     for run in planned:
         write_run(out, run)
-    report(out, planned)
     return out, planned
 
 
@@ -62,7 +61,7 @@ def test_an_hour_of_labeling_is_told(whole: tuple[Path, list[Planned]]) -> None:
 
 def test_predicted_is_drawn_against_true(whole: tuple[Path, list[Planned]]) -> None:
     out, planned = whole
-    assert (out / "report-quick" / "agreement-hopper.png").exists()
+    assert [one.name for one in agreement.of_suite(study_of(*whole))][1] == "agreement-hopper"
     run = next(run for run in planned if run.arm == "60 labels")
     arrays = store.Run(out / run.key).segments()
     late = arrays["step"] > 0.75 * STEPS
