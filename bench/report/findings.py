@@ -76,7 +76,8 @@ def _reward_model(study: Study) -> Iterable[str]:
     }
     if finals:
         low, high = min(finals, key=lambda name: finals[name]), max(finals, key=lambda name: finals[name])
-        span = f"{finals[low]:.2f} on {low}" + ("" if low == high else f" to {finals[high]:.2f} on {high}")
+        ends = f"{finals[low]:.2f}", f"{finals[high]:.2f}"
+        span = ends[0] if ends[0] == ends[1] else f"{ends[0]} ({low}) to {ends[1]} ({high})"
         yield f"The reward models predict which of two fresh segments is better in a share of {span}; 0.50 is chance."
 
 

@@ -144,6 +144,19 @@ def test_of_many_arms_only_the_control_and_the_baseline_are_drawn_with_their_spr
     assert "of so many arms" not in write_report(suite, few, tmp_path, tmp_path / "few", COMMAND).read_text()
 
 
+def test_the_papers_row_stands_beside_an_arm_that_was_run_alone(study: data.Study) -> None:
+    cells = {where: cell for where, cell in study.cells.items() if where[0] in ("true reward", "random queries")}
+    alone = replace(study, cells=cells, arms=("true reward", "random queries"))
+    table = comparison.against_baseline(alone)
+    assert table is not None and [row[0].text for row in table.rows] == ["random queries"]
+    (told,), whole = table.records, comparison.against_baseline(study)
+    assert whole is not None
+    (same,) = [one for one in whole.records if one["arm"] == "random queries"]
+    for name in ("paper_normalised", "paper_difference"):
+        assert told[name] == same[name]
+    assert told["normalised"] == pytest.approx(same["normalised"], abs=0.01)  # untrained: over the runs that there are
+
+
 def test_without_a_baseline_or_control_there_is_no_comparison(study: data.Study) -> None:
     assert comparison.against_baseline(replace(study, baseline="")) is None
     assert heatmap.heatmap(replace(study, baseline="")) is None
