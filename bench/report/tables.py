@@ -123,9 +123,7 @@ def cost(study: Study) -> Table:
             speed = [run.done["steps"] / max(run.done["wall_seconds"], 1e-9) for run in cell.finished]
             memory = [run.done["peak_memory_bytes"] / MIB for run in cell.finished if run.done.get("peak_memory_bytes")]
             name = Entry(study.task_names[task] if first else "")
-            effort = [
-                _spread([run.done[name] for run in cell.finished if run.done.get(name) is not None]) for name in told
-            ]
+            effort = [_counts(cell, name) for name in told]
             rows.append([name, Entry(arm, note=cell.count), _spread(wall), _spread(speed), _spread(memory), *effort])
             records += [_cost_record(study.task_names[task], run) for run in cell.finished]
     caption = "Cost of one run: mean over seeds [least, most]. Speed is all environment steps over all wall time."
@@ -190,6 +188,15 @@ def _spread(values: Sequence[float]) -> Entry:
     scale = max(values)
     interval = f"[{number(min(values), scale)}, {number(scale, scale)}]" if len(values) > 1 else ""
     return Entry(number(float(np.mean(values)), scale), interval)
+
+
+def _counts(cell: Cell, name: str) -> Entry:
+    """A whole number of the finished runs: one where all agree, else their mean, least and most."""
+    values = [run.done[name] for run in cell.finished if run.done.get(name) is not None]
+    if not values:
+        return Entry(NONE)
+    interval = f"[{min(values):,}, {max(values):,}]" if len(set(values)) > 1 else ""
+    return Entry(f"{np.mean(values):,.0f}", interval)
 
 
 def _seeds(cell: Cell) -> str:

@@ -152,11 +152,13 @@ def test_effort_is_what_was_done(policy: dict[str, Any], monkeypatch: pytest.Mon
     count("policy_updates", UPDATES[policy["name"]])
     explores = {"explore_steps": 500} if policy["name"] == "sac" else {}
     memory = Memory()
-    effort = learn(RunSpec.of({**POINT, "policy": {**policy, **explores}}), memory)
+    effort = learn(RunSpec.of({**POINT, "total_steps": 3000, "policy": {**policy, **explores}}), memory)
     assert effort == counts and min(counts.values()) > 0
     fits = sum(row["reward_loss"] is not None for row in memory.rows)
     assert effort["reward_gradient_steps"] == 200 + 6 * (fits - 1)  # as the settings say
-    control = learn(RunSpec.of({**POINT, "labels": 0, "reward": "true", "policy": policy}), Memory())
+    control = learn(
+        RunSpec.of({**POINT, "total_steps": 1000, "labels": 0, "reward": "true", "policy": policy}), Memory()
+    )
     assert control["reward_gradient_steps"] == 0 and control["policy_updates"]
 
 
