@@ -76,10 +76,11 @@ class Vectors:
 
     hardware: tuple[Hardware, ...] = ()
 
-    def __init__(self, width: int, choices: int = 0) -> None:
-        """``choices``: how many discrete actions there are; 0 where actions are numbers."""
+    def __init__(self, width: int, choices: int = 0, acted: int = 0) -> None:
+        """``choices``: how many discrete actions there are; 0 where actions are numbers. ``acted``: how many of the
+        numbers, the last ones, are the action; 0 where nobody knows."""
         self.shape: tuple[int, ...] = (width,)
-        self.choices = choices
+        self.choices, self.acted = choices, acted
 
     def of(self, rollout: Rollout) -> Array:
         """See ``Features``."""
@@ -214,7 +215,7 @@ def of_environment(env: Environment, hardware: Hardware) -> Features:
         _, height, width = seen.shape or ()
         return Frames(height, width, hardware)
     choices = input_count(action) if isinstance(action, gym.spaces.Discrete) else 0
-    return Vectors(input_count(seen) + input_count(action), choices)
+    return Vectors(input_count(seen) + input_count(action), choices, input_count(action))
 
 
 def input_count(space: gym.Space[Any]) -> int:

@@ -18,6 +18,8 @@ from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.desk import Desk
 from prefrl_core.feedback.interview import Answers, Interview, People, Program
 from prefrl_core.feedback.labelers import Human, Labeler
+from prefrl_core.feedback.list_interview import ListInterview
+from prefrl_core.feedback.lists import RankedList
 from prefrl_core.feedback.queries import QueryStrategy
 from prefrl_core.feedback.segments import Pool
 from prefrl_core.hardware import Hardware
@@ -130,7 +132,8 @@ class Run:
     @property
     def _stateful(self) -> dict[str, Any]:
         parts = {"policy": self.policy, "reward": self.reward, "pool": self.pool, "comparisons": self.comparisons}
-        return {**parts, "returns": self.returns, "sample": self.sample}
+        lists = {"lists": self.interview} if isinstance(self.interview, ListInterview) else {}
+        return {**parts, "returns": self.returns, "sample": self.sample, **lists}
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
@@ -183,6 +186,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     random = {name: seeding.generator(spec.seed, name) for name in ("segments", "queries", "labeler", "bootstrap")}
     labeler: Labeler = make_part("labeler", spec.labeler)
     scene, answers = _answers(spec, info, labeler, people, env, form, random["labeler"])
+    strategy: QueryStrategy = make_part("query", spec.query)
     comparisons = Comparisons(
         spec.labels,
         spec.segment,
@@ -190,10 +194,10 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
         reward.bootstraps,
         reward.label_buffer,
         0 if recorded is None else len(recorded),
+        spec.labels * strategy.pairs if isinstance(strategy, RankedList) else 0,
     )
     if recorded is not None:
         comparisons.set_state(recorded.arrays(reward.bootstraps, spec.seed))
-    strategy: QueryStrategy = make_part("query", spec.query)
     run = Run(
         spec,
         info,
@@ -203,7 +207,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
         reward,
         Pool(_POOL_SEGMENTS, spec.segment, form, scene),
         comparisons,
-        Interview(strategy, answers, comparisons, random["queries"], random["bootstrap"]),
+        _interview(strategy, answers, comparisons, random),
         Returns(info, env.num_envs),
         Sample(1),
         random["segments"],
@@ -215,6 +219,16 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     run.sample = Sample(spec.total_steps // run.turn_steps)
     run.untrained_steps = _untrained_steps(run)
     return run
+
+
+def _interview(
+    strategy: QueryStrategy, answers: Answers, comparisons: Comparisons, random: dict[str, np.random.Generator]
+) -> Interview:
+    """Who asks: about pairs, or by ranked lists."""
+    generators = random["queries"], random["bootstrap"]
+    if isinstance(strategy, RankedList):
+        return ListInterview(strategy, answers, comparisons, *generators)
+    return Interview(strategy, answers, comparisons, *generators)
 
 
 def _answers(

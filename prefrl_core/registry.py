@@ -40,6 +40,7 @@ _BUILTIN: dict[str, dict[str, str]] = {
         "ensemble": "prefrl_core.reward.settings:EnsembleSettings",
         "module": "prefrl_core.reward.module:ModuleSettings",
         "qpa": "prefrl_core.reward.crops:CropSettings",
+        "reed": "prefrl_core.reward.settings:ReedSettings",
         "rime": "prefrl_core.reward.rime:RimeSettings",
         "rune": "prefrl_core.reward.rune:RuneSettings",
         "star": "prefrl_core.reward.star:StarSettings",
@@ -65,7 +66,9 @@ _BUILTIN: dict[str, dict[str, str]] = {
         "member_entropy": f"{_QUERIES}:MemberEntropy",
         "member_entropy_k_center": f"{_QUERIES}:MemberEntropyKCenter",
         "mutual_information": f"{_QUERIES}:MutualInformation",
+        "ranked_list": "prefrl_core.feedback.lists:RankedList",
         "recent": f"{_QUERIES}:Recent",
+        "sequential_list": "prefrl_core.feedback.lists:SequentialList",
         "uniform": f"{_QUERIES}:Uniform",
     },
 }

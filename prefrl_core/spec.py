@@ -145,6 +145,11 @@ class RunSpec:
             f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks "
             "know neither; leave both out",
         )
+        model = self.reward_model["name"]
+        require(
+            not task.pixels or self.reward == "true" or getattr(registry.find("reward", model), "sees_pixels", True),
+            f"reward_model {model!r} on {task.id}: it sees no pixels; choose 'convolutional'",
+        )
         require(
             task.pixels or not self.interleaved,
             f"interleaved = true: {task.id} has no pixels; leave it out",
@@ -152,8 +157,7 @@ class RunSpec:
         strategy = self.query["name"]
         require(
             not (task.pixels and getattr(registry.find("query", strategy), "vectors_only", False)),
-            f"query {strategy!r} on {task.id}: it measures distances between vectors, not between pixels; choose "
-            "'disagreement' or 'uniform'",
+            f"query {strategy!r} on {task.id}: it compares vectors, not pixels; choose 'disagreement' or 'uniform'",
         )
         require(
             self.reward == "true" or self.score_shown or not task.score_shown,
@@ -171,6 +175,8 @@ class RunSpec:
             f"query {strategy!r} with reward_model.members = 1: one member cannot disagree with itself; choose query = "
             "'uniform', or more members",
         )
+        if self.reward == "learned" and getattr(registry.find("query", strategy), "ranks", False):
+            self._check_lists(strategy)
         require(
             model.get("target", "preference") == "preference" or self.labeler["name"] == "oracle",
             f"labeler {self.labeler['name']!r} with reward_model.target = 'return': no labeler is heard where the true "
@@ -184,6 +190,19 @@ class RunSpec:
         require(
             not (self.known_comparisons and model.get("label_buffer", 0)),
             "known_comparisons with reward_model.label_buffer: older comparisons would be dropped; leave one out",
+        )
+
+    def _check_lists(self, strategy: str) -> None:
+        """Refuse ranked lists where the next question cannot follow from the answer, or what follows is not kept."""
+        labeler = self.labeler["name"]
+        require(
+            not getattr(registry.find("labeler", labeler), "needs_desk", False),
+            f"query {strategy!r} with labeler {labeler!r}: each question follows from the answer before, and people "
+            "answer later; choose a query strategy of pairs",
+        )
+        require(
+            not self.reward_model.get("label_buffer", 0),
+            f"query {strategy!r} with reward_model.label_buffer: a list keeps its segments; leave one out",
         )
 
 

@@ -36,16 +36,17 @@ _LARGEST = 5.0  # times the processor time of a fit to a tenth of the comparison
 class _Lesson:
     """A reward model, segments of a known linear reward, and answers without an error."""
 
-    def __init__(self, subject: Subject, seed: int = 0, labels: int = _LABELS, data: int = 0) -> None:
+    def __init__(self, subject: Subject, seed: int = 0, labels: int = _LABELS, brief: bool = True) -> None:
         form = Vectors(_WIDTH)
         try:
-            self.model: RewardLearner = subject.make().make(form, seed, _STEPS)
+            part = subject.briefly() if brief else subject.make()
+            self.model: RewardLearner = part.make(form, seed, _STEPS)
         except UserError as error:
             if "pixels" in str(error):
                 raise NotApplicable(f"it is not for vectors: {error}") from error
             raise
         self.pool = Pool(2 * labels, _STEPS, form)
-        self.pool.add(segments(2 * labels, data))
+        self.pool.add(segments(2 * labels, 0))
         self.comparisons = Comparisons(labels, _STEPS, form, self.model.bootstraps, self.model.label_buffer)
         pairs = np.arange(2 * labels).reshape(labels, 2)
         self.comparisons.add(self.pool.segments, pairs, answers(self.pool.segments, pairs), 0, np.random.default_rng(9))
@@ -174,7 +175,7 @@ def bounded(subject: Subject) -> str:
 
 def learns(subject: Subject) -> str:
     """From 200 answers without an error it knows a linear reward: the better one of fresh pairs, nine times in ten."""
-    lesson = _Lesson(subject)
+    lesson = _Lesson(subject, brief=False)
     accuracy = 0.0
     for turns in range(1, _TURNS + 1):
         accuracy = lesson.learn().accuracy()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.conformance import arena
 from bench.conformance.laws import NotApplicable, as_bytes, hold, poisoned
-from bench.conformance.subject import Subject
+from bench.conformance.subject import BRIEF, Subject
 from prefrl_core import checkpoint, loop, registry, tasks
 from prefrl_core.feedback.interview import Program
 from prefrl_core.feedback.labelers import Questions
@@ -33,8 +33,13 @@ def _spec(subject: Subject) -> RunSpec:
     values: dict[str, Any] = {"task": task.id, "seed": 3, "total_steps": _STEPS, "labels": _LABELS, "policy": small}
     if task.pixels:  # a game that the package knows nothing of is tried all the same
         values |= {"total_steps": _PIXEL_STEPS, "reward_model": _PIXEL_FITS, "score_shown": True}
+    else:
+        values["reward_model"] = {"initial_updates": BRIEF["initial_updates"], "updates": BRIEF["updates"]}
     if subject.kind != "task":
         values[subject.setting] = subject.plain(task.id)
+    if subject.kind == "reward":
+        own = values["reward_model"]
+        values["reward_model"] = {**own, **{k: v for k, v in BRIEF.items() if k in own and k not in subject.settings}}
     if subject.kind == "policy":
         made = registry.find("policy", subject.name)(**{k: v for k, v in values["policy"].items() if k != "name"})
         turn = made.environments * made.rollout_steps * getattr(made, "rollouts", 1)

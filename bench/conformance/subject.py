@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from bench.conformance import arena
@@ -13,6 +13,8 @@ from prefrl_core.errors import UserError, located, require, unknown
 from prefrl_core.registry import Kind
 from prefrl_core.spec import KINDS, RunSpec, make_part
 
+# gradient steps of a fit, where nothing has to be learned
+BRIEF = {"initial_updates": 20, "updates": 2, "initial_dynamics_updates": 10, "dynamics_updates": 2}
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -27,6 +29,12 @@ class Subject:
     def make(self) -> Any:
         """A new part: a labeler, a query strategy, or the settings of a policy for the task on a line."""
         return make_part(self.kind, self.plain())
+
+    def briefly(self) -> Any:
+        """A new part; of a fitted reward model one whose first fit is short, which all but learning is shown by."""
+        made = self.make()
+        first = [name for name in BRIEF if name.startswith("initial") and hasattr(made, name)]
+        return replace(made, **{name: BRIEF[name] for name in first if name not in self.settings})
 
     def plain(self, task: str = arena.Line.info.id) -> dict[str, Any]:
         """Name and all settings, as a run on ``task`` completes them."""

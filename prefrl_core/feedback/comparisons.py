@@ -24,16 +24,27 @@ class Comparisons:
     does an open one, which people have not answered yet.
 
     With ``newest``, the segments of no more questions than that are kept; of older ones only the answers. ``known``
-    comparisons, recorded before the run, come first: they teach like the others and are on nobody's account.
+    comparisons, recorded before the run, come first: they teach like the others and are on nobody's account. Nor are
+    those that follow from a list of segments (``imply``), of which there may be ``implied``.
     """
 
     def __init__(
-        self, budget: int, length: int, features: Features, members: int, newest: int = 0, known: int = 0
+        self,
+        budget: int,
+        length: int,
+        features: Features,
+        members: int,
+        newest: int = 0,
+        known: int = 0,
+        implied: int = 0,
     ) -> None:
         self.count = 0
         self.known = known
         self.open: set[int] = set()
         self._form, self._length = features, length
+        budget += implied
+        self._implied = np.zeros(budget + known, np.bool_)
+        self._implies = implied > 0
         self._kept = min(budget + known, newest or budget + known)
         self._features = features.store(self._kept, length)  # question i has place i % kept
         self._true_returns = np.empty((budget + known, 2))
@@ -62,7 +73,12 @@ class Comparisons:
     @property
     def asked(self) -> int:
         """Questions that this run put."""
-        return self.count - self.known
+        return self.count - self.known - self.implied
+
+    @property
+    def implied(self) -> int:
+        """Comparisons that follow from others, about which nobody was asked."""
+        return int(np.count_nonzero(self._implied[: self.count]))
 
     @property
     def unanswered(self) -> bool:
@@ -92,6 +108,20 @@ class Comparisons:
         Raises:
             ValueError: more answers than the budget, or an answer that is not in [0, 1] or NaN.
         """
+        self._put(pool, pairs, mu, step)
+        drawn = random.poisson(1.0, (len(pairs), self._multiplicity.shape[1]))
+        self._multiplicity[self.count - len(pairs) : self.count] = drawn
+
+    def imply(
+        self, pool: Segments, pairs: NDArray[np.int64], mu: NDArray[np.float64], step: int, question: int
+    ) -> None:
+        """Record what follows from an answer, that to ``question``, of whose bootstrap it is: a member that has not
+        seen the answer does not see what follows from it."""
+        self._put(pool, pairs, mu, step)
+        span = slice(self.count - len(pairs), self.count)
+        self._multiplicity[span], self._implied[span] = self._multiplicity[question], True
+
+    def _put(self, pool: Segments, pairs: NDArray[np.int64], mu: NDArray[np.float64], step: int) -> None:
         span = slice(self.count, self.count + len(pairs))
         if span.stop > len(self._mu):
             raise ValueError(f"{span.stop} labels exceed the budget of {len(self._mu)}")
@@ -101,7 +131,6 @@ class Comparisons:
             self._features[place % self._kept] = pool.features[pair]
         self._true_returns[span] = pool.true_rewards.sum(1)[pairs]
         self._mu[span], self._step_asked[span] = mu, step
-        self._multiplicity[span] = random.poisson(1.0, (len(pairs), self._multiplicity.shape[1]))
         self.count = span.stop
 
     def take(self, questions: NDArray[np.int64]) -> NDArray[Any]:
@@ -154,7 +183,7 @@ class Comparisons:
 
     def account(self) -> dict[str, int]:
         """Questions asked (and paid for) as ``labels``, and of those answered, tied and skipped."""
-        mu = self.mu[self.known :]
+        mu = self.mu[self.known :][~self._implied[self.known : self.count]]
         without, ties = int(np.isnan(mu).sum()), int((mu == 0.5).sum())
         skipped = without - len(self.open)
         return {"labels": self.asked, "answered": self.asked - without, "ties": ties, "skipped": skipped}
@@ -165,19 +194,26 @@ class Comparisons:
         return not bool(np.isnan(self.mu).all())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that this run asked, as copies; the frames of pixels compressed."""
-        packed = self._form.pack(self.features[self.known :])
+        """All that this run asked, as copies, without what follows from it; the frames of pixels compressed."""
+        which = self._questions if self._implies else slice(self.known, None)
+        packed = self._form.pack(self.features[which])
         if isinstance(packed, dict):
-            return {**self._numbers(self.known), "frames": packed["packed"], "frames_shape": packed["shape"]}
-        return {"features": packed, **self._numbers(self.known)}
+            return {**self._numbers(which), "frames": packed["packed"], "frames_shape": packed["shape"]}
+        return {"features": packed, **self._numbers(which)}
+
+    @property
+    def _questions(self) -> NDArray[np.int64]:
+        """Numbers of the questions that this run put."""
+        return self.known + np.flatnonzero(~self._implied[self.known : self.count])
 
     def get_state(self) -> dict[str, Any]:
         """Everything, known comparisons and open questions among it."""
         opened = np.array(sorted(self.open), np.int64)
-        return {**self._form.saved(self.features), **self._numbers(0), "open": opened}
+        implied = {"implied": self._implied[: self.count].copy()} if self._implies else {}
+        return {**self._form.saved(self.features), **self._numbers(slice(None)), "open": opened, **implied}
 
-    def _numbers(self, first: int) -> dict[str, NDArray[Any]]:
-        return {name: getattr(self, name)[first:].copy() for name in _ARRAYS}
+    def _numbers(self, which: Any) -> dict[str, NDArray[Any]]:
+        return {name: getattr(self, name)[which].copy() for name in _ARRAYS}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``, and of ``arrays`` where nothing was known before the run."""
@@ -186,3 +222,4 @@ class Comparisons:
         for name in _ARRAYS:
             getattr(self, name)[:] = state[name]
         self.open = set(state["open"].tolist()) if "open" in state else set()
+        self._implied[: self.count] = state.get("implied", False)

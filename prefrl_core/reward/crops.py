@@ -46,9 +46,11 @@ class Cropped(Ensemble):
     settings: CropSettings
 
     def batch(self, member: int, comparisons: Comparisons, chosen: NDArray[np.int64], pool: Pool | None) -> Batch:
-        """Every chosen pair, ``crops`` times."""
-        batch = super().batch(member, comparisons, np.repeat(chosen, self.settings.crops), pool)
-        batch.mask = crops(batch.kept.shape[:3], self.settings.shortest, self.settings.longest, self.random)
+        """Every chosen pair counts ``crops`` times, and is evaluated once."""
+        settings, batch = self.settings, super().batch(member, comparisons, chosen, pool)
+        batch.mu, batch.returns = (np.repeat(part, settings.crops, axis=0) for part in (batch.mu, batch.returns))
+        shape = (len(batch.mu), *batch.kept.shape[1:3])
+        batch.mask = crops(shape, settings.shortest, settings.longest, self.random)
         return batch
 
 

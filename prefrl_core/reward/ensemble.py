@@ -59,20 +59,28 @@ class Ensemble(FittedReward):
     def pair_sums(
         self, member: MLP, kept: NDArray[Any], fitting: bool = False, mask: NDArray[Any] | None = None
     ) -> Array:
-        """A member's sums ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments."""
+        """A member's sums ``(pairs, 2)`` for the features ``(pairs, 2, steps, width)`` of compared segments; a row for
+        each entry of ``mask``, which may have several for a pair."""
         rows, self._mask = self.standardize(kept), mask
         outputs = member.forward(rows.reshape(-1, rows.shape[-1])).reshape(kept.shape[:3])
-        return outputs.sum(2) if mask is None else (outputs * mask).sum(2)
+        if mask is None:
+            return outputs.sum(2)
+        return (np.repeat(outputs, len(mask) // len(outputs), axis=0) * mask).sum(2)
 
     def backward(self, member: MLP, slopes: Array, l2: float) -> None:
         """Set the member's gradient, see ``FittedReward``."""
-        steps = member.rows // slopes.size
-        deltas = np.repeat(slopes.reshape(-1, 1), steps, axis=0)
-        if self._mask is not None:
-            deltas *= self._mask.reshape(-1, 1)
-        member.backward(deltas)
+        member.backward(self._slopes_by_step(member, slopes))
         for weight, gradient in zip(member.weights, member.weight_gradients, strict=True):
             gradient += np.float32(2 * l2) * weight
+
+    def _slopes_by_step(self, member: MLP, slopes: Array) -> Array:
+        """The derivative ``(steps, 1)`` with respect to the network's output at each step, given that with respect to
+        the latest ``pair_sums`` ``(pairs, 2)``."""
+        if self._mask is None:
+            return np.repeat(slopes.reshape(-1, 1), member.rows // slopes.size, axis=0)
+        steps, sides = self._mask.shape[2], 2
+        by_step = (slopes[..., None] * self._mask).reshape(member.rows // (sides * steps), -1, sides, steps)
+        return by_step.sum(1).reshape(-1, 1)
 
     def observe(self, turn: Turn) -> None:
         """Take in the scale of the turn's features."""

@@ -45,6 +45,7 @@ class ModuleSettings(FitSettings):
 
     module: str = ""  # the module's class, as package.module:Class; called with the width of the features
     learning_rate: float = 1e-3  # Adam
+    sees_pixels: ClassVar[bool] = False
     learner: ClassVar[str] = "prefrl_core.reward.module:ModuleReward"
 
     def network(self, width: int) -> torch.nn.Module:
@@ -68,7 +69,7 @@ class ModuleSettings(FitSettings):
 class ModuleReward(FittedReward):
     """The ensemble of modules. Dropout and the like draw from a generator of the run's own, while fitting alone."""
 
-    def __init__(self, settings: ModuleSettings, features: Features, seed: int, segment: int) -> None:
+    def __init__(self, settings: FitSettings, features: Features, seed: int, segment: int) -> None:
         super().__init__(settings, features, seed)
         if len(features.shape) != 1:
             raise UserError(
@@ -78,13 +79,18 @@ class ModuleReward(FittedReward):
         self.drawing = seeding.generator(seed, "reward module")
         self.segment, (self.width,) = segment, features.shape
         with self._own_random_numbers():
-            self.members = [settings.network(self.width) for _ in range(settings.members)]
+            self.members = [self.network() for _ in range(settings.members)]
         self.context = segment if getattr(self.members[0], "per_segment", False) else 1
         self.standardize = Standardizer(self.width)
         self.parameters = _Leaves([each for member in self.members for each in member.parameters()])
         self.optimiser = Moments(self.parameters.leaves, settings.learning_rate)
         self._graph: Any = None
         self._check(settings)
+
+    def network(self) -> torch.nn.Module:
+        """A new member."""
+        assert isinstance(self.settings, ModuleSettings)
+        return self.settings.network(self.width)
 
     def outputs(self, features: NDArray[Any], done: NDArray[np.bool_] | None = None) -> Array:
         """Each member's plain output, ``(members, ...)`` for raw features ``(..., width)``; per segment, of
@@ -189,7 +195,7 @@ class ModuleReward(FittedReward):
             torch.manual_seed(int(self.drawing.integers(2**31)))
             yield
 
-    def _check(self, settings: ModuleSettings) -> None:
+    def _check(self, settings: FitSettings) -> None:
         """Refuse a module whose outputs have the wrong shape, are not finite, or differ from one call to the next."""
         what = f"reward_model {getattr(settings, 'module', '') or type(settings).__name__!r}"
         shape = (4, self.segment, self.width) if self.context > 1 else (4, self.width)

@@ -30,6 +30,7 @@ class FitSettings:
     label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
 
     learner: ClassVar[str] = ""  # the class that these are the settings of, as module:name; imported when it is made
+    sees_pixels: ClassVar[bool] = True  # it can be used on tasks over pixels
 
     def make(self, features: Features, seed: int, segment: int) -> RewardLearner:
         """An unfitted reward model over ``features``, for segments of ``segment`` steps.
@@ -60,12 +61,50 @@ class EnsembleSettings(FitSettings):
 
     hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
     dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
+    sees_pixels: ClassVar[bool] = False
     learner: ClassVar[str] = "prefrl_core.reward.ensemble:Ensemble"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.dropout < 1, f"reward_model.dropout = {self.dropout}: in [0, 1)")
         require(all(width >= 1 for width in self.hidden), f"reward_model.hidden = {self.hidden}: widths of at least 1")
+
+
+@dataclass(frozen=True)
+class ReedSettings(FitSettings):
+    """The trunk learns first what an action does (REED); constants of its release for walker and quadruped."""
+
+    dynamics: str = "distillation"  # by which loss the dynamics are learned; or "contrastive"
+    hidden: tuple[int, ...] = (64, 64)  # widths of the trunk's leaky ReLU layers; three of 256 in the release
+    state_width: int = 20  # of an embedded observation
+    action_width: int = 10  # of an embedded action
+    projection_width: int = 32  # in which prediction and target are compared
+    temperature: float = 0.5  # of the contrastive loss; 0.1 on Meta-World in the release
+    dynamics_learning_rate: float = 1e-4  # Adam
+    dynamics_batch: int = 128  # transitions a member sees in one gradient step
+    initial_dynamics_updates: int = 200  # gradient steps before the first fit to comparisons
+    dynamics_updates: int = 6  # and before each later one
+    transitions: int = 20_000  # kept, a uniform sample of all so far
+    learning_rate: float = 1e-3  # Adam, of the fit to comparisons
+
+    sees_pixels: ClassVar[bool] = False
+    learner: ClassVar[str] = "prefrl_core.reward.reed:Reed"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.dynamics in ("distillation", "contrastive"),
+            f"reward_model.dynamics = {self.dynamics!r}: choose 'distillation' or 'contrastive'",
+        )
+        widths = ("state_width", "action_width", "projection_width", "transitions")
+        for name, least in {**dict.fromkeys(widths, 1), "dynamics_batch": 2}.items():
+            require(getattr(self, name) >= least, f"reward_model.{name} = {getattr(self, name)}: at least {least}")
+        for name in ("initial_dynamics_updates", "dynamics_updates"):
+            require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
+        for name in ("temperature", "dynamics_learning_rate"):
+            require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
+        trunk = len(self.hidden) > 0 and all(width >= 1 for width in self.hidden)
+        require(trunk, f"reward_model.hidden = {self.hidden}: widths of at least 1, for at least one layer")
 
 
 @dataclass(frozen=True)
@@ -80,4 +119,5 @@ class ConvolutionalSettings(EnsembleSettings):
     l2: float = 1e-5  # initial weight of the squared weights; 0 turns regularisation off
     output_std: float = 0.05  # standard deviation of the predicted reward over the compared segments
     label_buffer: int = of_pixels(3000)  # the newest labels are kept and fitted to, so many; 0 keeps all
+    sees_pixels: ClassVar[bool] = True
     learner: ClassVar[str] = "prefrl_core.reward.convolutional:ConvolutionalEnsemble"

@@ -49,6 +49,7 @@ class Surf(Cropped):
         """The weights make the loss of the paper: the mean over labelled pairs plus ``weight`` times the mean over all
         unlabelled ones, of which those that the member is not sure of count 0."""
         labelled = super().batch(member, comparisons, chosen, pool)
+        labelled.kept = np.repeat(labelled.kept, self.settings.crops, axis=0)
         held = pool.segments if pool is not None else None
         if held is None or len(held) < 2:
             return labelled

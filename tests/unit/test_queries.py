@@ -192,7 +192,7 @@ def test_a_strategy_of_the_ensemble_is_refused_without_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in names("query") if name.endswith("k_center")])
 def test_distances_between_pixels_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match=f"query '{name}' on atari/pong@1: it measures distances between vectors"):
+    with pytest.raises(UserError, match=f"query '{name}' on atari/pong@1: it compares vectors"):
         RunSpec.of({"task": "atari/pong", "query": name})
 
 

@@ -14,14 +14,21 @@ from prefrl_core.features import Vectors
 from prefrl_core.feedback.segments import Pool
 from prefrl_core.preference import preference
 from prefrl_core.registry import find
+from prefrl_core.reward import reed
 from prefrl_core.reward.crops import crops
 from prefrl_core.reward.likelihood import cross_entropy
+from prefrl_core.reward.transitions import Sample, transitions
+from prefrl_core.rollout import Turn
+from prefrl_core.spec import RunSpec
 
-NAMES = ("qpa", "rime", "rune", "star", "surf")
+NAMES = ("qpa", "reed", "rime", "rune", "star", "surf")
+QUICK = {"reed": {"initial_dynamics_updates": 20, "dynamics_batch": 32}}
+
+FORM = Vectors(WIDTH, acted=1)  # the last number is the action
 
 
 def model(name: str, seed: int = 0, **settings: Any) -> Any:
-    made = find("reward", name)(**{"hidden": (16, 16), **settings}).make(Vectors(WIDTH), seed, STEPS)
+    made = find("reward", name)(**{"hidden": (16, 16), **QUICK.get(name, {}), **settings}).make(FORM, seed, STEPS)
     made.observe(acted(behaviour(50, 99).features))
     return made
 
@@ -45,7 +52,7 @@ def test_each_learns_and_goes_on_from_its_state_to_the_byte(name: str) -> None:
     assert accuracy(made) > 0.9
     other.set_state(made.get_state())
     for _ in range(2):
-        results = [(each.take_steps(comparisons, 5, held), frozen(each.get_state())) for each in (made, other)]
+        results = [(repr(each.take_steps(comparisons, 5, held)), frozen(each.get_state())) for each in (made, other)]
         assert results[0] == results[1]
 
 
@@ -68,10 +75,11 @@ def test_the_gradient_over_crops_equals_autograd() -> None:
     made = model("qpa", members=1, l2=0.0, crops=3, uniform_answer=0.0)
     comparisons = asked(20, members=1)
     batch = made.batch(0, comparisons, np.arange(4), None)
-    assert len(batch.mu) == 12 and (batch.mu == np.repeat(comparisons.mu[:4], 3)).all()
+    assert len(batch.mu) == 12 and (batch.mu == np.repeat(comparisons.mu[:4], 3)).all() and len(batch.kept) == 4
     loss = made._accumulate(made.members[0], batch)
     twin = Twin(made.members[0])
-    outputs = twin(made.standardize(batch.kept))[..., 0] * torch.tensor(batch.mask, dtype=torch.float64)
+    each = np.repeat(batch.kept, 3, axis=0)
+    outputs = twin(made.standardize(each))[..., 0] * torch.tensor(batch.mask, dtype=torch.float64)
     sums, mu = outputs.sum(2), torch.tensor(batch.mu)
     difference = sums[:, 0] - sums[:, 1]
     expected = torch.nn.functional.binary_cross_entropy_with_logits(difference, mu)
@@ -102,13 +110,20 @@ def test_the_loss_of_pseudo_labels_is_the_papers() -> None:
     assert not (sides[:, 0] == sides[:, 1]).all(1).any()  # no segment is compared with itself
 
 
-def test_without_a_pool_it_refuses_to_be_fitted() -> None:
+@pytest.mark.parametrize("name", ["surf", "reed"])
+def test_without_a_pool_it_refuses_to_be_fitted(name: str) -> None:
     from test_dataset import recorded
 
     from prefrl_core.reward import offline
 
     with pytest.raises(UserError, match="learns from unlabelled segments"):
-        offline.fit(recorded(20), "surf", updates=1)
+        offline.fit(recorded(20), name, updates=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_are_refused_by_name_before_the_run(name: str) -> None:
+    with pytest.raises(UserError, match=f"reward_model '{name}' on atari/pong@1: it sees no pixels; choose 'convol"):
+        RunSpec.of({"task": "atari/pong", "policy": "a2c", "labels": 100, "reward_model": name})
 
 
 # RIME
@@ -154,6 +169,79 @@ def test_wrong_answers_cost_less() -> None:
     assert np.mean(gains) > 0.03, gains
 
 
+# REED
+
+
+def test_the_two_losses_are_those_of_slow_loops() -> None:
+    made = model("reed", members=1)
+    network, random = made.members[0].double().train(), np.random.default_rng(1)
+    rows, following = (
+        torch.tensor(random.standard_normal((8, WIDTH))),
+        torch.tensor(random.standard_normal((8, WIDTH - 1))),
+    )
+    with torch.no_grad():
+        before, target = network.predicted(rows).numpy(), network.target(following).numpy()
+        first, norm, _, last = network.bottleneck
+        inner = before @ first.weight.numpy().T
+        inner = np.maximum((inner - inner.mean(0)) / np.sqrt(inner.var(0) + norm.eps), 0)
+        predicted = inner @ last.weight.numpy().T + last.bias.numpy()
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(predicted, target, strict=True)]
+    assert reed.distillation(network, rows, following).item() == pytest.approx(-np.mean(cosines), rel=1e-6)
+    both, loss = np.concatenate([before, target]), 0.0
+    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    for one in range(16):
+        others = np.exp([both[one] @ both[other] / 0.5 for other in range(16) if other != one])
+        loss -= np.log(np.exp(both[one] @ both[(one + 8) % 16] / 0.5) / others.sum()) / 16
+    assert reed.contrastive(network, rows, following, 0.5).item() == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("dynamics", ["distillation", "contrastive"])
+def test_the_dynamics_are_learned_into_the_trunk_alone(dynamics: str) -> None:
+    """Observations move along the action: the trunk can tell what follows, and the reward's own layer stays."""
+    made = model("reed", dynamics=dynamics, dynamics_learning_rate=3e-3, dynamics_batch=64)
+    random = np.random.default_rng(2)
+    features = random.standard_normal((1, 4000, WIDTH)).astype(np.float32)
+    after = features[..., : WIDTH - 1] + features[..., WIDTH - 1 :] * np.array([2, -1, 0.5], np.float32)
+    rows = np.concatenate([features, after], axis=2)[0]
+    made.standardize.update(features)
+    heads = [member.reward.weight.detach().clone() for member in made.members]
+    trunks = [member.trunk[0].weight.detach().clone() for member in made.members]
+
+    def loss() -> float:
+        with torch.no_grad():
+            parts = torch.tensor(made.standardize(rows[:500, :WIDTH])), torch.tensor(rows[:500, WIDTH:])
+            return float(np.mean([made.dynamics_loss(member.train(), *parts) for member in made.members]))
+
+    first = loss()
+    for _ in range(60):
+        made.learn_dynamics([rows[random.integers(500, 4000, 64)] for _ in made.members])
+    assert loss() < first - 0.3 and made.gradient_steps == 60 == made.dynamics.steps
+    for member, head, trunk in zip(made.members, heads, trunks, strict=True):
+        assert (member.reward.weight == head).all() and (member.trunk[0].weight != trunk).any()
+    comparisons = asked(40)
+    before = [member.following.weight.detach().clone() for member in made.members]
+    made.settings.__dict__.update(dynamics_updates=0)  # the fit alone
+    made.take_steps(comparisons, 5, pool())
+    assert all((member.following.weight == old).all() for member, old in zip(made.members, before, strict=True))
+
+
+def test_transitions_stay_within_episodes_and_are_a_uniform_sample() -> None:
+    features = np.arange(5 * 2 * 3, dtype=np.float32).reshape(5, 2, 3)
+    done = np.zeros((5, 2), bool)
+    done[1, 0] = True
+    turn = Turn((), features, np.zeros((5, 2)), done, features[..., :0])
+    made = transitions(turn, 2)
+    slow = [[*features[t, e], *features[t + 1, e, :2]] for t in range(4) for e in range(2) if not done[t, e]]
+    assert made.tolist() == slow
+    counts = np.zeros(60)
+    for seed in range(1500):
+        sample = Sample(10, 1, seed)
+        for start in range(0, 60, 12):
+            sample.add(np.arange(start, start + 12, dtype=np.float32)[:, None])
+        counts[sample.rows[:, 0].astype(int)] += 1
+    assert counts.sum() == 15_000 and np.abs(counts - 250).max() < 6 * np.sqrt(250)
+
+
 # RUNE and STAR
 
 
@@ -188,6 +276,9 @@ def test_the_best_margin_of_smoothed_answers_is_bounded(smoothing: float) -> Non
         ("surf", {"certain": 0.4}, r"in \(0.5, 1\]"),
         ("star", {"smoothing": 0.5}, r"in \[0, 0.5\)"),
         ("rune", {"bonus": -1.0}, "at least 0"),
+        ("reed", {"dynamics": "none"}, "choose 'distillation' or 'contrastive'"),
+        ("reed", {"dynamics_batch": 1}, "dynamics_batch = 1: at least 2"),
+        ("reed", {"temperature": 0.0}, "temperature = 0.0: above 0"),
     ],
 )
 def test_each_mistake_gets_one_line(name: str, settings: dict[str, Any], says: str) -> None:

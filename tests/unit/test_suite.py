@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -183,6 +185,26 @@ def test_built_in_suites_expand() -> None:
         loaded = suite.load(name)
         assert len(loaded.runs()) == len(loaded) and loaded.name == name
     assert len(suite.load("quick")) == 30
+
+
+@pytest.mark.parametrize("name", ["dmcontrol", "methods", "noise", "effort"])
+def test_suites_of_methods_hold_effort_equal(name: str) -> None:
+    """Where it is not the subject: the same gradient steps of the reward, the same updates of the policy."""
+    efforts: dict[str, set[Any]] = {}
+    loaded = suite.load(name)
+    for one in loaded.runs(seeds=1, only=[f"task={loaded.tasks[0]}"]):
+        model = one.spec.reward_model
+        if one.spec.reward == "learned":
+            steps = model["initial_updates"], model["updates"], model["members"], model["batch_pairs"]
+            policy = {key: value for key, value in one.spec.policy.items() if key not in ("recent", "explore_steps")}
+            efforts.setdefault(one.task, set()).add((steps if name != "effort" else (), *policy.items()))
+    assert {len(found) for found in efforts.values()} == {1}
+    if name == "effort":
+        fits = -(-150_000 // 2048) - 8  # turns after the untrained ones, but the first
+        told = {one.arm: one.spec.reward_model for one in suite.load(name).runs(seeds=1) if one.spec.labels}
+        for arm, model in told.items():
+            steps = int(re.findall(r"([\d,]+) steps", arm)[0].replace(",", ""))
+            assert model["initial_updates"] + fits * model["updates"] == steps
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
