@@ -162,7 +162,10 @@ def test_skipped_newcomers_stay_out_and_lists_end() -> None:
     ("change", "says"),
     [
         ({"labeler": "human"}, "'ranked_list' with labeler 'human': each question follows from the answer before"),
-        ({"task": "atari/pong", "policy": "a2c"}, "'ranked_list' on atari/pong@1: it compares vectors, not pixels"),
+        (
+            {"task": "atari/pong", "policy": "a2c", "reward_model": {"label_buffer": 0}},
+            "'ranked_list' on atari/pong@1: it compares vectors, not pixels",
+        ),
         ({"reward_model": {"label_buffer": 10}}, "a list keeps its segments"),
         ({"query": {"name": "ranked_list", "questions": 0}}, "questions = 0: at least 1"),
         ({"query": {"name": "sequential_list", "pairs": -1}}, "pairs = -1: at least 0"),
