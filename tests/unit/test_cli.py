@@ -58,7 +58,7 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["run", "quik"], "did you mean 'quick'"),
         (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/reacher@1'"),
-        (["run", "quick", "--steps", "1000"], "arm '200 labels' on mujoco/reacher@1: labels = 200"),
+        (["run", "quick", "--steps", "1000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
         (["run", "quick", "--steps", "0"], "'0' is not a whole number from 1 to 1,000,000,000,000"),
         (["run", "quick", "--workers", "two"], "'two' is not a whole number from 1 to 4,096"),
         (["run", "quick", "--seeds", "100000000000"], "from 1 to 10,000"),

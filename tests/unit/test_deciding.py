@@ -186,12 +186,12 @@ def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.Captu
         (["run", "quick", "--hours", "1", "--dry-run"], "nothing runs that it could stop"),
         (["run", "quick", "--hours", "0"], "no time left"),
         (["run", "quick", "--until-decided", "--hours", "0"], "no time left"),
-        (["run", "quick", "--until-decided", "--only", "arm=60 labels"], "leave --only and --seeds out"),
+        (["run", "quick", "--until-decided", "--only", "arm=30 labels"], "leave --only and --seeds out"),
         (["run", "mujoco", "--until-decided"], "has no [decide]"),
-        (["compare", "60 labels", "200 labels"], "names no suite"),
-        (["compare", "60 labels", "20 labels", "--suite", "quick"], "did you mean '200 labels'"),
-        (["compare", "60 labels", "60 labels", "--suite", "quick"], "with another arm than itself"),
-        (["report", "quick", "--baseline", "60 label"], "did you mean '60 labels'"),
+        (["compare", "30 labels", "400 labels"], "names no suite"),
+        (["compare", "30 labels", "40 labels", "--suite", "quick"], "did you mean '400 labels'"),
+        (["compare", "30 labels", "30 labels", "--suite", "quick"], "with another arm than itself"),
+        (["report", "quick", "--baseline", "30 label"], "did you mean '30 labels'"),
         (["power", "quick"], "no run of suite 'quick'"),
     ):
         assert cli.main([*words, "--out", str(tmp_path)]) == 2

@@ -184,7 +184,7 @@ def test_built_in_suites_expand() -> None:
     for name in suite.names():
         loaded = suite.load(name)
         assert len(loaded.runs()) == len(loaded) and loaded.name == name
-    assert len(suite.load("quick")) == 30
+    assert len(suite.load("quick")) == 20
 
 
 @pytest.mark.parametrize("name", ["dmcontrol", "methods", "noise", "effort"])
