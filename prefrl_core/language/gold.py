@@ -1,7 +1,7 @@
 """The hidden gold of ``tinyinstruct``: what a response is worth, in parts, by its meaning and never by a pattern of
 words. The reward model sees rankings only.
 
-Each part is given weighted; a response's gold is their sum, standardised by what SFT writes (Gao et al. 2022).
+Each part is given weighted; a response's gold is their sum, standardised over demonstrations (Gao et al. 2022).
 """
 
 from __future__ import annotations

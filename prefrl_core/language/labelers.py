@@ -2,7 +2,7 @@
 
 A labeler answers every pair at once, ``(prompts, K (K - 1) / 2)`` in the order of ``itertools.combinations``: 1 (the
 first is better), 0 (the second) or 0.5 (equally good), as the main track's do. Pairs, not ranks, are kept, because a
-labeler that flips pairs need not be transitive. Gold is given in standard deviations of what SFT samples.
+labeler that flips pairs need not be transitive. Gold is given in standard deviations over demonstrations.
 
 The names are the main track's; what a setting means there for a pair of clips it means here for a pair of completions.
 """

@@ -110,5 +110,5 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
 
 
 def stem(task: str) -> str:
-    """A task's name without its room and version: ``hopper`` for ``mujoco-v5/hopper@1``."""
+    """A task's name without its family and version: ``hopper`` for ``mujoco-v5/hopper@1``."""
     return task.split("/")[-1].split("@")[0]
