@@ -115,7 +115,8 @@ class Run:
         rollout = self.policy.rollout_steps * self.env.num_envs
         improvements = -(-max(0, self.step - self.untrained_steps) // rollout)
         updates = int(getattr(self.policy, "updates", improvements))
-        return {"reward_gradient_steps": self.reward.gradient_steps, "policy_updates": updates}
+        steps = getattr(self.reward, "gradient_steps", None)
+        return {"reward_gradient_steps": steps, "policy_updates": updates}
 
     def stagger(self) -> None:
         """Put the environments at different points of their episodes, where all have one length. Synchronised

@@ -12,7 +12,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 
-from bench.report import figures
+from bench.report import figures, style
 
 LETTERS = "".join(chr(0x4E00 + number) for number in range(150)) + "かな한국어"
 
@@ -32,20 +32,20 @@ def drawn(name: str) -> figures.Image:
 
 @pytest.mark.parametrize("name", [LETTERS, "😀 עברית"])
 def test_letters_that_no_font_has_are_boxes_without_a_word(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(figures.STYLE, "font.family", ["DejaVu Sans"])
+    monkeypatch.setitem(style.STYLE, "font.family", ["DejaVu Sans"])
     made = drawn(name)
     assert made.png.startswith(b"\x89PNG") and made.svg.rstrip().endswith(b"</svg>")
 
 
 def test_a_font_that_has_them_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(figures.STYLE, "font.family", ["DejaVu Sans"])
+    monkeypatch.setitem(style.STYLE, "font.family", ["DejaVu Sans"])
     boxes = drawn("漢 a")
-    font(tmp_path / "font.ttf", figures._CJK[0], "漢")
+    font(tmp_path / "font.ttf", style._CJK[0], "漢")
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
     font_manager.fontManager.addfont(tmp_path / "font.ttf")
-    monkeypatch.setitem(figures.STYLE, "font.family", ["DejaVu Sans", figures._CJK[0]])
+    monkeypatch.setitem(style.STYLE, "font.family", ["DejaVu Sans", style._CJK[0]])
     assert drawn("漢 a").png != boxes.png
-    assert mpl.rcParams["font.family"] != figures.STYLE["font.family"]  # the user's own settings stay
+    assert mpl.rcParams["font.family"] != style.STYLE["font.family"]  # the user's own settings stay
 
 
 def font(path: Path, family: str, letter: str) -> None:
