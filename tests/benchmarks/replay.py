@@ -1,8 +1,8 @@
 """Many finished runs from a few real ones: each is copied to folders with other seeds and their right keys.
 
-    prefrl archive unpack results/mujoco-trpo/runs.parquet --out /tmp/runs
-    python tests/benchmarks/replay.py /tmp/runs mujoco-trpo --seeds 32 --out /tmp/replayed     # 1,024 runs
-    python -m bench report mujoco-trpo --seeds 32 --out /tmp/replayed
+    prefrl archive unpack results/mujoco-trpo/runs.parquet --out unpacked
+    python tests/benchmarks/replay.py unpacked mujoco-trpo --seeds 32 --out replayed # 1,024 runs
+    python -m bench report mujoco-trpo --seeds 32 --out replayed
 
 The numbers are not to be believed (seeds repeat one another); their amount is: it is for measuring what reads them.
 """
