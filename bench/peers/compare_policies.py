@@ -1,5 +1,5 @@
 """Is the control a straw man? Our PPO, TRPO, A2C and SAC beside those of stable-baselines3 and sb3-contrib, on
-Gymnasium's own tasks, with the same settings and steps.
+Gymnasium's own tasks, with the same settings and steps. ``compare_sbx`` has our SAC beside that of sbx.
 
     python -m bench.peers.compare_policies --seeds 3 --to results/peers
 
@@ -26,7 +26,7 @@ _POLICIES: dict[str, PPOSettings | TRPOSettings | A2CSettings | SACSettings] = {
     "a2c": A2CSettings(),
     "sac": SACSettings(random_steps=10_000),
 }
-_STEPS = {"sac": 100_000}  # of the others 300,000
+_STEPS = {"sac, HalfCheetah-v5": 200_000, "sac, Hopper-v5": 100_000, "sac, Walker2d-v5": 100_000}  # the others: 300,000
 PEER = Peer(
     "stable-baselines3",
     (
@@ -38,17 +38,17 @@ PEER = Peer(
 NAMES = [f"{policy}, {task}" for task in _OF_SAC for policy in _POLICIES if task in _TASKS or policy == "sac"]
 
 
-def jobs(names: list[str], seeds: int) -> list[Job]:
+def jobs(names: list[str], seeds: int, peer: str = PEER.name) -> list[Job]:
     """All runs, each seed of ours next to the peer's, every name's first seed before any second one."""
     made: list[Job] = []
     for seed in range(seeds):
         for name in names:
             kind, task = name.split(", ")
-            job = {"name": name, "seed": seed, "total_steps": _STEPS.get(kind, 300_000)}
+            job = {"name": name, "seed": seed, "total_steps": _STEPS.get(name, 300_000)}
             policy = {"name": kind, **dataclasses.asdict(_POLICIES[kind])}
             made += [
                 {**job, "library": "ours", "spec": {"task": _OF_SAC[task], "reward": "true", "policy": policy}},
-                {**job, "library": PEER.name, "task": task, "policy": policy},
+                {**job, "library": peer, "task": task, "policy": policy},
             ]
     return made
 

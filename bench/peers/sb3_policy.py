@@ -1,4 +1,4 @@
-"""A policy optimiser of stable-baselines3 or sb3-contrib on a Gymnasium task with our settings, in the peers'
+"""A policy optimiser of stable-baselines3, sb3-contrib or sbx on a Gymnasium task with our settings, in the peers'
 environment: imports nothing of ours.
 
 Usage: python sb3_policy.py '{"task": "HalfCheetah-v5", "seed": 0, "total_steps": 300000, "policy": {...}}'
@@ -15,7 +15,6 @@ import time
 from typing import Any
 
 import torch
-from sb3_contrib import TRPO
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
@@ -44,7 +43,7 @@ class Returns(BaseCallback):  # type: ignore[misc]
         return True
 
 
-def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
+def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool, library: str) -> Any:
     """The optimiser that ``policy["name"]`` says, with its settings under the peers' names.
 
     sb3-contrib 2.9.2 averages the KL divergence over the action's coordinates, where the sum over them is the
@@ -52,7 +51,7 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
     """
     networks, widths = dict[str, Any](), list(policy["hidden"])
     if policy["name"] == "sac":
-        return soft_actor_critic(env, policy, seed)
+        return soft_actor_critic(env, policy, seed, library)
     if pixels:
         networks |= {"features_extractor_kwargs": {"features_dim": widths[0]}, "net_arch": []}
     else:
@@ -66,6 +65,8 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
         "device": "cpu",
     }
     if policy["name"] == "trpo":
+        from sb3_contrib import TRPO
+
         return TRPO(
             kind,
             env,
@@ -96,10 +97,14 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool) -> Any:
     return PPO(kind, env, policy_kwargs=networks, **batches, **common)
 
 
-def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int) -> SAC:
+def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int, library: str) -> Any:
     """SAC with as many updates; it has one learning rate for all networks, and stores what its actor drew."""
-    rollout = policy["environments"] * policy["rollout_steps"]
-    return SAC(
+    rollout, kind, device = policy["environments"] * policy["rollout_steps"], SAC, {"device": "cpu"}
+    if library == "sbx":
+        from sbx import SAC as kind
+
+        device = {}
+    return kind(
         "MlpPolicy",
         env,
         learning_rate=policy["critic_learning_rate"],
@@ -114,7 +119,7 @@ def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int) -> SAC:
         target_entropy=policy["target_entropy"] * env.action_space.shape[0],
         policy_kwargs={"net_arch": list(policy["hidden"])},
         seed=seed,
-        device="cpu",
+        **device,
     )
 
 
@@ -138,7 +143,8 @@ def main(job: dict[str, Any]) -> None:
     """Train, and print what came of it."""
     torch.set_num_threads(1)
     policy, pixels = job["policy"], "game" in job
-    model, returns = make((games if pixels else task)(job), policy, job["seed"], pixels), Returns()
+    env = (games if pixels else task)(job)
+    model, returns = make(env, policy, job["seed"], pixels, job["library"]), Returns()
     returns.kl = getattr(model, "target_kl", None) if policy["name"] == "trpo" else None
     model.learn(job["total_steps"], callback=returns)
     print(json.dumps({"episodes": returns.episodes, "seconds": time.perf_counter() - returns.start}))

@@ -19,9 +19,12 @@ import numpy as np
 
 _FOLDER = Path(__file__).parent
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 Job = dict[str, Any]  # "library", "name" (of the task), "seed", "total_steps", and what the scripts read
 Result = dict[str, Any]  # the job's name, "seconds" of learning, and "curve": [step, second, mean return] of its parts
+# The return of the control of Christiano et al. (2017), figure 2, after 20,000,000 steps: when is it first reached?
+_LEVELS = {"sac, HalfCheetah-v5": 4209}
 _PARTS = 20  # of a curve: what is kept of the single episodes
 
 
@@ -75,6 +78,13 @@ def return_at(result: Result, seconds: float) -> float:
     """The return that a run had come to after some seconds, between the parts of its curve."""
     _, times, values = np.array(result["curve"]).T
     return float(np.interp(seconds, times, values))
+
+
+def seconds_to(result: Result, level: float) -> float:
+    """The second at which a run's curve first came to a return; infinite where it never did."""
+    _, times, values = np.array(result["curve"]).T
+    reached = np.flatnonzero(values >= level)
+    return float(times[reached[0]]) if len(reached) else float("inf")
 
 
 def compare(peer: Peer, record: Path, jobs: Callable[[list[str], int], list[Job]], tasks: list[str], doc: str) -> None:
@@ -133,4 +143,12 @@ def table(results: list[Result], peer: str) -> str:
             f"| {name} | {sides[0][0]['total_steps']:,} | {min(map(len, sides))} | {shown[0]} | {shown[1]} "
             f"| {early:.0f} | {seconds[0]:.0f} | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.1f} |"
         )
+    for name, level in _LEVELS.items():
+        for library in ("ours", peer):
+            found = [seconds_to(r, level) for r in results if (r["name"], r["library"]) == (name, library)]
+            if found:
+                lines += [
+                    "",
+                    f"{name}, seconds to a return of {level:,}, {library}: {', '.join(f'{s:.0f}' for s in found)}",
+                ]
     return "\n".join(lines) + "\n"

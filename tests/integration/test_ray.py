@@ -53,7 +53,7 @@ def cluster(nodes: int, folder: Path, **environment: str) -> Iterator[Any]:
 def quick(lab: Lab) -> Iterator[Any]:
     """Three nodes whose learner is the quick one, which logs every step that it does."""
     path = f"{lab.folder / 'fake'}:{REPOSITORY}"
-    with cluster(3, lab.folder, PYTHONPATH=path, FAKE_PAUSE="0.1", FAKE_LOG=str(lab.folder / "log")) as made:
+    with cluster(3, lab.folder, PYTHONPATH=path, FAKE_PAUSE="0.25", FAKE_LOG=str(lab.folder / "log")) as made:
         yield made
 
 
