@@ -9,6 +9,7 @@ learning.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -99,12 +100,10 @@ def make(env: Any, policy: dict[str, Any], seed: int, pixels: bool, library: str
 
 def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int, library: str) -> Any:
     """SAC with as many updates; it has one learning rate for all networks, and stores what its actor drew."""
-    rollout, kind, device = policy["environments"] * policy["rollout_steps"], SAC, {"device": "cpu"}
-    if library == "sbx":
-        from sbx import SAC as kind
-
-        device = {}
-    return kind(
+    rollout = policy["environments"] * policy["rollout_steps"]
+    made: Any = importlib.import_module("sbx").SAC if library == "sbx" else SAC  # sbx: the same names, in JAX
+    device = {} if library == "sbx" else {"device": "cpu"}
+    return made(
         "MlpPolicy",
         env,
         learning_rate=policy["critic_learning_rate"],
