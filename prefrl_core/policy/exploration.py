@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from prefrl_core.neighbours import nearest
 from prefrl_core.networks import Array
 from prefrl_core.policy.replay import Drawn, Replay
 
@@ -20,9 +21,3 @@ def rewards(replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:
     distances = np.sqrt(nearest(states, others, _NEIGHBOUR))
     distances /= distances.std() + np.float32(1e-6)
     return distances.reshape(drawn.places.shape)
-
-
-def nearest(states: Array, others: Array, k: int) -> Array:
-    """Squared distance ``(states,)`` from each of ``states`` to its k-th nearest of ``others``."""
-    squared = np.vecdot(states, states)[:, None] + np.vecdot(others, others) - 2 * states @ others.T
-    return np.maximum(np.partition(squared, k - 1, axis=1)[:, k - 1], np.float32(0))

@@ -1,8 +1,9 @@
 """Answers that the ensemble finds implausible are left out, very implausible ones turned around (Cheng et al. 2024,
-RIME: the denoising discriminator).
+RIME: the denoising discriminator); on request each member learns first how new a state is (its warm start).
 
 It takes the gradient steps that its settings say, on the loop's own schedule, so that it differs from the default model
-in the idea and not in the effort. Left out: the warm start on the exploration reward.
+in the idea and not in the effort. The release takes five steps of the warm start for each step of the exploration; here
+they follow it, on a uniform sample of what was seen. The policy's ``reset_critic = false`` keeps its explorer's critic.
 """
 
 from __future__ import annotations
@@ -13,12 +14,22 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.errors import require
+from prefrl_core.features import Features
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Pool
+from prefrl_core.neighbours import nearest
 from prefrl_core.preference import preference
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.fitted import Batch
 from prefrl_core.reward.settings import EnsembleSettings
+from prefrl_core.reward.transitions import Sample
+from prefrl_core.rollout import Turn
+from prefrl_core.settings import later
+
+_NEIGHBOUR = 5  # whose distance says how new a state is, as released
+_SEEN = 8192  # steps that the warm start learns from, a uniform sample of all before the first answer
+_WARM_ROWS = 128  # of them in one gradient step
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,12 @@ class RimeSettings(EnsembleSettings):
     beta_fits: int = 60  # fits over which the weight falls
     turned: float = 0.001  # an answer is turned around where the ensemble gives it less than this probability
     memory: float = 0.1  # rate at which the greatest loss among trusted answers is followed
+    warm_updates: int = later(0)  # gradient steps on how new states are, before the first fit to answers
     learner: ClassVar[str] = f"{__name__}:Rime"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.warm_updates >= 0, f"reward_model.warm_updates = {self.warm_updates}: at least 0")
 
 
 class Rime(Ensemble):
@@ -39,13 +55,40 @@ class Rime(Ensemble):
 
     settings: RimeSettings
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, settings: RimeSettings, features: Features, seed: int, segment: int = 0) -> None:
+        super().__init__(settings, features, seed, segment)
+        self.observed = features.shape[0] - int(getattr(features, "acted", 0))
+        self.early = Sample(_SEEN if settings.warm_updates else 0, features.shape[0], seed)
         self.fits, self.greatest, self.variance = 0, 0.0, 1.0
         self.answers: NDArray[np.float64] = np.zeros(0)  # (asked,), as they are trusted: NaN where they are not
 
+    def observe(self, turn: Turn) -> None:
+        """Take in the scale of the turn's features, and some of its steps until the warm start."""
+        super().observe(turn)
+        if len(self.early.rows):
+            self.early.add(turn.features.reshape(-1, turn.features.shape[-1]))
+
+    def warm_start(self) -> None:
+        """Regress each member onto how new the states are that were seen so far, in [-1, 1]."""
+        rows = self.early.rows[: min(self.early.seen, _SEEN)]
+        states = rows[:, : self.observed]
+        distances = np.sqrt(
+            np.concatenate([nearest(part, states, _NEIGHBOUR + 1) for part in np.array_split(states, 8)])
+        )
+        target = distances - distances.mean()
+        target /= np.abs(target).max() + np.float32(1e-6)
+        for _ in range(self.settings.warm_updates):
+            for member in self.members:
+                chosen = self.random.integers(0, len(rows), _WARM_ROWS)
+                error = member.forward(self.standardize(rows[chosen])) - target[chosen, None]
+                member.backward(error * np.float32(2 / _WARM_ROWS))
+            self.optimiser.step()
+        self._forget()
+
     def prepare(self, comparisons: Comparisons, pool: Pool | None) -> list[NDArray[np.int64]]:
         """Questions whose answers are trusted or turned around. Ties are trusted."""
+        if len(self.early.rows) and self.early.seen:
+            self.warm_start()
         self.answers = self.sorted(comparisons)
         return [bag[~np.isnan(self.answers[bag])] for bag in super().prepare(comparisons, pool)]
 
@@ -79,10 +122,20 @@ class Rime(Ensemble):
 
     def get_state(self) -> dict[str, Any]:
         """Everything that a later fit depends on."""
-        rime = {"fits": self.fits, "greatest": self.greatest, "variance": self.variance}
+        rime: dict[str, Any] = {"fits": self.fits, "greatest": self.greatest, "variance": self.variance}
+        if len(self.early.rows):
+            rime["early"] = self.early.get_state()
         return {**super().get_state(), "rime": rime}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
         super().set_state(state)
         self.fits, self.greatest, self.variance = (state["rime"][name] for name in ("fits", "greatest", "variance"))
+        if "early" in state["rime"]:
+            self.early.set_state(state["rime"]["early"])
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        """The warm start is over, or was not asked for."""
+        self.early = Sample(0, *self.features.shape, 0)

@@ -169,6 +169,23 @@ def test_wrong_answers_cost_less() -> None:
     assert np.mean(gains) > 0.03, gains
 
 
+def test_the_warm_start_says_how_new_a_state_is() -> None:
+    made, other = model("rime", warm_updates=400), model("rime", seed=3, warm_updates=400)
+    seen, fresh = behaviour(300, 5).features, behaviour(40, 6).features.reshape(-1, WIDTH)
+    made.observe(acted(seen))
+    rows = made.early.rows[: made.early.seen]
+    assert len(rows) == (300 + 50) * STEPS  # with the 50 segments that ``model`` shows
+    other.set_state(made.get_state())
+    for each in (made, other):
+        each.prepare(asked(20), None)
+    assert frozen(made.get_state()) == frozen(other.get_state()) and not len(made.early.rows)
+    assert made.gradient_steps == 400
+    states = rows[:, : WIDTH - 1].astype(np.float64)  # the last number is the action
+    distances = [np.sort(np.linalg.norm(states - one[: WIDTH - 1], axis=1))[4] for one in fresh]
+    assert np.corrcoef(made.outputs(fresh).mean(0), distances)[0, 1] > 0.85  # 0.93 to 0.97 over eight seeds
+    assert frozen(model("rime").get_state()) == frozen(model("rime", warm_updates=0).get_state())
+
+
 # REED
 
 

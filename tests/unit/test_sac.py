@@ -13,8 +13,8 @@ from helpers import Identity, frozen
 
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
+from prefrl_core.neighbours import nearest
 from prefrl_core.networks import MLP, Parameters
-from prefrl_core.policy.exploration import nearest
 from prefrl_core.policy.layers import ReLUNetwork, Scratch
 from prefrl_core.policy.sac import SAC, SACSettings
 from prefrl_core.policy.squashed import Squashed
