@@ -26,8 +26,9 @@ from prefrl_core.tasks import TaskInfo
 # Ant: of its 105 observations 78 are contact forces, mostly 0. It does not walk, whatever was tried (no torque at
 # all earns -794): -741 after 250,000 with observations standardized, -527 as they are, with the sum of five and less
 # noise.
-# Control Suite, seed 100. walker_walk: 750 after 125,000 steps with the sum of three rewards and batches of 128 (114 s),
-# 674 with one reward and 256 (184 s), 397 after 120,000 with layer normalisation and a critic's rate of 1e-3 (216 s).
+# Control Suite, seed 100. walker_walk: 750 after 125,000 steps with the sum of three rewards and batches of 128
+# (114 s), 674 with one reward and 256 (184 s), 397 after 120,000 with layer normalisation and a critic's rate of 1e-3
+# (216 s).
 # cheetah_run: 233 after 129,000 with the sum of three (107 s).
 _REACHER = {"discount": 0.9}
 _CONTROL_SUITE = {"steps_per_update": 2, "actor_learning_rate": 5e-4, "critic_learning_rate": 5e-4}
@@ -106,8 +107,8 @@ _TUNED: dict[str, dict[str, Any]] = {
 
 
 def tuned(task: TaskInfo) -> dict[str, Any]:
-    """Name and settings that ``policy = "tuned"`` stands for on a task: SAC on the Control Suite, whose papers use it; PPO
-    where none was chosen."""
+    """Name and settings that ``policy = "tuned"`` stands for on a task: SAC on the Control Suite, as its papers have
+    it; PPO where none was chosen."""
     others = {"name": "sac" if task.id.startswith("dmcontrol/") else "ppo"}
     return dict(_TUNED.get(task.id.split("@")[0], others))
 
