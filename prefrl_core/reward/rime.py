@@ -138,4 +138,4 @@ class Rime(Ensemble):
 
     def _forget(self) -> None:
         """The warm start is over, or was not asked for."""
-        self.early = Sample(0, *self.features.shape, 0)
+        self.early = Sample(0, self.features.shape[0], 0)
