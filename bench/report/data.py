@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,11 @@ class Cell:
     @cached_property
     def started(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.steps)
+
+    @property
+    def drawn(self) -> tuple[Run, ...]:
+        """Those that started, the finished ones first."""
+        return (*self.finished, *(run for run in self.started if run.status != "done"))
 
     @property
     def complete(self) -> bool:
@@ -121,9 +126,29 @@ class Study:
         """The runs of an arm on a task, or None where the suite plans none."""
         return self.cells.get((arm, task))
 
+    def each(self) -> Iterator[tuple[str, str, Cell]]:
+        """(task, arm, cell), task by task in the order of the plan."""
+        return ((task, arm, cell) for task in self.tasks for arm, cell in self.of_task(task))
+
     def of_arm(self, arm: str) -> list[Cell]:
         """The cells of one arm in the order of the tasks."""
         return [self.cells[arm, task] for task in self.tasks if (arm, task) in self.cells]
+
+    def labels(self, arm: str) -> int:
+        """The budget of an arm, the same on all tasks."""
+        return self.of_arm(arm)[0].spec.labels
+
+    def total_steps(self, task: str) -> int:
+        """The most steps that a run of the task is to take."""
+        return max(cell.spec.total_steps for _, cell in self.of_task(task))
+
+    def has(self, arm: str, *tasks: str) -> bool:
+        """Whether an arm has a finished run with a return on each of the tasks."""
+        return all((arm, task) in self.cells and len(self.cells[arm, task].returns) for task in tasks)
+
+    def shared(self, *arms: str) -> list[str]:
+        """Tasks that can be normalised and that every one of the arms has finished runs of."""
+        return [task for task in self.normalisable if all(self.has(arm, task) for arm in arms)]
 
     def of_task(self, task: str) -> list[tuple[str, Cell]]:
         """(arm, cell) of one task in the order of the arms."""

@@ -14,6 +14,7 @@ from bench import stats
 from bench.report import published, results
 from bench.report.data import Series, Study
 from bench.report.figures import Draw, Image, Legend, images, level
+from bench.report.formats import NOTHING
 from bench.report.style import BLACK, Look, look
 from bench.report.tables import ALL_TASKS
 
@@ -82,17 +83,12 @@ def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], lo
 def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
     """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
     tasks = study.normalisable if task is None else (task,)
-    points = {}
-    for arm in arms:
-        cells = [cell for one in tasks if (cell := study.cell(arm, one)) and len(cell.returns)]
-        if len(cells) == len(tasks):
-            points[cells[0].spec.labels] = _point(study, arm, task, known)
-    return points
+    return {study.labels(arm): _point(study, arm, task, known) for arm in arms if study.has(arm, *tasks)}
 
 
 def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
     if task is None:
-        return results.aggregate(study, arm)[0] or stats.Estimate(np.nan, -np.inf, np.inf)
+        return results.aggregate(study, arm)[0] or NOTHING
     if known:
         return results.normalised(study, task, arm)
     return results.final_estimate(study, arm, task, "true_return", "episodes")

@@ -40,6 +40,7 @@ class Image:
     alt: str
     png: bytes
     svg: bytes
+    whole: bool = False  # all panels of a kind side by side, for papers
 
 
 Legend = dict[str, tuple[Line2D, str]]  # by name: how it is drawn, and what the reader must know ("2 of 3 seeds")
@@ -114,7 +115,7 @@ def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[
     if not single:  # the one panel is all of them
         (panel,) = panels
         single = [replace(whole, name=_named(name, panel), title=f"{title}: {panel}")]
-    return [*single, whole]
+    return [*single, replace(whole, whole=True)]
 
 
 def _named(name: str, panel: str) -> str:
@@ -180,7 +181,7 @@ def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str
         }
         legend |= _published(axis, study, task) if label == _RETURN else {}
         axis.set(xlabel="Environment steps", ylabel=label)
-        axis.set_xlim(0, max(cell.spec.total_steps for _, cell in study.of_task(task)))
+        axis.set_xlim(0, study.total_steps(task))
         axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
@@ -191,7 +192,7 @@ def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str
 
 def _published(axis: Axes, study: Study, task: str) -> Legend:
     """Curves of a user's file, as far as our own go."""
-    end = max(cell.spec.total_steps for _, cell in study.of_task(task))
+    end = study.total_steps(task)
     legend: Legend = {}
     for index, (name, (steps, values)) in enumerate(beside.curves(study.beside, task, "return").items()):
         kept = sum(step <= end for step in steps)

@@ -15,11 +15,11 @@ from bench.report.style import styled
 _LOW, _HIGH = 0.0, 1.2  # ends of the colour scale; what lies beyond has the end's colour
 
 
-def heatmap(study: Study) -> Image | None:
-    """The map, or None where the suite names no arm to compare with."""
+def heatmap(study: Study) -> list[Image]:
+    """The map; none where the suite names no arm to compare with."""
     made = comparison.heat(study)
     if made is None:
-        return None
+        return []
     arms, tasks, values = made
     colours = mpl.colormaps["cividis"]
     with styled():
@@ -39,4 +39,4 @@ def heatmap(study: Study) -> Image | None:
         figure.colorbar(drawn, ax=axis, label="Normalised return", extend="both", shrink=0.9)
         png, svg = render(figure)
     alt = f"normalised return of {len(arms)} arms on {', '.join(tasks)}, printed in each field"
-    return Image("heatmap", "Normalised return by arm and task", f"Map of the {alt}.", png, svg)
+    return [Image("heatmap", "Normalised return by arm and task", f"Map of the {alt}.", png, svg)]

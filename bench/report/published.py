@@ -7,16 +7,21 @@ import csv
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from bench.parse import Name, parse
 
+Number = TypeVar("Number", float, NDArray[np.float64])
 SOURCE = "Christiano et al. 2017"
 BUDGETS = (350, 700, 1400)  # of figure 2
 ATARI_BUDGETS = (3300, 5600, 10_000)  # of figure 3
+ATARI_ARMS = {"true_reward": "paper, true reward"} | {
+    f"labels_{n}": f"paper, {n:,} labels" for n in sorted(ATARI_BUDGETS, reverse=True)
+}  # what our tables call the columns of ``returns``
 NOTE = (
     "Published: Christiano et al. 2017, figures 2 and 5, read off the print (about 2 % of an axis); TRPO for "
     "20,000,000 steps (inverted pendulum 1,000,000) on the MuJoCo of its time, with rewards that it describes but does "
@@ -84,6 +89,12 @@ def scale(task: str) -> tuple[float, float]:
     """Scores of random play and of a human tester, of one of the paper's games."""
     row = _table("atari_reference_scores.csv")[game(task) or ""]
     return float(row["random"]), float(row["human"])
+
+
+def of_human(task: str, score: Number) -> Number:
+    """A score, or several, of one of the paper's games between random play, 0, and a human tester, 1."""
+    random, human = scale(task)
+    return (score - random) / (human - random)
 
 
 def random_play(task: str) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 
 from bench import spread
 from bench.report import names
-from bench.report.data import Study
-from bench.report.formats import Entry, Table, number
+from bench.report.data import Cell, Study
+from bench.report.formats import NONE, Entry, Table, number, wide
 from bench.report.runs import Run
 
 T = TypeVar("T")
@@ -36,22 +36,22 @@ class Remark:
 
 def progress(study: Study) -> Table:
     """Seeds finished of planned: rows are arms, columns tasks."""
-    rows = []
-    for arm in study.arms:
-        row = [Entry(arm)]
-        for task in study.tasks:
-            cell = study.cell(arm, task)
-            others = [run for run in cell.runs if run.status != "done"] if cell else []
-            note = "; ".join(f"{names.seeds(seeds)} {state}" for state, seeds in _seeds_by(_state, others).items())
-            row.append(Entry(f"{len(cell.finished)} of {len(cell.runs)}" if cell else "not planned", note=note))
-        rows.append(row)
-    records = [
+    facts = [
         {"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed, "key": run.key}
         | {"state": WORDS[run.status], "steps": run.steps, "error": run.error}
         for run in study.runs
     ]
-    header = ["Arm", *(study.task_names[task] for task in study.tasks)]
-    return Table("runs", "Seeds finished of those planned.", header, rows, records, labels=len(header))
+    rows = [[arm, *(_finished(study.cell(arm, task)) for task in study.tasks)] for arm in study.arms]
+    header = ["Arm", *study.task_names.values()]
+    return wide("runs", "Seeds finished of those planned.", header, rows, facts, labels=len(header))
+
+
+def _finished(cell: Cell | None) -> Entry:
+    if cell is None:
+        return Entry("not planned")
+    others = _seeds_by(_state, (run for run in cell.runs if run.status != "done"))
+    note = "; ".join(f"{names.seeds(seeds)} {state}" for state, seeds in others.items())
+    return Entry(f"{len(cell.finished)} of {len(cell.runs)}", note=note)
 
 
 def settings(study: Study) -> Table:
@@ -59,15 +59,19 @@ def settings(study: Study) -> Table:
     flats = {where: names.flat(cell.spec.canonical()) for where, cell in study.cells.items()}
     keys = dict.fromkeys(key for told in flats.values() for key in told if key not in ("task", "seed"))
     own = [key for key in keys if len({told.get(key) for told in flats.values()}) > 1]
-    rows = []
+    rows: list[list[str]] = []
     for arm in study.arms:
-        told = {task: [all_of.get(key, "–") for key in own] for (name, task), all_of in flats.items() if name == arm}
-        whole = len({tuple(values) for values in told.values()}) == 1
-        for task, values in list(told.items())[: 1 if whole else None]:
-            rows.append([Entry(arm), Entry("all" if whole else study.task_names[task]), *map(Entry, values)])
-    records = [{"arm": arm, **told} for (arm, _), told in flats.items()]
+        told = {
+            study.task_names[task]: [flats[arm, task].get(key, NONE) for key in own]
+            for name, task in flats
+            if name == arm
+        }
+        first, *others = told.values()
+        told = {"all": first} if all(other == first for other in others) else told
+        rows += [[arm, task, *values] for task, values in told.items()]
     header = ["Arm", "Task", *own]
-    return Table("settings", "Settings in which the arms differ.", header, rows, records, labels=len(header))
+    facts = [{"arm": arm, **told} for (arm, _), told in flats.items()]
+    return wide("settings", "Settings in which the arms differ.", header, rows, facts, labels=len(header))
 
 
 def shared_settings(study: Study) -> list[tuple[str, str]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from bench import efficiency, stats
 from bench.report import published
 from bench.report.data import Study
-from bench.report.formats import NONE, Entry, Table, labels_entry, number
+from bench.report.formats import NOTHING, Entry, Fact, Table, labels_entry, number, part, table
 from bench.report.runs import Run
-from bench.report.tables import fields
 
 _BINS = 40  # over a run; its return is the mean of the episodes that end in a bin
 
@@ -22,69 +19,49 @@ def papers_level(study: Study) -> Table | None:
     tasks = [task for task in study.tasks if published.known(task) and task in study.controls]
     if not tasks or not study.sweeps_labels:
         return None
-    timed = _timed_arms(study)
-    rows: list[list[Entry]] = []
-    records: list[dict[str, object]] = []
+    facts: list[Fact] = []
+    timed = list(dict.fromkeys([*study.controls.values(), *([study.baseline] if study.baseline else [])]))
     for task in tasks:
         level = published.returns(task)["true_reward"]
         budgets, reach = labels_to(study, task, level)
-        told: dict[str, object] = {"task": study.task_names[task], "paper_return": level, **fields("labels", reach)}
-        row = [Entry(study.task_names[task]), Entry(number(level))]
-        row.append(labels_entry(reach, budgets) if budgets else Entry(NONE))
+        shown = labels_entry(reach, budgets) if budgets else None
+        fact = {"task": study.task_names[task], "paper_return": level, "labels": reach, "_labels": shown}
         for arm in timed:
             seconds = [seconds_to(run, level) for run in cell.finished] if (cell := study.cell(arm, task)) else []
-            row.append(_seconds(seconds))
             reached = [one for one in seconds if np.isfinite(one)]
-            told |= {f"seconds: {arm}": float(np.mean(reached)) if reached else float("nan")}
-            told |= {f"seeds: {arm}": f"{len(reached)} of {len(seconds)}"}
-        rows.append(row)
-        records.append(told)
+            mean = float(np.mean(reached)) if reached else np.nan
+            fact |= {f"seconds: {arm}": mean, f"seeds: {arm}": f"{len(reached)} of {len(seconds)}"}
+            text = number(mean, 100) if reached else "not reached"
+            fact |= {f"_{arm}": Entry(text, note=part(reached, seconds, "seeds")) if seconds else None}
+        facts.append(fact)
     caption = (
         "Until the return of the paper's own run on the true reward: labels, through the monotone curve over budgets, "
         "with 95 % intervals over seeds; and processor seconds of one core, the mean of the seeds that came so far. A "
         f"run's return is the mean over a {_BINS}th of its steps."
     )
-    header = ["Task", "The paper's return", "Labels", *(f"Seconds: {arm}" for arm in timed)]
-    return Table("papers-level", caption, header, rows, records)
+    columns = {"Task": "task", "The paper's return": "paper_return", "Labels": "_labels"}
+    return table("papers-level", caption, facts, columns | {f"Seconds: {arm}": f"_{arm}" for arm in timed})
 
 
 def labels_to(study: Study, task: str, level: float) -> tuple[list[int], stats.Estimate]:
     """The budgets of the first series that are finished on a task, and the labels at which its return reaches
     ``level``; infinite where no budget does."""
-    cells = [cell for arm in study.series[0].arms if (cell := study.cell(arm, task)) and len(cell.returns)]
-    cells.sort(key=lambda cell: cell.spec.labels)
-    if not cells:
-        return [], stats.Estimate(np.nan, -np.inf, np.inf)
-    draws = [study.draws(cell.runs[0].arm, task) for cell in cells]
-    curves = stats.Scores(
-        np.array([one.values.mean() for one in draws]), np.stack([one.means for one in draws], axis=1)
-    )
-    budgets = [cell.spec.labels for cell in cells]
-    return budgets, efficiency.labels_to_reach(budgets, curves, level, [len(cell.returns) for cell in cells])
+    arms = sorted((arm for arm in study.series[0].arms if study.has(arm, task)), key=study.labels)
+    if not arms:
+        return [], NOTHING
+    draws, budgets = [study.draws(arm, task) for arm in arms], [study.labels(arm) for arm in arms]
+    means = np.array([one.values.mean() for one in draws])
+    curves = stats.Scores(means, np.stack([one.means for one in draws], axis=1))
+    return budgets, efficiency.labels_to_reach(budgets, curves, level, [len(one.values) for one in draws])
 
 
 def seconds_to(run: Run, level: float) -> float:
     """Processor seconds at the end of the first bin in which a finished run's return is ``level`` or more; inf where it
     never is. Processor time is taken to pass as evenly as the clock over the run."""
     edges = np.linspace(0, run.spec.total_steps, _BINS + 1)
-    returns = stats.binned(run.metrics["step"], run.metrics["true_return"], run.metrics["episodes"], edges)
-    above = np.flatnonzero(returns >= level)
+    above = np.flatnonzero(run.binned("true_return", "episodes", edges) >= level)
     step, seconds = run.clock
     if not len(above) or not len(step):
         return float("inf")
     clock = np.interp(edges[above[0] + 1], step, seconds)
     return float(clock / seconds[-1] * run.done["cpu_seconds"])
-
-
-def _timed_arms(study: Study) -> list[str]:
-    """The control and the arm that the suite compares with."""
-    controls = list(dict.fromkeys(study.controls.values()))
-    return [*controls, *([study.baseline] if study.baseline and study.baseline not in controls else [])]
-
-
-def _seconds(seconds: Sequence[float]) -> Entry:
-    reached = [one for one in seconds if np.isfinite(one)]
-    if not seconds:
-        return Entry(NONE)
-    note = "" if len(reached) == len(seconds) else f"{len(reached)} of {len(seconds)} seeds"
-    return Entry(number(float(np.mean(reached)), 100) if reached else "not reached", note=note)

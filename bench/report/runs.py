@@ -72,9 +72,16 @@ class Run:
 
     def final(self, column: str, weight: str | None = None) -> float:
         """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
+        return stats.final_mean(*self._weighted(column, weight), self.spec.total_steps)
+
+    def binned(self, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
+        """Mean of a column in each bin of steps (``bench.stats.binned``)."""
+        return stats.binned(*self._weighted(column, weight), edges)
+
+    def _weighted(self, column: str, weight: str | None) -> tuple[stats.Array, stats.Array, stats.Array]:
+        """Steps, values and weights."""
         values = self.metrics[column]
-        weights = self.metrics[weight] if weight else np.ones(len(values))
-        return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
+        return self.metrics["step"], values, self.metrics[weight] if weight else np.ones(len(values))
 
 
 def found(planned: Sequence[PlannedRun], out: Path, keep_damaged: bool = False) -> list[Run]:

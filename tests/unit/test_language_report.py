@@ -17,7 +17,7 @@ from test_report import undrawn  # noqa: F401  (a fixture)
 from bench import store
 from bench.report import data as any_data
 from bench.report import write_report
-from bench.report.language import data, efficiency, figures, frontier, matched, models, samples, tables
+from bench.report.language import data, efficiency, figures, frontier, matched, samples, tables
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -121,7 +121,7 @@ def test_a_curve_is_read_where_it_first_comes_to_a_distance(kl: float, value: fl
 
 
 def test_the_tax_is_counted_from_the_runs_own_sft(language: data.Language) -> None:
-    ppo, ptx = (tables.tax_of(result(language, f"{name}, 64 rankings"), "ptx_nll") for name in ("PPO", "PPO-ptx"))
+    ppo, ptx = (result(language, f"{name}, 64 rankings").estimate("tax:ptx_nll") for name in ("PPO", "PPO-ptx"))
     kl = result(language, "PPO, 64 rankings").estimate("kl_exact").value
     assert ppo.value == pytest.approx(made.SLOPE * kl) and ptx.high < ppo.low
 
@@ -143,7 +143,7 @@ def test_win_rates_are_those_of_the_samples(whole: tuple[Path, list[Planned]], l
     for run in planned:
         if run.arm == "PPO, 4096 rankings":
             wins.append(store.Run(out / run.key).samples()[0]["win_judge"].mean())
-    found = result(language, "PPO, 4096 rankings").over_prompts("win_judge")
+    found = result(language, "PPO, 4096 rankings").estimate("mean:win_judge")
     assert found.value == pytest.approx(np.mean(wins)) and found.low < found.value < found.high
     best = result(language, "best of n, 64 rankings, n = 16")
     arrays = store.Run(best.runs[0].run.folder).samples()[0]
@@ -156,25 +156,25 @@ def test_seeds_differ_at_least_as_prompts_let_them(language: data.Language) -> N
     samples = [told.sample("win_judge") for told in one.runs]
     same = [row - row.mean() + 0.5 for row in samples]
     told = [replace(t, samples={**t.samples, "win_judge": row}) for t, row in zip(one.runs, same, strict=True)]
-    made = replace(one, runs=tuple(told), family=[]).over_prompts("win_judge")
+    made = replace(one, runs=tuple(told), family=[]).estimate("mean:win_judge")
     assert made.value == pytest.approx(0.5) and made.low == -np.inf  # alone, so few seeds have no interval
     family = [replace(one, arm=f"arm {i}", runs=tuple(told), family=[]) for i in range(4)]
-    made = replace(one, runs=tuple(told), family=family).over_prompts("win_judge")
+    made = replace(one, runs=tuple(told), family=family).estimate("mean:win_judge")
     least = np.mean([row.var(ddof=1) / len(row) for row in samples])
     assert made.high - made.value >= 2.4 * np.sqrt(least / len(samples))
 
 
 def test_differences_of_arms_are_paired_by_seed(language: data.Language) -> None:
     one, other = result(language, "PPO, 4096 rankings"), result(language, "PPO, 64 rankings")
-    seeds = {told.run.seed: told.sampled("gain") for told in other.runs}
-    expected = np.mean([told.sampled("gain") - seeds[told.run.seed] for told in one.runs])
-    single, among = (tables.over_prompts(one, other, "gain", count) for count in (1, 10))
+    seeds = {told.run.seed: told.value("mean:gain") for told in other.runs}
+    expected = np.mean([told.value("mean:gain") - seeds[told.run.seed] for told in one.runs])
+    single, among = (one.estimate("mean:gain", other, count) for count in (1, 10))
     assert single.value == pytest.approx(expected) and single.low < single.value < single.high
     assert among.low < single.low and among.high > single.high  # all ten hold at once
 
 
 def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.Language) -> None:
-    found = {one.label: one for one in efficiency.feedback_efficiency(language, made.TASK)}
+    found = {line.label: one for line, one in efficiency.feedback_efficiency(language, made.TASK)}
     assert set(found) == {"PPO", "PPO-ptx", *(f"best of n, n = {n}" for n in (4, 16, 64))}
     gains = [result(language, f"PPO, {budget} rankings").estimate("gold_gain").value for budget in made.BUDGETS]
     share = np.array(gains) / result(language, "PPO on gold").estimate("gold_gain").value
@@ -182,13 +182,15 @@ def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.La
     weight = (0.5 - share[after - 1]) / (share[after] - share[after - 1])
     expected = made.BUDGETS[after - 1] * 4**weight
     assert after > 0 and found["PPO"].reach[0.5].value == pytest.approx(expected)
-    assert found["PPO"].reach[1.0].value == np.inf and found["PPO"].pairs_a_ranking == 6
+    assert found["PPO"].reach[1.0].value == np.inf
+    table = tables.labels_to_reach(language)
+    assert table is not None and {row["pairs_a_ranking"] for row in table.records} == {6}
 
 
 def test_each_reward_model_is_told_once(language: data.Language) -> None:
-    found = models.models(language, made.TASK)
+    found = language.reward_models(made.TASK)
     assert [one.spec.labels for one in found] == list(made.BUDGETS)
-    accuracy = [models.estimate(one, "rm_accuracy").value for one in found]
+    accuracy = [one.estimate("reward_model:rm_accuracy").value for one in found]
     assert accuracy == sorted(accuracy) and accuracy[0] == pytest.approx(0.55, abs=0.02)
 
 

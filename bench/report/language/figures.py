@@ -16,8 +16,8 @@ from bench.report import figures
 from bench.report.feedback import label_axis, points_line
 from bench.report.figures import COLUMN, Draw, Image, Legend, images, level
 from bench.report.formats import count
-from bench.report.language import frontier, models, tables
-from bench.report.language.data import Language, Result
+from bench.report.language import frontier, tables
+from bench.report.language.data import Language, Result, once
 from bench.report.language.efficiency import COLUMN as GOLD
 from bench.report.language.efficiency import control, lines
 from bench.report.names import slug
@@ -45,7 +45,7 @@ def looks(language: Language) -> dict[str, Look]:
 def panels(language: Language, task: str, *methods: str) -> Panels:
     """Arms to be drawn together: beside the baseline those that differ from it in the same settings, or, without a
     baseline, those of one budget; the run on gold beside each."""
-    arms = tables.once(language.of_task(task, *methods))
+    arms = once(language.of_task(task, *methods))
     gold = [one for one in arms if one.method == "gold"]
     base, made = language.baseline(task), Panels()
     for one in (arm for arm in arms if arm.method != "gold" and arm is not base):
@@ -92,7 +92,7 @@ def _distance(axis: Axes, language: Language, one: Result, measure: str, look: L
     for pairs in seeds:
         axis.plot(pairs[:, 0], pairs[:, 1], color=look.color, linestyle=dashes, linewidth=0.6, alpha=0.45)
     best = one.method == "best_of_n"
-    if fitted := frontier.fit(seeds, best, f"{measure}/{one.arm}/{one.task}"):
+    if fitted := frontier.of(language, one, measure):
         d = np.linspace(1e-3, max(pairs[:, 0].max() for pairs in seeds), 200)
         axis.plot(d, fitted.at(d), color=look.color, linestyle=dashes, linewidth=1.6)
     ends = np.mean([pairs[pairs[:, 0].argmax() if best else -1] for pairs in seeds], axis=0)
@@ -238,16 +238,15 @@ def reward_models(language: Language) -> list[Image]:
     drawn: dict[str, Draw] = {}
     for task in language.study.tasks:
         groups: dict[str, list[Result]] = {}
-        for one in models.models(language, task):
+        for one in language.reward_models(task):
             groups.setdefault(one.reward_model.replace(f"'rankings': '{one.spec.labels}'", ""), []).append(one)
         swept = [sorted(ones, key=lambda one: one.spec.labels) for ones in groups.values() if len(ones) > 1]
         name = f"{language.study.task_names[task]}, " if len(language.study.tasks) > 1 else ""
         if swept:
-            columns = {c: n for c, n in models.COLUMNS.items() if c != "rm_ece"}
-            drawn[f"{name}accuracy"] = _models(swept, columns, "Accuracy on held-out pairs", 0.5)
-            drawn[f"{name}calibration"] = _models(
-                swept, {"rm_ece": "Calibration error"}, "Expected calibration error", 0.0
-            )
+            error = {column: title for column, title in tables.RM.items() if column.endswith("ece")}
+            accuracy = {column: title for column, title in tables.RM.items() if column not in error}
+            drawn[f"{name}accuracy"] = _models(swept, accuracy, "Accuracy on held-out pairs", 0.5)
+            drawn[f"{name}calibration"] = _models(swept, error, "Expected calibration error", 0.0)
     alt = "accuracy of the reward model on held-out pairs and its calibration error against the number of rankings"
     return images("reward-model", "Reward model by number of rankings", alt, drawn)
 
@@ -258,7 +257,7 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
         for group in groups:
             told = "" if len(groups) == 1 else f"{label(group[0])}: "
             for column, short in columns.items():
-                points = {one.spec.labels: models.estimate(one, column) for one in group}
+                points = {one.spec.labels: one.estimate(column) for one in group}
                 points = {labels: found for labels, found in points.items() if np.isfinite(found.value)}
                 if points:
                     line = points_line(axis, points, look_of(len(legend)), 1.03 ** len(legend))
@@ -303,7 +302,7 @@ def _forest(language: Language, task: str, results: Sequence[Result]) -> Image:
 
 def _estimates(axis: Axes, results: Sequence[Result], array: str, shift: float, face: str, told: str) -> None:
     """A point with its interval on each arm's line."""
-    found = [one.over_prompts(array) for one in results]
+    found = [one.estimate(f"mean:{array}") for one in results]
     x = np.array([one.value for one in found])
     ends = np.array([[one.low for one in found], [one.high for one in found]])
     spread = np.where(np.isfinite(ends), np.abs(ends - x), 0)
@@ -319,12 +318,11 @@ def _every(language: Language, *methods: str) -> Panels:
     return made
 
 
-_Shown = Callable[[Language], list[Image]]
-ALL: dict[str, _Shown] = {
-    "win-rates": win_rates,
-    "labels": by_labels,
-    "frontier": frontiers,
-    "overoptimisation": overoptimisation,
-    "tax": taxes,
-    "reward-model": reward_models,
+ALL: dict[str, tuple[Callable[[Language], list[Image]], str]] = {  # and the files of their data
+    "win-rates": (win_rates, "outcomes.csv"),
+    "labels": (by_labels, "labels-to-reach.csv"),
+    "frontier": (frontiers, "curves.csv"),
+    "overoptimisation": (overoptimisation, "curves.csv"),
+    "tax": (taxes, "curves.csv"),
+    "reward-model": (reward_models, "reward-model.csv"),
 }
