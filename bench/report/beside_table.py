@@ -32,5 +32,5 @@ def _ours(study: Study, one: Figure) -> stats.Estimate | None:
     if not study.has(one.arm, one.task):
         return None
     if one.unit == "return":
-        return results.final_estimate(study, one.arm, one.task, "true_return", "episodes")
+        return results.final_estimate(study, one.arm, one.task)
     return results.normalised(study, one.task, one.arm) if one.task in study.normalisable else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ import numpy as np
 from bench import spread, stats
 from bench.report import names, published
 from bench.report.beside import Figure
+from bench.report.formats import part
 from bench.report.runs import PlannedRun as PlannedRun
 from bench.report.runs import Run as Run
 from bench.report.runs import check_versions as check_versions
@@ -69,22 +70,18 @@ class Cell:
         return (*self.finished, *(run for run in self.started if run.status != "done"))
 
     @property
-    def complete(self) -> bool:
-        return len(self.finished) == len(self.runs)
-
-    @property
     def count(self) -> str:
         """ "" when whole, otherwise "2 of 3 seeds"."""
-        return "" if self.complete else f"{len(self.finished)} of {len(self.runs)} seeds"
+        return part(self.finished, self.runs, "seeds")
 
     @cached_property
     def returns(self) -> stats.Array:
         """Final true returns of the finished runs ``(seeds,)``; runs in which no episode ended late are left out."""
-        return self.finals("true_return", "episodes")
+        return self.finals("true_return")
 
-    def finals(self, column: str, weight: str | None = None) -> stats.Array:
+    def finals(self, column: str) -> stats.Array:
         """A column's final values of the finished runs ``(seeds,)``, without those that recorded none."""
-        values = [run.final(column, weight) for run in self.finished]
+        values = [run.final(column) for run in self.finished]
         return np.array([value for value in values if np.isfinite(value)], float)
 
 
@@ -112,6 +109,8 @@ class Study:
     baseline: str = ""  # the arm that the others are compared with
     beyond: tuple[tuple[str, str, int], ...] = ()  # seeds that lie there and are not in the plan: arm, task, seed
     beside: tuple[Figure, ...] = ()  # a user's published figures
+    _pools: dict[tuple[str, str], spread.Pool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _draws: dict[tuple[str, str], stats.Draws] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def sweeps_labels(self) -> bool:
@@ -157,19 +156,15 @@ class Study:
     @cached_property
     def controls(self) -> dict[str, str]:
         """Per task the first arm on the true reward that has a finished run; tasks without one are left out."""
-        found: dict[str, str] = {}
-        for task in self.tasks:
-            arms = [arm for arm, cell in self.of_task(task) if cell.spec.reward == "true" and len(cell.returns)]
-            found.update({task: arms[0]} if arms else {})
-        return found
+        found = [(task, arm) for task, arm, cell in self.each() if cell.spec.reward == "true" and len(cell.returns)]
+        first = dict(reversed(found))
+        return {task: first[task] for task in self.tasks if task in first}
 
     @cached_property
     def untrained(self) -> dict[str, float]:
         """Per task the episode-weighted mean return of the untrained policy over all runs; if none ended, the published
         score of random play, or NaN where there is none."""
-        found = {
-            task: untrained_level(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks
-        }
+        found = {task: untrained_level(run for run in self.runs if run.task == task) for task in self.tasks}
         # a game may last longer than the untrained phase: random play is the untrained policy's
         return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 
@@ -182,26 +177,18 @@ class Study:
         """What the task's control has gained over the untrained policy (``bench.spread.gain``)."""
         return spread.gain(self.control_returns(task), self.untrained[task], self.pool(task))
 
-    def pool(self, task: str, column: str = "true_return", weight: str | None = "episodes") -> spread.Pool:
+    def pool(self, task: str, column: str = "true_return") -> spread.Pool:
         """What the arms of a task tell of the spread of a column's final values."""
-        key = "pool", task, column
-        if key not in self._memory:
-            self._memory[key] = spread.pool(cell.finals(column, weight) for _, cell in self.of_task(task))
-        found: spread.Pool = self._memory[key]
-        return found
+        if (task, column) not in self._pools:
+            self._pools[task, column] = spread.pool(cell.finals(column) for _, cell in self.of_task(task))
+        return self._pools[task, column]
 
     def draws(self, arm: str, task: str) -> stats.Draws:
         """The final returns of a cell with draws of where their mean may lie: the same in every table and figure."""
-        key = "draws", arm, task
-        if key not in self._memory:
+        if (arm, task) not in self._draws:
             random = generator("cell", arm, task)
-            self._memory[key] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
-        found: stats.Draws = self._memory[key]
-        return found
-
-    @cached_property
-    def _memory(self) -> dict[tuple[str, ...], Any]:
-        return {}
+            self._draws[arm, task] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
+        return self._draws[arm, task]
 
     def control_returns(self, task: str) -> stats.Array:
         """Final returns of the task's true-reward runs ``(seeds,)``."""

@@ -3,7 +3,8 @@ series crosses 90 % of it, and published values beside ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,40 +34,55 @@ def feedback(study: Study) -> list[Image]:
 def _feedback(study: Study, task: str | None) -> Draw | None:
     """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
     known = task is None or task in study.normalisable
-    found = {one.label: _points(study, one.arms, task, known) for one in study.series}
-    lines = {label: points for label, points in found.items() if points}
-    if not lines:
-        return None
+    tasks = study.normalisable if task is None else (task,)
+    found = {one: _points(study, one.arms, task, known) for one in study.series}
+    lines = {series: points for series, points in found.items() if points}
+    theirs = published.normalised(task) if task is not None and known and published.known(task) else {}
 
-    def draw(axis: Axes) -> Legend:
-        legend: Legend = {}
-        for index, (label, points) in enumerate(lines.items()):
-            shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
-            legend[label] = (points_line(axis, points, look(index), shift), "")
-        if task is not None and known and published.known(task):
-            legend[f"published ({published.SOURCE})"] = (_published(axis, published.normalised(task)), "")
+    def more(axis: Axes) -> Legend:
+        legend = Legend()
+        if theirs:
+            dashes = (0, (4, 2))
+            (line,) = axis.plot(
+                list(theirs), list(theirs.values()), color="#777777", linestyle=dashes, marker="x", zorder=2
+            )
+            legend[f"published ({published.SOURCE})"] = (line, "")
         if known:
-            for index, series in enumerate(one for one in study.series if one.label in lines):
-                _crossing(axis, study, series, [task] if task else list(study.normalisable), look(index))
+            for index, series in enumerate(lines):
+                _crossing(axis, study, series, tasks, look(index))
             legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
             legend["90 % of it"] = (level(axis, results.SHARE), "")
             axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
-        shown = {labels for points in lines.values() for labels in points}
-        if task is not None and known and published.known(task):
-            shown |= set(published.budgets([task]))
-        label_axis(axis, sorted(shown))
-        axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
+        return legend
+
+    name = "Normalised return" if known else "True return per episode"
+    named = {series.label: points for series, points in lines.items()}
+    return over_labels(named, "Labels", name, more, budgets=theirs) if lines else None
+
+
+def over_labels(
+    lines: Mapping[str, Mapping[int, stats.Estimate]],
+    unit: str,
+    name: str,
+    more: Draw,
+    styles: Mapping[str, Look] = MappingProxyType({}),
+    budgets: Iterable[int] = (),
+) -> Draw:
+    """Estimates with their intervals by number of labels, lines side by side at one budget, and what ``more`` draws;
+    ``budgets`` are marked on the axis as well."""
+
+    def draw(axis: Axes) -> Legend:
+        legend = Legend()
+        for index, (label, points) in enumerate(lines.items()):
+            shift = 1.05 ** (index - (len(lines) - 1) / 2)
+            look_of = styles.get(label) or look(len(styles) + index)
+            legend[label] = (_points_line(axis, points, look_of, shift), "")
+        legend |= more(axis)
+        _label_axis(axis, sorted({*budgets, *(labels for points in lines.values() for labels in points)}))
+        axis.set(xlabel=f"{unit} (log scale)", ylabel=name)
         return legend
 
     return draw
-
-
-def _published(axis: Axes, points: Mapping[int, float]) -> Line2D:
-    """Published values by number of labels."""
-    (line,) = axis.plot(
-        list(points), list(points.values()), color="#777777", linestyle=(0, (4, 2)), marker="x", zorder=2
-    )
-    return line
 
 
 def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], look: Look) -> None:
@@ -91,20 +107,20 @@ def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estim
         return results.aggregate(study, arm)[0] or NOTHING
     if known:
         return results.normalised(study, task, arm)
-    return results.final_estimate(study, arm, task, "true_return", "episodes")
+    return results.final_estimate(study, arm, task)
 
 
-def points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
     """Estimates by number of labels, with their intervals; ``shift`` keeps lines beside one another apart."""
     x = np.array(list(points)) * shift
     value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
     spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
     axis.errorbar(x, value, spread, fmt="none", ecolor=look.color, elinewidth=1, capsize=2.5)
-    (line,) = axis.plot(x, value, color=look.color, linestyle=look.linestyle, marker=look.marker)
+    (line,) = axis.plot(x, value, **vars(look))
     return line
 
 
-def label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
     """A logarithmic axis with a mark at each budget, and its number where the one before leaves room."""
     axis.set_xscale("log")
     room = (budgets[-1] / budgets[0] * 1.25**2) ** 0.1  # a tenth of the axis

@@ -67,7 +67,7 @@ class Shown:
 
 def build(study: Study) -> dict[str, bytes]:
     """All files of a report by name; ``index.html`` last."""
-    learning = {task: results.curves(study, task, "true_return", "episodes") for task in study.tasks}
+    learning = {task: results.curves(study, task, "true_return") for task in study.tasks}
     accuracy = {task: results.curves(study, task, "reward_accuracy") for task in study.tasks}
     shown = {
         "curves": panels(figures.learning(study, learning), "curves.csv"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -61,14 +61,10 @@ def settings(study: Study) -> Table:
     own = [key for key in keys if len({told.get(key) for told in flats.values()}) > 1]
     rows: list[list[str]] = []
     for arm in study.arms:
-        told = {
-            study.task_names[task]: [flats[arm, task].get(key, NONE) for key in own]
-            for name, task in flats
-            if name == arm
-        }
+        told = {task: [found.get(key, NONE) for key in own] for (name, task), found in flats.items() if name == arm}
         first, *others = told.values()
-        told = {"all": first} if all(other == first for other in others) else told
-        rows += [[arm, task, *values] for task, values in told.items()]
+        alike = all(other == first for other in others)
+        rows += [[arm, "all", *first]] if alike else [[arm, study.task_names[t], *told[t]] for t in told]
     header = ["Arm", "Task", *own]
     facts = [{"arm": arm, **told} for (arm, _), told in flats.items()]
     return wide("settings", "Settings in which the arms differ.", header, rows, facts, labels=len(header))
@@ -83,17 +79,40 @@ def shared_settings(study: Study) -> list[tuple[str, str]]:
 
 def software(study: Study) -> list[tuple[str, str]]:
     """Software, machine and time, each with every value that occurs."""
-    made = [run.provenance for run in study.runs if run.provenance]
-    packages = dict.fromkeys(name for one in made for name in one.get("versions", {}))
-    rows = [(name, _all(one.get("versions", {}).get(name) for one in made)) for name in sorted(packages)]
-    rows.append(("git revision", _all(_revision(one) for one in made)))
-    rows += [(name, _all(one.get(name) for one in made)) for name in ("cpu", "cores", "platform")]
-    started = sorted(str(one["started"]) for one in made if one.get("started"))
+    made = _provenances(study)
+    revisions = sorted({_revision(one) for one in made})
+    rows = [(name, ", ".join(found)) for name, found in _versions(made).items()]
+    rows.append(("git revision", ", ".join(revisions) or "unknown"))
+    rows += [(name, ", ".join(_values(made, name)) or "unknown") for name in ("cpu", "cores", "platform")]
+    started = sorted(one["started"] for one in made if one.get("started"))
     if started:
         rows.append(("started (UTC)", " to ".join(dict.fromkeys((started[0], started[-1])))))
     wall = sum(float(run.done["wall_seconds"]) for run in study.runs if run.done)
     rows.append(("wall time of all finished runs", f"{wall / 3600:.2f} h" if wall >= 3600 else f"{wall / 60:.1f} min"))
     return rows
+
+
+def _provenances(study: Study) -> list[dict[str, str]]:
+    """Where each run came from, by dotted names."""
+    return [names.flat(run.provenance) for run in study.runs if run.provenance]
+
+
+def _values(made: Sequence[Mapping[str, str]], name: str) -> list[str]:
+    """Every value of something that occurs."""
+    found = {one.get(name, "null") for one in made}
+    return sorted("unknown" if value == "null" else value for value in found)
+
+
+def _versions(made: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Every version of each package."""
+    places = sorted({name for one in made for name in one if name.startswith("versions.")})
+    return {place.partition(".")[2]: _values(made, place) for place in places}
+
+
+def _revision(provenance: Mapping[str, str]) -> str:
+    """Unknown where the code was not run from its tree."""
+    (revision,) = _values([provenance], "git.revision")
+    return revision + (" with uncommitted changes" if provenance.get("git.dirty") == "true" else "")
 
 
 def remarks(study: Study) -> list[Remark]:
@@ -129,17 +148,16 @@ def _beyond(study: Study) -> Iterable[Remark]:
 
 
 def _provenance(study: Study) -> Iterable[Remark]:
-    runs = [run for run in study.runs if run.provenance]
-    dirty = [run for run in runs if _git(run).get("dirty")]
+    made = _provenances(study)
+    dirty = [one for one in made if one.get("git.dirty") == "true"]
     if dirty:
         yield Remark(
-            f"{len(dirty)} of {len(runs)} runs were made from a working tree with uncommitted changes: the revision "
+            f"{len(dirty)} of {len(made)} runs were made from a working tree with uncommitted changes: the revision "
             "named below is not all of their code."
         )
-    if len({str(_git(run).get("revision")) for run in runs}) > 1:
+    if len(_values(made, "git.revision")) > 1:
         yield Remark("The runs were made from different git revisions; all of them are named below.")
-    for package in sorted({name for run in runs for name in run.provenance.get("versions", {})}):
-        found = sorted({str(run.provenance.get("versions", {}).get(package)) for run in runs})
+    for package, found in _versions(made).items():
         if len(found) > 1:
             yield Remark(f"The runs were made with different versions of {package}: {', '.join(found)}.")
 
@@ -154,7 +172,7 @@ def _scale(study: Study) -> Iterable[Remark]:
         elif task not in study.normalisable:
             yield Remark(f"{_no_scale(study, task)} Its returns are not normalised. More steps or seeds may help.")
         late = [run for arm, cell in study.of_task(task) for run in cell.finished]
-        none = [run for run in late if not np.isfinite(run.final("true_return", "episodes"))]
+        none = [run for run in late if not np.isfinite(run.final("true_return"))]
         if none:
             yield Remark(
                 f"In {len(none)} of {len(late)} finished runs of {name} no episode ended in the last 10 % of the "
@@ -193,11 +211,6 @@ def _spread(study: Study) -> Iterable[Remark]:
         yield Remark("Where one seed is finished there is no interval: nothing tells its spread.", warning=False)
 
 
-def _git(run: Run) -> Mapping[str, Any]:
-    """Empty where the code was not run from its tree."""
-    return run.provenance.get("git") or {}
-
-
 def _state(run: Run) -> str:
     at = f" at {run.steps} of {run.spec.total_steps} steps" if run.steps and run.status != "done" else ""
     return WORDS[run.status] + at + (f": {run.error}" if run.error else "")
@@ -220,12 +233,3 @@ def _seeds_by(key: Callable[[Run], T], runs: Iterable[Run]) -> dict[T, list[int]
     for run in runs:
         found.setdefault(key(run), []).append(run.seed)
     return found
-
-
-def _revision(provenance: Mapping[str, Any]) -> str:
-    git = provenance.get("git") or {}
-    return str(git.get("revision") or "unknown") + (" with uncommitted changes" if git.get("dirty") else "")
-
-
-def _all(values: Iterable[object]) -> str:
-    return ", ".join(sorted({"unknown" if value is None else str(value) for value in values})) or "unknown"

@@ -59,7 +59,7 @@ def seconds_to(run: Run, level: float) -> float:
     """Processor seconds at the end of the first bin in which a finished run's return is ``level`` or more; inf where it
     never is. Processor time is taken to pass as evenly as the clock over the run."""
     edges = np.linspace(0, run.spec.total_steps, _BINS + 1)
-    above = np.flatnonzero(run.binned("true_return", "episodes", edges) >= level)
+    above = np.flatnonzero(run.binned("true_return", edges) >= level)
     step, seconds = run.clock
     if not len(above) or not len(step):
         return float("inf")

@@ -25,7 +25,7 @@ LEVELS = np.linspace(0.0, 1.5, 61)  # of a performance profile
 
 @dataclass(frozen=True)
 class Curve:
-    """One arm on one task over training: ``x`` (points,), ``runs`` (seeds, points), mean and band (points,)."""
+    """An arm's line: ``x`` (points,), ``runs`` (seeds, points), mean and band (points,)."""
 
     arm: str
     x: stats.Array
@@ -38,11 +38,11 @@ class Curve:
     note: str
 
 
-def curves(study: Study, task: str, column: str, weight: str | None = None) -> list[Curve]:
+def curves(study: Study, task: str, column: str) -> list[Curve]:
     """A metric over environment steps on the task's common grid, one curve an arm that recorded it."""
     edges = np.linspace(0, study.total_steps(task), BINS + 1)
     shown = {arm: cell.drawn for arm, cell in study.of_task(task)}
-    lines = {arm: np.array([run.binned(column, weight, edges) for run in runs]) for arm, runs in shown.items()}
+    lines = {arm: np.array([run.binned(column, edges) for run in runs]) for arm, runs in shown.items()}
     counted = {
         arm: of_arm[: len(study.cells[arm, task].finished) or None]  # the finished ones come first
         for arm, of_arm in lines.items()
@@ -78,26 +78,15 @@ def aggregates(
     return found, tasks
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Share of runs above each of LEVELS: ``share``, ``low`` and ``high``, each (levels,); the ends are infinite where
-    too few seeds tell no interval."""
-
-    arm: str
-    share: stats.Array
-    low: stats.Array
-    high: stats.Array
-
-
-def profiles(study: Study) -> list[Profile]:
-    """The performance profile of each arm that finished a run on every task that can be normalised."""
-    tasks = study.normalisable
-    made = []
+def profiles(study: Study) -> list[Curve]:
+    """The performance profile of each arm that finished a run on every task that can be normalised: the share of runs
+    above each of LEVELS; the ends are infinite where too few seeds tell no interval."""
+    tasks, made = study.normalisable, []
     for arm in study.arms if tasks else ():
-        if not study.has(arm, *tasks):
-            continue
-        scores = _scores(study, [arm], tasks, lambda s: stats.performance_profile(s, LEVELS), 2_000)
-        made.append(Profile(arm, scores.values[0], *stats.interval(scores.draws[:, 0])))
+        if study.has(arm, *tasks):
+            scores = _scores(study, [arm], tasks, lambda s: stats.performance_profile(s, LEVELS), 2_000)
+            ends = stats.interval(scores.draws[:, 0])
+            made.append(Curve(arm, LEVELS, (), np.zeros((0, len(LEVELS))), scores.values[0], *ends, len(tasks), ""))
     return made
 
 
@@ -177,9 +166,9 @@ def improvement(study: Study, arm: str, other: str, tasks: Sequence[str]) -> sta
     return pairwise.probability_of_improvement(pairs)
 
 
-def final_estimate(study: Study, arm: str, task: str, column: str, weight: str | None = None) -> stats.Estimate:
+def final_estimate(study: Study, arm: str, task: str, column: str = "true_return") -> stats.Estimate:
     """Mean over finished seeds of a metric at the end of training."""
-    return spread.mean_estimate(study.cells[arm, task].finals(column, weight), study.pool(task, column, weight))
+    return spread.mean_estimate(study.cells[arm, task].finals(column), study.pool(task, column))
 
 
 def _scores(

@@ -70,18 +70,18 @@ class Run:
         """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
         return store.Run(self.folder).segments()
 
-    def final(self, column: str, weight: str | None = None) -> float:
-        """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
-        return stats.final_mean(*self._weighted(column, weight), self.spec.total_steps)
+    def final(self, column: str) -> float:
+        """Mean of a column at the end of training (``bench.stats.final_mean``); NaN where there is nothing."""
+        return stats.final_mean(*self._weighted(column), self.spec.total_steps)
 
-    def binned(self, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
+    def binned(self, column: str, edges: stats.Array) -> stats.Array:
         """Mean of a column in each bin of steps (``bench.stats.binned``)."""
-        return stats.binned(*self._weighted(column, weight), edges)
+        return stats.binned(*self._weighted(column), edges)
 
-    def _weighted(self, column: str, weight: str | None) -> tuple[stats.Array, stats.Array, stats.Array]:
-        """Steps, values and weights."""
-        values = self.metrics[column]
-        return self.metrics["step"], values, self.metrics[weight] if weight else np.ones(len(values))
+    def _weighted(self, column: str) -> tuple[stats.Array, stats.Array, stats.Array]:
+        """Steps, values and weights: returns count once an episode, all else once a row."""
+        weights = self.metrics["episodes"] if column == "true_return" else np.ones(len(self.metrics["step"]))
+        return self.metrics["step"], self.metrics[column], weights
 
 
 def found(planned: Sequence[PlannedRun], out: Path, keep_damaged: bool = False) -> list[Run]:

@@ -14,7 +14,7 @@ def scores(study: Study) -> Table | None:
     for task in (task for task in study.tasks if published.game(task)):
         for arm, cell in study.of_task(task):
             if len(cell.returns):
-                score = results.final_estimate(study, arm, task, "true_return", "episodes")
+                score = results.final_estimate(study, arm, task)
                 own = results.normalised(study, task, arm) if task in study.normalisable else None
                 human = stats.Estimate(*(published.of_human(task, end) for end in (score.value, score.low, score.high)))
                 about = {"game": study.task_names[task], "arm": Entry(arm, note=cell.count), "_score": entry(score)}

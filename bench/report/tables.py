@@ -25,7 +25,7 @@ def efficiency(study: Study) -> Table:
     for task in study.tasks:
         name, untrained = study.task_names[task], study.untrained[task]
         cells = dict(study.of_task(task))
-        found = {arm: results.final_estimate(study, arm, task, "true_return", "episodes") for arm in cells}
+        found = {arm: results.final_estimate(study, arm, task) for arm in cells}
         scores = {arm: results.normalised(study, task, arm) for arm in study.arms if task in study.shared(arm)}
         scale = max((abs(one.value) for one in found.values() if np.isfinite(one.value)), default=0.0)
         shown = {arm: entry(one, scale, _seeds(cells[arm])) for arm, one in found.items()}
@@ -129,7 +129,7 @@ def run_records(study: Study) -> list[Fact]:
     for task, arm, cell in study.each():
         level = float(np.mean(study.control_returns(task))) if task in study.normalisable else float("nan")
         for run in cell.finished:
-            final = run.final("true_return", "episodes")
+            final = run.final("true_return")
             share = float(stats.normalise(final, study.untrained[task], level))
             told = {"task": study.task_names[task], "arm": arm, "seed": run.seed, "key": run.key}
             found.append({**told, "labels": cell.spec.labels, "final_return": final, "normalised": share})

@@ -219,11 +219,13 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_samples_can_be_judged_without_knowing_who_answered(language: data.Language, report: Path) -> None:
     (sheet,) = samples.sheets(language)
     assert sheet.who == ("base", "SFT", "PPO, 4096 rankings", "PPO-ptx, 4096 rankings", "PPO on gold")
-    orders = {tuple(one.who for one in prompt.answers) for prompt in sheet.prompts}
+    prompts = [sheet.rows[first : first + len(sheet.who)] for first in range(0, len(sheet.rows), len(sheet.who))]
+    orders = {tuple(one["who"] for one in answers) for answers in prompts}
+    assert all(len({one["prompt"] for one in answers}) == 1 for answers in prompts)
     assert len(orders) > 10 and all(set(order) == set(sheet.who) for order in orders)
-    families = [prompt.family for prompt in sheet.prompts]
+    families = [answers[0]["family"] for answers in prompts]
     assert {family: families.count(family) for family in families} == dict.fromkeys(made.FAMILIES, 16)
-    assert all(one.text.startswith(one.who) for prompt in sheet.prompts for one in prompt.answers)
+    assert all(one["answer"].startswith(one["who"]) for one in sheet.rows)
     page = (report / "samples.html").read_text()
     assert "write a story about &lt;b&gt;cats&lt;/b&gt; 0" in page and "<b>cats" not in page and "&amp; more" in page
     assert len(records((report / "samples.csv").read_bytes())) == 48 * 5
@@ -233,7 +235,7 @@ def test_without_an_sft_arm_its_answers_are_those_that_the_runs_were_compared_wi
     planned = made.plan(2, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
     (sheet,) = samples.sheets(study(written(tmp_path, planned), planned))
     assert sheet.who == ("SFT", "PPO, 64 rankings")
-    assert {one.text for one in sheet.prompts[0].answers if one.who == "SFT"} == {"SFT says 2"}
+    assert {one["answer"] for one in sheet.rows[:2] if one["who"] == "SFT"} == {"SFT says 2"}
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -284,7 +284,7 @@ def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
         assert said in page
     cell = study.cells["60 labels", "mujoco/hopper@1"]
     assert len(cell.returns) == 1  # the failed run takes no part in the table
-    curve = results.curves(study, "mujoco/hopper@1", "true_return", "episodes")[1]
+    curve = results.curves(study, "mujoco/hopper@1", "true_return")[1]
     assert (curve.counted, len(curve.runs)) == (1, 2)  # but it is drawn
 
 
@@ -294,7 +294,7 @@ def test_unfinished_runs_alone_are_drawn(tmp_path: Path) -> None:
     for run, until in zip(planned, (0.3, 0.6), strict=True):
         write_run(tmp_path, run, until=until)
     assert "0 of 2 seeds" in report(tmp_path, planned).read_text()
-    (curve,) = results.curves(study_of(tmp_path, planned), "mujoco/hopper@1", "true_return", "episodes")
+    (curve,) = results.curves(study_of(tmp_path, planned), "mujoco/hopper@1", "true_return")
     assert np.nanmax(curve.x[np.isfinite(curve.mean)]) < 0.3 * STEPS  # as far as both go
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from bench import spread, stats, store
 from bench.report import names
 from bench.report.data import Study
+from bench.report.formats import part
 from bench.report.runs import Run, number
 from bench.tracks import Spec
 
@@ -94,7 +95,7 @@ class Result:
     @property
     def note(self) -> str:
         """ "" when whole, otherwise "2 of 3 seeds"."""
-        return "" if len(self.runs) == self.planned else f"{len(self.runs)} of {self.planned} seeds"
+        return part(self.runs, range(self.planned), "seeds")
 
     @cached_property
     def settings(self) -> dict[str, Any]:

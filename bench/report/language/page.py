@@ -35,7 +35,7 @@ def build(study: Study) -> dict[str, bytes]:
         study,
         shown,
         _tables(language),
-        {"curves": _curves(language), "samples": samples.records(sheets)},
+        {"curves": _curves(language), "samples": [row for sheet in sheets for row in sheet.rows]},
         {"samples.html": "samples.html.j2", "index.html": "language.html.j2"},
         sheets=sheets,
         remarks=_remarks(language),
