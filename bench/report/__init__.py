@@ -16,7 +16,7 @@ from prefrl_core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from bench.report.data import DescribedSuite, Study
-    from bench.report.runs import PlannedRun
+    from bench.suite import Planned
 
 _MADE = "files.json"  # the names of a report's files, so that the next one leaves none of them behind
 
@@ -33,7 +33,7 @@ class Asked:
 
 def write_report(
     suite: DescribedSuite,
-    planned: Sequence[PlannedRun],
+    planned: Sequence[Planned],
     out: Path,
     to: Path,
     command: str,
@@ -99,11 +99,8 @@ def _made(to: Path) -> set[str]:
     if not present(to / _MADE):
         return set()
     try:
-        names = json.loads(read(to / _MADE))
+        found = json.loads(read(to / _MADE))
     except (ValueError, UserError):
         return set()
-    return (
-        {name for name in names if isinstance(name, str) and Path(name).name == name}
-        if isinstance(names, list)
-        else set()
-    )
+    names = found if isinstance(found, list) else []
+    return {name for name in names if isinstance(name, str) and Path(name).name == name}

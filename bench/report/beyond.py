@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench import store, tracks
-from bench.report.runs import PlannedRun, Run
+from bench.report.runs import Run
+from bench.suite import Planned
 from prefrl_core.errors import UserError
 
 
-def seeds(planned: Sequence[PlannedRun], out: Path, known: Iterable[str]) -> list[Run]:
+def seeds(planned: Sequence[Planned], out: Path, known: Iterable[str]) -> list[Run]:
     """The finished runs in ``out`` that differ from a planned one in their seed alone, by arm and seed; those with a
     ``known`` key are not among them. Of a run that several arms plan there is one for each."""
-    cells: dict[str, dict[tuple[str, str], PlannedRun]] = {}
+    cells: dict[str, dict[tuple[str, str], Planned]] = {}
     for plan in planned:
         cells.setdefault(_alike(plan.spec.canonical()), {}).setdefault((plan.arm, plan.task), plan)
     order = {arm: place for place, arm in enumerate(dict.fromkeys(plan.arm for plan in planned))}
@@ -24,7 +25,7 @@ def seeds(planned: Sequence[PlannedRun], out: Path, known: Iterable[str]) -> lis
     return sorted(found, key=lambda run: (run.seed, run.task, order[run.arm]))
 
 
-def _of_cells(run: store.Run, cells: dict[str, dict[tuple[str, str], PlannedRun]]) -> list[Run]:
+def _of_cells(run: store.Run, cells: dict[str, dict[tuple[str, str], Planned]]) -> list[Run]:
     try:
         alike = cells.get(_alike(run.spec), {})
         return [

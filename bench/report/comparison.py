@@ -24,13 +24,12 @@ def learned_arms(study: Study) -> list[str]:
 
 def in_paper(study: Study, arm: str) -> bool:
     """Whether figure 5 or 6 of the paper has the arm on any of the suite's tasks."""
-    return any(published.ablation(arm, task) is not None for task in study.tasks)
+    return any(np.isfinite(published.ablation(arm, task)) for task in study.tasks)
 
 
 def paper_mean(arm: str, tasks: Sequence[str]) -> float:
     """Mean over tasks of the normalised return that the paper prints of an arm; NaN if it lacks one of them."""
-    found = [published.ablation(arm, task) for task in tasks]
-    return float(np.mean([np.nan if value is None else value for value in found]))
+    return float(np.mean([published.ablation(arm, task) for task in tasks]))
 
 
 def against_baseline(study: Study) -> Table | None:
@@ -71,7 +70,7 @@ def _of_the_paper(study: Study, arms: Sequence[str]) -> Table | None:
     """Where the baseline was not run: the paper's figure 5 or 6 beside each arm that it has."""
     facts: list[Fact] = []
     for arm in arms:
-        tasks = [t for t in study.tasks if study.has(arm, t) and published.ablation(arm, t) is not None]
+        tasks = [t for t in study.tasks if study.has(arm, t) and np.isfinite(published.ablation(arm, t))]
         if tasks:
             ours = results.level(study, arm, tasks) if set(tasks) <= set(study.normalisable) else None
             facts.append({"arm": arm, "tasks": len(tasks), "normalised": ours, **_paper(arm, study.baseline, tasks)})

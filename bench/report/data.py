@@ -20,11 +20,11 @@ from bench import spread, stats
 from bench.report import names, published
 from bench.report.beside import Figure
 from bench.report.formats import part
-from bench.report.runs import PlannedRun as PlannedRun
 from bench.report.runs import Run as Run
 from bench.report.runs import check_versions as check_versions
 from bench.report.runs import found as found
 from bench.report.runs import untrained_level
+from bench.suite import Planned
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
@@ -196,7 +196,7 @@ class Study:
 
 
 def load(
-    suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, command: str, keep_damaged: bool = False
+    suite: DescribedSuite, planned: Sequence[Planned], out: Path, command: str, keep_damaged: bool = False
 ) -> Study:
     """The study of ``planned`` runs whose folders lie under ``out``; ``keep_damaged`` as in ``runs.found``.
 

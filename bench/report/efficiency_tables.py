@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench import efficiency, stats
+from bench import efficiency
 from bench.report import results
 from bench.report.data import Study
 from bench.report.formats import Column, Entry, Fact, Table, entry, labels_entry, part, table, wide
@@ -71,8 +71,8 @@ def per_hour(study: Study) -> Table | None:
     rows: list[Sequence[object]] = []
     facts: list[Fact] = []
     for name, tasks in _groups(study):
-        scores = {arm: _score(study, arm, tasks) for arm in arms if study.has(arm, *tasks)}
-        rates = {arm: efficiency.per_hour(score, study.labels(arm)) for arm, score in scores.items() if score}
+        scores = {arm: results.score(study, arm, tasks) for arm in arms if study.has(arm, *tasks)}
+        rates = {arm: efficiency.per_hour(score, study.labels(arm)) for arm, score in scores.items()}
         rows.append([name, *(entry(rates[arm]) if arm in rates else None for arm in arms)])
         facts += [{"task": name, "arm": arm, "normalised_per_hour": rate} for arm, rate in rates.items()]
     caption = (
@@ -80,11 +80,6 @@ def per_hour(study: Study) -> Table | None:
         "intervals over seeds."
     )
     return wide("per-hour", caption, ["Task", *arms], rows, facts)
-
-
-def _score(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate | None:
-    """Normalised return on one task, the IQM of several."""
-    return results.normalised(study, tasks[0], arm) if len(tasks) == 1 else results.aggregate(study, arm)[0]
 
 
 def aggregates(study: Study) -> Table | None:

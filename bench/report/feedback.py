@@ -15,7 +15,6 @@ from bench import stats
 from bench.report import published, results
 from bench.report.data import Series, Study
 from bench.report.figures import Draw, Image, Legend, images, level
-from bench.report.formats import NOTHING
 from bench.report.style import BLACK, Look, look
 from bench.report.tables import ALL_TASKS
 
@@ -35,8 +34,9 @@ def _feedback(study: Study, task: str | None) -> Draw | None:
     """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
     known = task is None or task in study.normalisable
     tasks = study.normalisable if task is None else (task,)
-    found = {one: _points(study, one.arms, task, known) for one in study.series}
-    lines = {series: points for series, points in found.items() if points}
+    estimate = results.score if known else _returns
+    whole = {one: [arm for arm in one.arms if study.has(arm, *tasks)] for one in study.series}
+    lines = {s: {study.labels(a): estimate(study, a, tasks) for a in arms} for s, arms in whole.items() if arms}
     theirs = published.normalised(task) if task is not None and known and published.known(task) else {}
 
     def more(axis: Axes) -> Legend:
@@ -58,6 +58,10 @@ def _feedback(study: Study, task: str | None) -> Draw | None:
     name = "Normalised return" if known else "True return per episode"
     named = {series.label: points for series, points in lines.items()}
     return over_labels(named, "Labels", name, more, budgets=theirs) if lines else None
+
+
+def _returns(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate:
+    return results.final_estimate(study, arm, tasks[0])
 
 
 def over_labels(
@@ -94,20 +98,6 @@ def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], lo
     ends = np.clip([reach.low, reach.high], found.budgets[0], found.budgets[-1])
     axis.plot(ends, [results.SHARE] * 2, color=look.color, linewidth=3, alpha=0.35, solid_capstyle="butt", zorder=1.6)
     axis.plot(reach.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
-
-
-def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
-    """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
-    tasks = study.normalisable if task is None else (task,)
-    return {study.labels(arm): _point(study, arm, task, known) for arm in arms if study.has(arm, *tasks)}
-
-
-def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
-    if task is None:
-        return results.aggregate(study, arm)[0] or NOTHING
-    if known:
-        return results.normalised(study, task, arm)
-    return results.final_estimate(study, arm, task)
 
 
 def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,6 +11,7 @@ from markupsafe import Markup
 
 from bench.report import (
     agreement,
+    atari,
     beside_table,
     comparison,
     efficiency_tables,
@@ -19,7 +19,6 @@ from bench.report import (
     figures,
     findings,
     formats,
-    games,
     heatmap,
     order,
     people,
@@ -27,13 +26,12 @@ from bench.report import (
     ran,
     reach,
     results,
-    scores,
     tables,
 )
 from bench.report.data import Study
 
 HERE = Path(__file__).parent
-Records = list[dict[str, object]]
+Shown = tuple[Sequence[figures.Image], str]  # figures of a section, and the file of their data
 
 
 TABLES = (
@@ -46,8 +44,8 @@ TABLES = (
     comparison.beside_the_paper,
     reach.papers_level,
     beside_table.beside,
-    scores.scores,
-    games.over_games,
+    atari.scores,
+    atari.over_games,
     tables.reward_model,
     people.people,
     tables.cost,
@@ -56,26 +54,17 @@ TABLES = (
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A section's figures (a panel each on the page, all in one for papers) and the file of their data."""
-
-    panels: Sequence[figures.Image]
-    whole: figures.Image | None
-    data: str
-
-
 def build(study: Study) -> dict[str, bytes]:
     """All files of a report by name; ``index.html`` last."""
     learning = {task: results.curves(study, task, "true_return") for task in study.tasks}
     accuracy = {task: results.curves(study, task, "reward_accuracy") for task in study.tasks}
     shown = {
-        "curves": panels(figures.learning(study, learning), "curves.csv"),
-        "feedback": panels(feedback.feedback(study), "efficiency.csv"),
-        "profiles": panels(figures.profiles(study), "efficiency.csv"),
-        "accuracy": panels(figures.accuracy(study, accuracy), "accuracy.csv"),
-        "agreement": panels(agreement.of_suite(study), "reward-model.csv"),
-        "heatmap": panels(heatmap.heatmap(study), "comparison.csv"),
+        "curves": (figures.learning(study, learning), "curves.csv"),
+        "feedback": (feedback.feedback(study), "efficiency.csv"),
+        "profiles": (figures.profiles(study), "efficiency.csv"),
+        "accuracy": (figures.accuracy(study, accuracy), "accuracy.csv"),
+        "agreement": (agreement.of_suite(study), "reward-model.csv"),
+        "heatmap": (heatmap.heatmap(study), "comparison.csv"),
     }
     records = {
         "curves": tables.curve_records(study, learning, "true_return"),
@@ -105,12 +94,6 @@ def named(*made: formats.Table | None) -> dict[str, formats.Table]:
     return {table.name: table for table in made if table is not None}
 
 
-def panels(images: Sequence[figures.Image], data: str) -> Shown:
-    """A section of images, one of which may have the panels of all others."""
-    whole = next((image for image in images if image.whole), None)
-    return Shown([image for image in images if image is not whole], whole, data)
-
-
 def assemble(
     study: Study,
     shown: Mapping[str, Shown],
@@ -120,7 +103,7 @@ def assemble(
     **more: object,
 ) -> dict[str, bytes]:
     """All files of a report: figures, tables and records, and pages by the names of their templates."""
-    images = [image for one in shown.values() for image in (*one.panels, one.whole) if image]
+    images = [image for of, _ in shown.values() for image in of]
     return {
         **{f"{name}.csv": formats.records_csv(rows).encode() for name, rows in records.items()},
         **{f"{image.name}.{kind}": getattr(image, kind) for image in images for kind in ("png", "svg")},
@@ -137,11 +120,6 @@ def table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
         "csv": lambda table: formats.records_csv(table.records),
     }
     return {f"{t.name}.{kind}": render(t).encode() for t in made.values() for kind, render in kinds.items()}
-
-
-def csv_files(records: Mapping[str, Sequence[formats.Fact]]) -> dict[str, bytes]:
-    """Records as files."""
-    return {f"{name}.csv": formats.records_csv(rows).encode() for name, rows in records.items()}
 
 
 def _render(

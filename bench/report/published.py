@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
 from bench.parse import Name, parse
 
@@ -78,17 +78,15 @@ def returns(task: str) -> dict[str, float]:
     """Figure 2 or 3 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
     name = _name(task) or ""
     if game(task):
-        row = dict(_table("christiano2017_atari.csv")[name])
-        row = {"start": str(scale(task)[0]), "true_reward": row.pop("true_reward_a2c"), **row}
-    else:
-        row = _table("christiano2017_mujoco.csv")[name]
-    return {key: float(value) if value else np.nan for key, value in row.items()}
+        row = _table("christiano2017_atari.csv")[name]
+        return {"start": scale(task)[0], "true_reward": row["true_reward_a2c"], **row}
+    return _table("christiano2017_mujoco.csv")[name]
 
 
 def scale(task: str) -> tuple[float, float]:
     """Scores of random play and of a human tester, of one of the paper's games."""
     row = _table("atari_reference_scores.csv")[game(task) or ""]
-    return float(row["random"]), float(row["human"])
+    return row["random"], row["human"]
 
 
 def of_human(task: str, score: Number) -> Number:
@@ -113,15 +111,15 @@ def share(task: str, column: str) -> float:
     return _scaled(task, returns(task)[column])
 
 
-def ablation(arm: str, task: str) -> float | None:
-    """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; None if it has no such."""
+def ablation(arm: str, task: str) -> float:
+    """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; NaN if it has no such."""
     variant = arm.replace(" ", "_")
     file = "christiano2017_atari_ablations.csv" if game(task) else "christiano2017_mujoco_ablations.csv"
     row = _table(file).get(_NAMES.get(variant, variant))
     name = _name(task)
     if row is None or name is None or name not in row:
-        return None
-    return _scaled(task, float(row[name]))
+        return np.nan
+    return _scaled(task, row[name])
 
 
 def _scaled(task: str, value: float) -> float:
@@ -140,18 +138,18 @@ def game(task: str) -> str | None:
     return _GAMES.get(stem) if family == "atari" else None
 
 
-def _figure(value: str) -> str:
-    """A number read off a figure, or nothing where the figure shows none."""
+def _figure(value: str) -> float:
+    """A number read off a figure, NaN where the figure shows none."""
     if value and not abs(float(value)) <= 1e9:  # NaN too
         raise ValueError("should be a finite number below 1e9 in size")
-    return value
+    return float(value or "nan")
 
 
-_Rows = dict[Name, dict[Name, Annotated[str, AfterValidator(_figure)]]]
+_Rows = dict[Name, dict[Name, Annotated[float, BeforeValidator(_figure)]]]
 
 
 @cache
-def _table(file: str) -> dict[str, dict[str, str]]:
+def _table(file: str) -> dict[str, dict[str, float]]:
     """The rows of a file by their first column."""
     text = resources.files("bench.report").joinpath("published", file).read_text("utf-8")
     made = {}
@@ -159,5 +157,5 @@ def _table(file: str) -> dict[str, dict[str, str]]:
         first = next(iter(row))
         key = row.pop(first)
         made[key] = {name: value for name, value in row.items() if name != "gymnasium_task"}
-    checked: dict[str, dict[str, str]] = parse(_Rows, made, f"published/{file}")
+    checked: dict[str, dict[str, float]] = parse(_Rows, made, f"published/{file}")
     return checked

@@ -63,10 +63,11 @@ def normalised(study: Study, task: str, arm: str) -> stats.Estimate:
     return _scores(study, [arm], [task], stats.mean_over_tasks).estimates()[0]
 
 
-def aggregate(study: Study, arm: str) -> tuple[stats.Estimate | None, list[str]]:
-    """IQM of normalised return over all runs of all tasks that the arm finished, and those tasks."""
-    found, tasks = aggregates(study, arm, ["IQM"])
-    return found.get("IQM"), tasks
+def score(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate:
+    """Normalised return of an arm on one task, IQM of its runs on several, each of which it finished."""
+    if len(tasks) == 1:
+        return normalised(study, tasks[0], arm)
+    return _scores(study, [arm], tasks, stats.iqm_over_runs).estimates()[0]
 
 
 def aggregates(

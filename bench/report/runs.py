@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from bench import stats, store
 from bench.report.parallel import side_by_side
+from bench.suite import Planned
 from bench.text import one_line
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
@@ -19,21 +20,6 @@ from prefrl_core.errors import UserError
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
 Status = store.Status | Literal["damaged"]
 _TOGETHER = 32  # runs read by one call
-
-
-class PlannedRun(Protocol):
-    """What a report reads of a planned run."""
-
-    @property
-    def arm(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def spec(self) -> Spec: ...
-    @property
-    def key(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ class Run:
         return self.metrics["step"], self.metrics[column], weights
 
 
-def found(planned: Sequence[PlannedRun], out: Path, keep_damaged: bool = False) -> list[Run]:
+def found(planned: Sequence[Planned], out: Path, keep_damaged: bool = False) -> list[Run]:
     """The planned runs with what their folders hold, in their order. If ``keep_damaged``, one that cannot be read is
     among them with the status "damaged" and nothing but its error.
 
@@ -125,11 +111,11 @@ def untrained_level(runs: Iterable[Run]) -> float:
     return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
 
 
-def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+def _find_all(planned: Sequence[Planned], out: Path) -> list[Run]:
     return [_find(plan, out) for plan in planned]
 
 
-def _find(plan: PlannedRun, out: Path) -> Run:
+def _find(plan: Planned, out: Path) -> Run:
     """The planned run with what its folder holds, or why that cannot be read."""
     planned, folder = Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key)
     try:

@@ -46,12 +46,12 @@ def efficiency(study: Study) -> Table:
 
 
 def _aggregate(study: Study, arm: str, facts: list[Fact]) -> Entry | None:
-    found, tasks = results.aggregate(study, arm)
-    if found is None:
+    found, tasks = results.aggregates(study, arm, ["IQM"])
+    if not found:
         return None
     runs = sum(len(study.cells[arm, task].returns) for task in tasks)
-    facts.append({"task": ALL_TASKS, "arm": arm, "seeds": runs, "normalised": found})
-    return entry(found, note=part(tasks, study.of_arm(arm), "tasks"))
+    facts.append({"task": ALL_TASKS, "arm": arm, "seeds": runs, "normalised": found["IQM"]})
+    return entry(found["IQM"], note=part(tasks, study.of_arm(arm), "tasks"))
 
 
 def reward_model(study: Study) -> Table:

@@ -8,7 +8,7 @@ from bench.report import formats, ran
 from bench.report import tables as common
 from bench.report.data import Study
 from bench.report.language import data, figures, findings, samples, tables
-from bench.report.page import assemble, named, panels
+from bench.report.page import assemble, named
 from bench.report.parallel import side_by_side
 
 _CURVES = (
@@ -29,7 +29,7 @@ def build(study: Study) -> dict[str, bytes]:
     """All files of a report by name; ``index.html`` last."""
     language = data.load(study)
     drawn = side_by_side([partial(draw, language) for draw, _ in figures.ALL.values()])
-    shown = {name: panels(images, of) for (name, (_, of)), images in zip(figures.ALL.items(), drawn, strict=True)}
+    shown = {name: (images, of) for (name, (_, of)), images in zip(figures.ALL.items(), drawn, strict=True)}
     sheets = samples.sheets(language)
     return assemble(
         study,
