@@ -99,8 +99,7 @@ def _raw(found: Study, one: str, other: str, task: str) -> stats.Estimate:
 
 def _tasks(found: Study, one: str, other: str) -> list[str]:
     """Tasks on which both have finished runs."""
-    cells = {task: [found.cell(arm, task) for arm in (one, other)] for task in found.tasks}
-    return [task for task, both in cells.items() if all(cell and len(cell.returns) for cell in both)]
+    return [task for task in found.tasks if found.has(one, task) and found.has(other, task)]
 
 
 def _split(arm: str, default: str | None) -> tuple[str, str]:

@@ -4,7 +4,8 @@ series crosses 90 % of it, and published values beside ours."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,45 +24,43 @@ def feedback(study: Study) -> list[Image]:
     """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
     if not study.sweeps_labels:
         return []
-    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
-    if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
+    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, [task]))}
+    if len(study.normalisable) > 1 and (draw := _feedback(study, study.normalisable)):
         panels[ALL_TASKS] = draw
     alt = "return at the end of training against the number of labels, with the level of the true reward"
     return images("feedback", "Return by number of labels", alt, panels)
 
 
-def _feedback(study: Study, task: str | None) -> Draw | None:
-    """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
-    known = task is None or task in study.normalisable
-    tasks = study.normalisable if task is None else (task,)
-    estimate = results.score if known else _returns
-    whole = {one: [arm for arm in one.arms if study.has(arm, *tasks)] for one in study.series}
-    lines = {s: {study.labels(a): estimate(study, a, tasks) for a in arms} for s, arms in whole.items() if arms}
-    theirs = published.normalised(task) if task is not None and known and published.known(task) else {}
-
-    def more(axis: Axes) -> Legend:
-        legend = Legend()
-        if theirs:
-            dashes = (0, (4, 2))
-            (line,) = axis.plot(
-                list(theirs), list(theirs.values()), color="#777777", linestyle=dashes, marker="x", zorder=2
-            )
-            legend[f"published ({published.SOURCE})"] = (line, "")
-        if known:
-            for index, series in enumerate(lines):
-                _crossing(axis, study, series, tasks, look(index))
-            legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
-            legend["90 % of it"] = (level(axis, results.SHARE), "")
-            axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
-        return legend
-
+def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:
+    """Normalised return against labels, of several tasks in all; the raw return where a task cannot be normalised."""
+    known = set(tasks) <= set(study.normalisable)
+    whole = {one: arms for one in study.series if (arms := [arm for arm in one.arms if study.has(arm, *tasks)])}
+    lines: dict[str, dict[int, stats.Estimate]] = {series.label: {} for series in whole}
+    for series, arms in whole.items():
+        for arm in arms:
+            found = results.score(study, arm, tasks) if known else results.final_estimate(study, arm, tasks[0])
+            lines[series.label][study.labels(arm)] = found
+    theirs = published.normalised(tasks[0]) if known and len(tasks) == 1 and published.known(tasks[0]) else {}
+    more: Draw = partial(_beside, study, list(whole), tasks, theirs) if known else lambda axis: {}
     name = "Normalised return" if known else "True return per episode"
-    named = {series.label: points for series, points in lines.items()}
-    return over_labels(named, "Labels", name, more, budgets=theirs) if lines else None
+    return partial(over_labels, lines, "Labels", name, more, {}, theirs) if lines else None
 
 
-def _returns(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate:
-    return results.final_estimate(study, arm, tasks[0])
+def _beside(
+    study: Study, drawn: Sequence[Series], tasks: Sequence[str], theirs: Mapping[int, float], axis: Axes
+) -> Legend:
+    """Published values, where each series crosses 90 % of the true reward, and its level."""
+    legend = Legend()
+    if theirs:
+        look_of: Any = {"color": "#777777", "linestyle": (0, (4, 2)), "marker": "x", "zorder": 2}
+        (line,) = axis.plot(list(theirs), list(theirs.values()), **look_of)
+        legend[f"published ({published.SOURCE})"] = (line, "")
+    for index, series in enumerate(drawn):
+        _crossing(axis, study, series, tasks, look(index))
+    legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
+    legend["90 % of it"] = (level(axis, results.SHARE), "")
+    axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
+    return legend
 
 
 def over_labels(
@@ -69,24 +68,20 @@ def over_labels(
     unit: str,
     name: str,
     more: Draw,
-    styles: Mapping[str, Look] = MappingProxyType({}),
-    budgets: Iterable[int] = (),
-) -> Draw:
+    styles: Mapping[str, Look],
+    budgets: Iterable[int],
+    axis: Axes,
+) -> Legend:
     """Estimates with their intervals by number of labels, lines side by side at one budget, and what ``more`` draws;
     ``budgets`` are marked on the axis as well."""
-
-    def draw(axis: Axes) -> Legend:
-        legend = Legend()
-        for index, (label, points) in enumerate(lines.items()):
-            shift = 1.05 ** (index - (len(lines) - 1) / 2)
-            look_of = styles.get(label) or look(len(styles) + index)
-            legend[label] = (_points_line(axis, points, look_of, shift), "")
-        legend |= more(axis)
-        _label_axis(axis, sorted({*budgets, *(labels for points in lines.values() for labels in points)}))
-        axis.set(xlabel=f"{unit} (log scale)", ylabel=name)
-        return legend
-
-    return draw
+    legend = Legend()
+    for index, (label, points) in enumerate(lines.items()):
+        shift = 1.05 ** (index - (len(lines) - 1) / 2)
+        legend[label] = (_points_line(axis, points, styles.get(label) or look(len(styles) + index), shift), "")
+    legend |= more(axis)
+    _label_axis(axis, sorted({*budgets, *(labels for points in lines.values() for labels in points)}))
+    axis.set(xlabel=f"{unit} (log scale)", ylabel=name)
+    return legend
 
 
 def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], look: Look) -> None:

@@ -66,40 +66,33 @@ def banded(study: Study) -> frozenset[str]:
 
 def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """True return against environment steps: a figure a task, and one of all."""
-    panels = {study.task_names[task]: _learning(study, task, drawn) for task, drawn in curves.items() if drawn}
+    panels = {study.task_names[t]: partial(_learning, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
     return images("curves", "Learning curves", alt, panels)
 
 
-def _learning(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
-    def draw(axis: Axes) -> Legend:
-        legend = _over_steps(axis, study, task, curves, "True return per episode")
-        published = beside.curves(study.beside, task, "return")
-        for index, (name, (steps, values)) in enumerate(published.items()):  # as far as our own go
-            kept = sum(step <= study.total_steps(task) for step in steps)
-            dashes = LINES[-1 - index % len(LINES)]
-            (line,) = axis.plot(steps[:kept], values[:kept], color="#777777", linestyle=dashes, marker="x")
-            legend[name] = (line, "")
-        return legend
-
-    return draw
+def _learning(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
+    legend = _over_steps(study, task, curves, "True return per episode", axis)
+    published = beside.curves(study.beside, task, "return")
+    for index, (name, (steps, values)) in enumerate(published.items()):
+        kept = sum(step <= study.total_steps(task) for step in steps)  # as far as our own go
+        look = {"color": "#777777", "linestyle": LINES[-1 - index % len(LINES)], "marker": "x"}
+        legend[name] = (axis.plot(steps[:kept], values[:kept], **look)[0], "")
+    return legend
 
 
 def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """Accuracy of the reward model on fresh pairs against environment steps."""
-    panels = {study.task_names[task]: _accuracy(study, task, drawn) for task, drawn in curves.items() if drawn}
+    panels = {study.task_names[t]: partial(_accuracy, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "share of fresh pairs whose better side the reward model predicts, against environment steps"
     return images("accuracy", "Accuracy of the reward model", alt, panels)
 
 
-def _accuracy(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
-    def draw(axis: Axes) -> Legend:
-        legend = _over_steps(axis, study, task, curves, "Accuracy on fresh pairs")
-        lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
-        axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
-        return legend | {"chance": (level(axis, 0.5), "")}
-
-    return draw
+def _accuracy(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
+    legend = _over_steps(study, task, curves, "Accuracy on fresh pairs", axis)
+    lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
+    axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
+    return legend | {"chance": (level(axis, 0.5), "")}
 
 
 def profiles(study: Study) -> list[Image]:
@@ -182,7 +175,7 @@ def _legend_width(labels: Sequence[str], columns: int) -> float:
     return float(sum(0.5 + 0.063 * max(lengths, default=0) for lengths in filled))
 
 
-def _over_steps(axis: Axes, study: Study, task: str, curves: Sequence[results.Curve], label: str) -> Legend:
+def _over_steps(study: Study, task: str, curves: Sequence[results.Curve], label: str, axis: Axes) -> Legend:
     axis.set(xlabel="Environment steps", ylabel=label, xlim=(0, study.total_steps(task)))
     axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))

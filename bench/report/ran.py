@@ -115,14 +115,10 @@ def _revision(provenance: Mapping[str, str]) -> str:
     return revision + (" with uncommitted changes" if provenance.get("git.dirty") == "true" else "")
 
 
-def remarks(study: Study) -> list[Remark]:
-    """What bears on the numbers, the gravest first."""
-    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_scale(study), *_spread(study)]
-
-
-def remarks_of_any(study: Study) -> list[Remark]:
-    """Those that do not depend on what was learned."""
-    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_spread(study)]
+def remarks(study: Study, normalised: bool = True) -> list[Remark]:
+    """What bears on the numbers, the gravest first; of returns that are ``normalised`` also where they are not."""
+    scale = _scale(study) if normalised else ()
+    return [*_unfinished(study), *_beyond(study), *_provenance(study), *scale, *_spread(study)]
 
 
 def _unfinished(study: Study) -> Iterable[Remark]:

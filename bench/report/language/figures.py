@@ -65,43 +65,34 @@ def _differing(one: Result, base: Result) -> str:
     return ", ".join(dict.fromkeys("labeler" if key.startswith("labeler.") else key for key in keys)) or "same"
 
 
-def _traced(language: Language, results: Sequence[Result], measures: Sequence[str], trace: Trace) -> Draw:
+def _traced(language: Language, results: Sequence[Result], measures: Sequence[str], trace: Trace, axis: Axes) -> Legend:
     """Traces of some measures in the looks of the arms, marked where they end; the proxy's dashed and hollow."""
-
-    def draw(axis: Axes) -> Legend:
-        styles, legend = looks(language), Legend()
-        for one in results:
-            look = styles[label(one)]
-            for measure in measures if one.method != "gold" else measures[:1]:
-                proxy = measure == _PROXY
-                dashes: Any = _DASHED if proxy else "-" if measure == GOLD else look.linestyle
-                if (end := trace(axis, one, measure, {"color": look.color, "linestyle": dashes})) is None:
-                    continue
-                face = "white" if proxy else look.color
-                mark: Pen = {"color": look.color, "marker": look.marker, "markerfacecolor": face}
-                axis.plot(*end, **mark, markersize=5.5, linestyle="none")
-                if not proxy:
-                    legend[label(one)] = (Line2D([], [], **mark, linestyle=dashes), one.note)
-        return legend
-
-    return draw
+    styles, legend = looks(language), Legend()
+    for one in results:
+        look = styles[label(one)]
+        for measure in measures if one.method != "gold" else measures[:1]:
+            proxy = measure == _PROXY
+            dashes: Any = _DASHED if proxy else "-" if measure == GOLD else look.linestyle
+            if (end := trace(axis, one, measure, {"color": look.color, "linestyle": dashes})) is None:
+                continue
+            face = "white" if proxy else look.color
+            mark: Pen = {"color": look.color, "marker": look.marker, "markerfacecolor": face}
+            axis.plot(*end, **mark, markersize=5.5, linestyle="none")
+            if not proxy:
+                legend[label(one)] = (Line2D([], [], **mark, linestyle=dashes), one.note)
+    return legend
 
 
-def _gains(language: Language, results: Sequence[Result], trace: Trace, name: str) -> Draw:
+def _gains(language: Language, results: Sequence[Result], trace: Trace, name: str, axis: Axes) -> Legend:
     """Gold and proxy, counted from SFT's."""
-    traced = _traced(language, results, (GOLD, _PROXY), trace)
-
-    def draw(axis: Axes) -> Legend:
-        legend = traced(axis)
-        axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        axis.set(xlabel=name, ylabel="Gain over SFT (SD)", xlim=(0, None))
-        axis.xaxis.set_major_formatter(lambda value, _: count(value))
-        for called, dashes, face in (("gold", "-", GREY), ("proxy", _DASHED, "white")):
-            pen: Pen = {"color": GREY, "linestyle": dashes, "marker": "o", "markerfacecolor": face}
-            legend[called] = (Line2D([], [], **pen), "")
-        return legend
-
-    return draw
+    legend = _traced(language, results, (GOLD, _PROXY), trace, axis)
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+    axis.set(xlabel=name, ylabel="Gain over SFT (SD)", xlim=(0, None))
+    axis.xaxis.set_major_formatter(lambda value, _: count(value))
+    for called, dashes, face in (("gold", "-", GREY), ("proxy", _DASHED, "white")):
+        pen: Pen = {"color": GREY, "linestyle": dashes, "marker": "o", "markerfacecolor": face}
+        legend[called] = (Line2D([], [], **pen), "")
+    return legend
 
 
 def frontiers(language: Language) -> list[Image]:
@@ -120,7 +111,7 @@ def frontiers(language: Language) -> list[Image]:
         return np.mean([pairs[pairs[:, 0].argmax() if best else -1] for pairs in seeds], axis=0)
 
     found = _every(language, "best_of_n", "ppo", "gold")
-    drawn = {name: _gains(language, ones, trace, _DISTANCE) for name, ones in found.items()}
+    drawn = {name: partial(_gains, language, ones, trace, _DISTANCE) for name, ones in found.items()}
     alt = "gold and proxy against the square root of KL to SFT, thin lines single seeds, thick ones fits"
     return images("frontier", "Gold and proxy by distance from SFT", alt, drawn)
 
@@ -128,7 +119,7 @@ def frontiers(language: Language) -> list[Image]:
 def overoptimisation(language: Language) -> list[Image]:
     """Gold and proxy over the episodes of PPO."""
     found = _every(language, "ppo", "gold")
-    drawn = {name: _gains(language, ones, _over, "PPO episodes") for name, ones in found.items()}
+    drawn = {name: partial(_gains, language, ones, _over, "PPO episodes") for name, ones in found.items()}
     alt = "gold and proxy over the episodes of PPO, means over seeds with 95 % intervals of gold"
     return images("overoptimisation", "Gold and proxy over training", alt, drawn)
 
@@ -162,23 +153,18 @@ def taxes(language: Language) -> list[Image]:
         for what, column, title in panels:
             measured = [len(told.curve("kl_exact", column)) for one in ones for told in one.runs]
             if any(measured):  # a task without questions has no facts
-                drawn[f"{name}: {what}"] = _against_kl(language, ones, column, title)
+                drawn[f"{name}: {what}"] = partial(_against_kl, language, ones, column, title)
     alt = "loss on held-out pretraining text and facts answered right against the square root of KL to SFT over PPO"
     return images("tax", "Alignment tax", alt, drawn)
 
 
-def _against_kl(language: Language, results: Sequence[Result], column: str, name: str) -> Draw:
-    traced = _traced(language, results, (column,), _distances)
-
-    def draw(axis: Axes) -> Legend:
-        legend = traced(axis)
-        before = [told.before(column) for one in results for told in one.runs]
-        if np.isfinite(before).any():
-            legend["SFT"] = (level(axis, float(np.nanmean(before))), "")
-        axis.set(xlabel=_DISTANCE, ylabel=name, xlim=(0, None))
-        return legend
-
-    return draw
+def _against_kl(language: Language, results: Sequence[Result], column: str, name: str, axis: Axes) -> Legend:
+    legend = _traced(language, results, (column,), _distances, axis)
+    before = [told.before(column) for one in results for told in one.runs]
+    if np.isfinite(before).any():
+        legend["SFT"] = (level(axis, float(np.nanmean(before))), "")
+    axis.set(xlabel=_DISTANCE, ylabel=name, xlim=(0, None))
+    return legend
 
 
 def _distances(axis: Axes, one: Result, column: str, pen: Pen) -> stats.Array | None:
@@ -198,7 +184,8 @@ def by_labels(language: Language) -> list[Image]:
         if any(len(line.results) + len(line.missing) > 1 for line in found):
             points = {line.label: {one.spec.labels: one.estimate(GOLD) for one in line.results} for line in found}
             more = partial(_known, control(language, task))
-            drawn[name] = over_labels(points, "Rankings", "Gold gain over SFT (SD)", more, looks(language))
+            about = ("Rankings", "Gold gain over SFT (SD)", more, looks(language), ())
+            drawn[name] = partial(over_labels, points, *about)
     alt = "gold at the end of training against the number of rankings, with the level of PPO on gold"
     return images("labels", "Gold by number of rankings", alt, drawn)
 
@@ -239,11 +226,13 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
             found = {one.spec.labels: one.estimate(column) for one in group}
             points[told + short] = {labels: one for labels, one in found.items() if np.isfinite(one.value)}
 
-    def more(axis: Axes) -> Legend:
-        level(axis, floor)
-        return {}
+    known = {told: found for told, found in points.items() if found}
+    return partial(over_labels, known, "Rankings", name, partial(_floor, floor), {}, ())
 
-    return over_labels({told: found for told, found in points.items() if found}, "Rankings", name, more)
+
+def _floor(value: float, axis: Axes) -> Legend:
+    level(axis, value)
+    return {}
 
 
 def win_rates(language: Language) -> list[Image]:

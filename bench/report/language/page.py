@@ -77,4 +77,4 @@ def _remarks(language: data.Language) -> list[ran.Remark]:
     """What bears on the numbers, the gravest first."""
     bare = [name for task, name in language.study.task_names.items() if not language.of_task(task, "gold")]
     told = "has no finished run of PPO on gold: no labels to reach a share of its gain."
-    return [*ran.remarks_of_any(language.study), *(ran.Remark(f"{name} {told}") for name in bare)]
+    return [*ran.remarks(language.study, normalised=False), *(ran.Remark(f"{name} {told}") for name in bare)]
