@@ -21,7 +21,7 @@ _PERIODS = 4  # of training, in the picture of one run
 def of_suite(study: Study) -> list[Image]:
     """The last quarter of training, a panel a task and a colour an arm: its first seed that kept its segments."""
     panels = {study.task_names[task]: draw for task in study.tasks if (draw := _of_task(study, task))}
-    return images("agreement", "Predicted against true return of segments", f"{ALT}, last quarter of training", panels)
+    return images("agreement", f"{ALT}, last quarter of training", panels)
 
 
 def _of_task(study: Study, task: str) -> Draw | None:
@@ -42,7 +42,7 @@ def of_run(arrays: Mapping[str, stats.Array], total_steps: int) -> Image | None:
             panels[told] = partial(_cloud, {"": (true, predicted)}, {"": look(0)})
     if not panels:
         return None
-    return image("agreement", "Predicted against true return of segments", f"{', '.join(panels)}: {ALT}.", panels)
+    return image("agreement", f"{', '.join(panels)}: {ALT}.", panels)
 
 
 def correlations(arrays: Mapping[str, stats.Array], total_steps: int) -> dict[str, float]:

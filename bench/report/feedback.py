@@ -28,7 +28,7 @@ def feedback(study: Study) -> list[Image]:
     if len(study.normalisable) > 1 and (draw := _feedback(study, study.normalisable)):
         panels[ALL_TASKS] = draw
     alt = "return at the end of training against the number of labels, with the level of the true reward"
-    return images("feedback", "Return by number of labels", alt, panels)
+    return images("feedback", alt, panels)
 
 
 def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:

@@ -36,7 +36,6 @@ class Image:
     """A figure as bytes, with what it shows in words (for those who do not see it)."""
 
     name: str
-    title: str
     alt: str
     png: bytes
     svg: bytes
@@ -68,7 +67,7 @@ def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> lis
     """True return against environment steps: a figure a task, and one of all."""
     panels = {study.task_names[t]: partial(_learning, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
-    return images("curves", "Learning curves", alt, panels)
+    return images("curves", alt, panels)
 
 
 def _learning(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
@@ -85,7 +84,7 @@ def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> lis
     """Accuracy of the reward model on fresh pairs against environment steps."""
     panels = {study.task_names[t]: partial(_accuracy, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "share of fresh pairs whose better side the reward model predicts, against environment steps"
-    return images("accuracy", "Accuracy of the reward model", alt, panels)
+    return images("accuracy", alt, panels)
 
 
 def _accuracy(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
@@ -104,20 +103,20 @@ def profiles(study: Study) -> list[Image]:
         return _lines(axis, study, found)
 
     alt = "share of runs whose normalised return is above each level, averaged over tasks, with 95 % intervals"
-    return images("profiles", "Performance profiles", alt, {"All tasks": draw}) if found else []
+    return images("profiles", alt, {"All tasks": draw}) if found else []
 
 
-def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
+def images(name: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
     """One image a panel, and one of all side by side (last, named as the kind is)."""
     if not panels:
         return []
-    calls = [partial(image, name, title, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
+    calls = [partial(image, name, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
     for panel, draw in panels.items() if len(panels) > 1 else ():
-        calls.append(partial(image, _named(name, panel), f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw}))
+        calls.append(partial(image, _named(name, panel), f"{panel}: {alt}.", {panel: draw}))
     whole, *single = side_by_side(calls)
     if not single:  # the one panel is all of them
         (panel,) = panels
-        single = [replace(whole, name=_named(name, panel), title=f"{title}: {panel}")]
+        single = [replace(whole, name=_named(name, panel))]
     return [*single, replace(whole, whole=True)]
 
 
@@ -125,7 +124,7 @@ def _named(name: str, panel: str) -> str:
     return f"{name}-{slug(panel)}"
 
 
-def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
+def image(name: str, alt: str, panels: Mapping[str, Draw]) -> Image:
     """The panels side by side, with one legend."""
     columns = min(len(panels), 4)
     lines = -(-len(panels) // columns)
@@ -140,7 +139,7 @@ def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
             axis.set_axis_off()
         if legend := _merged(legends):
             _legend(figure, legend, COLUMN * columns)
-        return Image(name, title, alt, *render(figure))
+        return Image(name, alt, *render(figure))
 
 
 def _merged(legends: Sequence[Legend]) -> dict[str, Line2D]:

@@ -39,4 +39,4 @@ def heatmap(study: Study) -> list[Image]:
         figure.colorbar(drawn, ax=axis, label="Normalised return", extend="both", shrink=0.9)
         png, svg = render(figure)
     alt = f"normalised return of {len(arms)} arms on {', '.join(tasks)}, printed in each field"
-    return [Image("heatmap", "Normalised return by arm and task", f"Map of the {alt}.", png, svg)]
+    return [Image("heatmap", f"Map of the {alt}.", png, svg)]

@@ -113,7 +113,7 @@ def frontiers(language: Language) -> list[Image]:
     found = _every(language, "best_of_n", "ppo", "gold")
     drawn = {name: partial(_gains, language, ones, trace, _DISTANCE) for name, ones in found.items()}
     alt = "gold and proxy against the square root of KL to SFT, thin lines single seeds, thick ones fits"
-    return images("frontier", "Gold and proxy by distance from SFT", alt, drawn)
+    return images("frontier", alt, drawn)
 
 
 def overoptimisation(language: Language) -> list[Image]:
@@ -121,7 +121,7 @@ def overoptimisation(language: Language) -> list[Image]:
     found = _every(language, "ppo", "gold")
     drawn = {name: partial(_gains, language, ones, _over, "PPO episodes") for name, ones in found.items()}
     alt = "gold and proxy over the episodes of PPO, means over seeds with 95 % intervals of gold"
-    return images("overoptimisation", "Gold and proxy over training", alt, drawn)
+    return images("overoptimisation", alt, drawn)
 
 
 def _over(axis: Axes, one: Result, measure: str, pen: Pen) -> tuple[float, float] | None:
@@ -155,7 +155,7 @@ def taxes(language: Language) -> list[Image]:
             if any(measured):  # a task without questions has no facts
                 drawn[f"{name}: {what}"] = partial(_against_kl, language, ones, column, title)
     alt = "loss on held-out pretraining text and facts answered right against the square root of KL to SFT over PPO"
-    return images("tax", "Alignment tax", alt, drawn)
+    return images("tax", alt, drawn)
 
 
 def _against_kl(language: Language, results: Sequence[Result], column: str, name: str, axis: Axes) -> Legend:
@@ -187,7 +187,7 @@ def by_labels(language: Language) -> list[Image]:
             about = ("Rankings", "Gold gain over SFT (SD)", more, looks(language), ())
             drawn[name] = partial(over_labels, points, *about)
     alt = "gold at the end of training against the number of rankings, with the level of PPO on gold"
-    return images("labels", "Gold by number of rankings", alt, drawn)
+    return images("labels", alt, drawn)
 
 
 def _known(gains: stats.Array | None, axis: Axes) -> Legend:
@@ -215,7 +215,7 @@ def reward_models(language: Language) -> list[Image]:
             drawn[f"{first}accuracy"] = _models(swept, accuracy, "Accuracy on held-out pairs", 0.5)
             drawn[f"{first}calibration"] = _models(swept, error, "Expected calibration error", 0.0)
     alt = "accuracy of the reward model on held-out pairs and its calibration error against the number of rankings"
-    return images("reward-model", "Reward model by number of rankings", alt, drawn)
+    return images("reward-model", alt, drawn)
 
 
 def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name: str, floor: float) -> Draw:
@@ -262,7 +262,7 @@ def _forest(language: Language, task: str, results: Sequence[Result]) -> Image:
         f"{name}: win rate against SFT of {len(results)} arms, by a held-out labeler and by gold, with 95 % intervals."
     )
     file = "win-rates" if len(language.study.tasks) == 1 else f"win-rates-{slug(name)}"
-    return Image(file, "Win rate against SFT", alt, png, svg)
+    return Image(file, alt, png, svg)
 
 
 def _estimates(axis: Axes, results: Sequence[Result], array: str, shift: float, face: str, told: str) -> None:
