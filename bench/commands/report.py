@@ -70,8 +70,7 @@ def _asked(
     if options.all_seeds:
         planned = planned + [suites.Planned(run.arm, run.task, run.seed, run.spec, run.key) for run in more]
         more = []
-    told = tuple((run.arm, run.task, run.seed) for run in more)
-    return planned, Asked(tables, options.style, options.beside, told)
+    return planned, Asked(tables, options.style, options.beside, tuple(more))
 
 
 def _narrowed(options: argparse.Namespace) -> str:

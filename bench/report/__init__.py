@@ -15,7 +15,7 @@ from bench.files import kind, present, read, write_atomic
 from prefrl_core.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from bench.report.data import DescribedSuite, Study
+    from bench.report.data import DescribedSuite, Run, Study
     from bench.suite import Planned
 
 _MADE = "files.json"  # the names of a report's files, so that the next one leaves none of them behind
@@ -28,7 +28,7 @@ class Asked:
     tables: tuple[str, ...] = ()  # these alone, no page
     style: str = ""  # bench.report.style.load
     beside: Path | None = None  # bench.report.beside
-    beyond: tuple[tuple[str, str, int], ...] = ()  # finished runs that are not in the plan: arm, task, seed
+    beyond: tuple[Run, ...] = ()  # finished runs that are not in the plan
 
 
 def write_report(

@@ -107,7 +107,7 @@ class Study:
     task_names: Mapping[str, str]
     series: tuple[Series, ...]
     baseline: str = ""  # the arm that the others are compared with
-    beyond: tuple[tuple[str, str, int], ...] = ()  # seeds that lie there and are not in the plan: arm, task, seed
+    beyond: tuple[Run, ...] = ()  # finished runs that lie there and are not in the plan
     beside: tuple[Figure, ...] = ()  # a user's published figures
     _pools: dict[tuple[str, str], spread.Pool] = field(default_factory=dict, init=False, repr=False, compare=False)
     _draws: dict[tuple[str, str], stats.Draws] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -133,9 +133,9 @@ class Study:
         """The cells of one arm in the order of the tasks."""
         return [self.cells[arm, task] for task in self.tasks if (arm, task) in self.cells]
 
-    def labels(self, arm: str) -> int:
-        """The budget of an arm, the same on all tasks."""
-        return self.of_arm(arm)[0].spec.labels
+    def labels(self, arm: str, task: str = "") -> int:
+        """The budget of an arm on a task, its first by default."""
+        return (self.cells[arm, task] if task else self.of_arm(arm)[0]).spec.labels
 
     def total_steps(self, task: str) -> int:
         """The most steps that a run of the task is to take."""

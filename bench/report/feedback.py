@@ -39,7 +39,7 @@ def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:
     for series, arms in whole.items():
         for arm in arms:
             found = results.score(study, arm, tasks) if known else results.final_estimate(study, arm, tasks[0])
-            lines[series.label][study.labels(arm)] = found
+            lines[series.label][study.labels(arm, tasks[0])] = found
     theirs = published.normalised(tasks[0]) if known and len(tasks) == 1 and published.known(tasks[0]) else {}
     more: Draw = partial(_beside, study, list(whole), tasks, theirs) if known else lambda axis: {}
     name = "Normalised return" if known else "True return per episode"

@@ -131,15 +131,10 @@ def _unfinished(study: Study) -> Iterable[Remark]:
 
 def _beyond(study: Study) -> Iterable[Remark]:
     """Seeds that lie there and are not in the plan."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for arm, task, seed in study.beyond:
-        found.setdefault((arm, task), []).append(seed)
-    told = [f"{study.task_names[task]}, {arm}, {names.seeds(seeds)}" for (arm, task), seeds in found.items()]
-    if told:
-        more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+    if study.beyond:
         yield Remark(
             f"{len(study.beyond)} finished runs beyond the plan lie here and are left out, --all-seeds uses them: "
-            f"{'; '.join(told[:6])}{more}."
+            f"{_listed(study, study.beyond)}."
         )
 
 
@@ -212,7 +207,7 @@ def _state(run: Run) -> str:
     return WORDS[run.status] + at + (f": {run.error}" if run.error else "")
 
 
-def _listed(study: Study, runs: list[Run], most: int = 6) -> str:
+def _listed(study: Study, runs: Iterable[Run], most: int = 6) -> str:
     """By task, arm and error; of more than ``most`` of these the first, and how many runs the others are."""
     alike = _seeds_by(lambda run: (run.task, run.arm, run.error), runs)
     told = [

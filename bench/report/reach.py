@@ -46,10 +46,11 @@ def papers_level(study: Study) -> Table | None:
 def labels_to(study: Study, task: str, level: float) -> tuple[list[int], stats.Estimate]:
     """The budgets of the first series that are finished on a task, and the labels at which its return reaches
     ``level``; infinite where no budget does."""
-    arms = sorted((arm for arm in study.series[0].arms if study.has(arm, task)), key=study.labels)
-    if not arms:
+    found = {study.labels(arm, task): study.draws(arm, task) for arm in study.series[0].arms if study.has(arm, task)}
+    if not found:
         return [], NOTHING
-    draws, budgets = [study.draws(arm, task) for arm in arms], [study.labels(arm) for arm in arms]
+    budgets = sorted(found)
+    draws = [found[budget] for budget in budgets]
     means = np.array([one.values.mean() for one in draws])
     curves = stats.Scores(means, np.stack([one.means for one in draws], axis=1))
     return budgets, efficiency.labels_to_reach(budgets, curves, level, [len(one.values) for one in draws])

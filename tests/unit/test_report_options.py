@@ -69,8 +69,7 @@ def test_seeds_beyond_the_plan_are_told_or_used(
     found = beyond.seeds(three, out, ())
     assert {run.key for run in found} == {run.key for run in planned} - {run.key for run in three}
     assert beyond.seeds(three, out, [run.key for run in planned]) == []
-    told = tuple((run.arm, run.task, run.seed) for run in found)
-    study = replace(study_of(out, three), beyond=told)
+    study = replace(study_of(out, three), beyond=tuple(found))
     (said,) = [one.text for one in ran.remarks(study) if "--all-seeds" in one.text]
     assert said.startswith("10 finished runs beyond the plan lie here") and "HalfCheetah, 60 labels, seed 3" in said
     monkeypatch.setattr(suite.Suite, "runs", lambda self, *_: three)
