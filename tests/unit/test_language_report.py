@@ -106,10 +106,10 @@ def test_two_policies_are_compared_where_both_have_come_to(language: data.Langua
     ptx, ppo = result(language, "PPO-ptx, 1024 rankings"), result(language, "PPO, 1024 rankings")
     assert matched.reference(language, ptx) is ppo and matched.reference(language, ppo) is None
     found = matched.matched(language, ptx, ["ptx_nll", "qa_acc"])
-    assert found is not None and found.kl == pytest.approx(np.mean([told.curve("kl_exact")[-1] for told in ptx.runs]))
+    assert found["matched_kl"] == pytest.approx(np.mean([told.curve("kl_exact")[-1] for told in ptx.runs]))
     # both lines are straight in KL, so the difference is that of their slopes times the KL of the nearer one
-    assert found.differences["ptx_nll"].value == pytest.approx((0.005 - made.SLOPE) * found.kl)
-    assert found.differences["qa_acc"].value == pytest.approx(0.05 * found.kl)
+    assert found["matched_ptx_nll"].value == pytest.approx((0.005 - made.SLOPE) * found["matched_kl"])
+    assert found["matched_qa_acc"].value == pytest.approx(0.05 * found["matched_kl"])
 
 
 @pytest.mark.parametrize(("kl", "value"), [(0.0, 1.0), (1.0, 2.0), (1.5, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, np.nan)])

@@ -128,10 +128,7 @@ def tax(language: Language) -> Table | None:
         for one in language.of_task(task, "ppo", "gold"):
             fact = {**about(language, one), "_kl": one.estimate("kl_exact")}
             fact |= {f"{column}_less_sft": one.estimate(f"tax:{column}") for column in ("ptx_nll", "qa_acc")}
-            if one.method == "ppo" and (at := matched.matched(language, one, list(_TAX))):
-                fact |= {"reference": at.reference.name, "matched_kl": at.kl}
-                fact |= {f"matched_{column}": found for column, found in at.differences.items()}
-            facts.append(fact)
+            facts.append(fact | (matched.matched(language, one, list(_TAX)) if one.method == "ppo" else {}))
     caption = (
         "What PPO takes: negative log-likelihood of held-out pretraining text (nats a token) and facts answered right, "
         "less those of the SFT that it began with; and the same beside a reference where both are equally far from "
