@@ -1,4 +1,5 @@
-"""Arms against one of them (an ablation table, a robustness map), and ours against published figures."""
+"""Arms against one of them (an ablation table, a robustness map), and ours against published figures: the paper's, in
+value and in order, and a user's."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ import numpy as np
 
 from bench import stats
 from bench.report import published, results
+from bench.report.beside import Figure
 from bench.report.data import Study
-from bench.report.formats import NOTHING, Column, Fact, Table, entry, number, part, signed, table, wide
+from bench.report.formats import NOTHING, Column, Fact, Table, entry, number, part, signed, table, to, told, wide
 
+SAME, OPPOSITE, OPEN = "same", "opposite", "not told apart"
 _PAPER: dict[str, Column] = {
     "Paper: normalised return": "paper_normalised",
     "Paper: difference": ("paper_difference", signed),
@@ -131,13 +134,67 @@ def _budget_arms(study: Study) -> dict[int, str]:
     return {labels: found[labels] for labels in sorted(published.budgets(study.tasks), reverse=True) if labels in found}
 
 
-def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
-    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks; NaN
-    where there is none. None where the suite names no baseline."""
-    arms, tasks = learned_arms(study), list(study.normalisable)
-    if study.baseline not in arms or not tasks:
+def order(study: Study) -> Table | None:
+    """Ranks of the arms that the paper has too, with intervals, and whether each differs from the baseline in the
+    paper's direction. None where the suite names no baseline, or fewer than three such arms share a finished task."""
+    base = study.baseline
+    arms = [arm for arm in learned_arms(study) if in_paper(study, arm)]
+    tasks = [task for task in study.shared(*arms) if published.known(task)]
+    if base not in arms or len(arms) < 3 or not tasks:
         return None
-    found = [[results.normalised(study, t, arm).value if study.has(arm, t) else np.nan for t in tasks] for arm in arms]
-    values = np.array(found)
-    names = [*(study.task_names[task] for task in tasks), "Mean"]
-    return arms, names, np.column_stack([values, values.mean(axis=1)])
+    theirs = np.array([paper_mean(arm, tasks) for arm in arms])
+    ours = results.levels(study, arms, tasks)
+    ranks, drawn, places = stats.ranks(ours.values), stats.ranks(ours.draws), stats.ranks(theirs)
+    gaps = results.differences(study, base, dict.fromkeys(arms, tasks))
+    facts: list[Fact] = []
+    for i, arm in enumerate(arms):
+        verdict = None if arm == base else _verdict(gaps[arm], theirs[i] - theirs[arms.index(base)])
+        found = {"rank": stats.estimate(ranks[i], drawn[:, i]), "paper_rank": float(places[i])}
+        facts.append({"arm": arm, **found, "direction": verdict})
+    alike = told(stats.estimate(stats.kendall(ours.values, theirs), stats.kendall(ours.draws, theirs)))
+    caption = (
+        f"Rank of each arm among those that the paper has too, by mean normalised return over {len(tasks)} of "
+        f"{len(study.tasks)} tasks, 1 the best, with 95 % intervals over seeds; and whether an arm differs from "
+        f"{base!r} in the paper's direction ({OPEN!r} where our interval of the difference has 0 in it; these hold all "
+        f"at once). Kendall's tau of the two orders, 1 the same and −1 the reverse: {alike}."
+    )
+    columns: dict[str, Column] = {
+        "Arm": "arm",
+        "Rank: ours": ("rank", to(100)),
+        "Rank: paper": ("paper_rank", to(100)),
+        "Direction beside the paper": "direction",
+    }
+    return table("order", caption, facts, columns)
+
+
+def _verdict(gap: stats.Estimate, paper: float) -> str:
+    if gap.low <= 0 <= gap.high:
+        return OPEN
+    return SAME if np.sign(gap.value) == np.sign(paper) else OPPOSITE
+
+
+def beside(study: Study) -> Table | None:
+    """A row for each final value of the file, ours where the suite has the arm; None where there is none."""
+    facts = [
+        {
+            "task": study.task_names[one.task],
+            "arm": one.arm,
+            "unit": one.unit,
+            "source": one.source,
+            "published": one.value,
+            "ours": _ours(study, one),
+        }
+        for one in study.beside
+        if one.step is None
+    ]
+    columns: dict[str, Column] = {"Task": "task", "Arm": "arm", "Unit": "unit", "Ours": ("ours", entry)}
+    columns |= {"Published": "published", "Source": "source"}
+    return table("beside", "Figures of the file that was named, beside ours.", facts, columns, labels=3)
+
+
+def _ours(study: Study, one: Figure) -> stats.Estimate | None:
+    if not study.has(one.arm, one.task):
+        return None
+    if one.unit == "return":
+        return results.final_estimate(study, one.arm, one.task)
+    return results.normalised(study, one.task, one.arm) if one.task in study.normalisable else None

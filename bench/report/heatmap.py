@@ -6,7 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report import comparison
+from bench import stats
+from bench.report import comparison, results
 from bench.report.data import Study
 from bench.report.figures import Image, render
 from bench.report.formats import NONE, number
@@ -17,7 +18,7 @@ _LOW, _HIGH = 0.0, 1.2  # ends of the colour scale; what lies beyond has the end
 
 def heatmap(study: Study) -> list[Image]:
     """The map; none where the suite names no arm to compare with."""
-    made = comparison.heat(study)
+    made = heat(study)
     if made is None:
         return []
     arms, tasks, values = made
@@ -40,3 +41,15 @@ def heatmap(study: Study) -> list[Image]:
         png, svg = render(figure)
     alt = f"normalised return of {len(arms)} arms on {', '.join(tasks)}, printed in each field"
     return [Image("heatmap", f"Map of the {alt}.", png, svg)]
+
+
+def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
+    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks; NaN
+    where there is none. None where the suite names no baseline."""
+    arms, tasks = comparison.learned_arms(study), list(study.normalisable)
+    if study.baseline not in arms or not tasks:
+        return None
+    found = [[results.normalised(study, t, arm).value if study.has(arm, t) else np.nan for t in tasks] for arm in arms]
+    values = np.array(found)
+    names = [*(study.task_names[task] for task in tasks), "Mean"]
+    return arms, names, np.column_stack([values, values.mean(axis=1)])

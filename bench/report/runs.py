@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench import stats, store
+from bench import stats, store, tracks
 from bench.report.parallel import side_by_side
 from bench.suite import Planned
 from bench.text import one_line
@@ -151,3 +152,32 @@ def read(run: Run, folder: store.Run) -> Run:
 def number(value: Any) -> float:
     """A row's value, NaN where there is nothing to tell."""
     return float("nan") if value is None else float(value)
+
+
+def beyond(planned: Sequence[Planned], out: Path, known: Iterable[str]) -> list[Run]:
+    """The finished runs in ``out`` that differ from a planned one in their seed alone, by arm and seed; those with a
+    ``known`` key are not among them. Of a run that several arms plan there is one for each."""
+    cells: dict[str, dict[tuple[str, str], Planned]] = {}
+    for plan in planned:
+        cells.setdefault(_alike(plan.spec.canonical()), {}).setdefault((plan.arm, plan.task), plan)
+    order = {arm: place for place, arm in enumerate(dict.fromkeys(plan.arm for plan in planned))}
+    taken = {plan.key for plan in planned} | set(known)
+    runs = [one for one in store.load(out) if one.key not in taken and one.status == "done"] if out.is_dir() else []
+    found = [run for one in runs for run in _of_cells(one, cells)]
+    return sorted(found, key=lambda run: (run.seed, run.task, order[run.arm]))
+
+
+def _of_cells(run: store.Run, cells: dict[str, dict[tuple[str, str], Planned]]) -> list[Run]:
+    try:
+        alike = cells.get(_alike(run.spec), {})
+        return [
+            Run(arm, task, run.spec["seed"], run.key, tracks.of(task).spec(run.spec))
+            for (arm, task), plan in alike.items()
+            if store.key_of(plan.spec.canonical(), run.versions) == plan.key
+        ]
+    except UserError:  # damaged, or of a part that is not installed: no seed of these
+        return []
+
+
+def _alike(spec: dict[str, object]) -> str:
+    return json.dumps({**spec, "seed": None}, sort_keys=True)
