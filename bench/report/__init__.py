@@ -32,12 +32,7 @@ class Asked:
 
 
 def write_report(
-    suite: DescribedSuite,
-    planned: Sequence[Planned],
-    out: Path,
-    to: Path,
-    command: str,
-    asked: Asked = Asked(),
+    suite: DescribedSuite, planned: Sequence[Planned], out: Path, to: Path, command: str, asked: Asked = Asked()
 ) -> Path:
     """Write the report of the ``planned`` runs found in ``out`` into the folder ``to``; returns its page, or the first
     table where tables alone were asked for. What an earlier report left there and this one does not make is removed.

@@ -213,18 +213,8 @@ def load(
     cells = {where: Cell(tuple(sorted(cell, key=lambda run: run.seed))) for where, cell in grouped.items()}
     tasks = tuple(dict.fromkeys(run.task for run in runs))
     arms = tuple(dict.fromkeys(run.arm for run in runs))
-    return Study(
-        suite.name,
-        suite.title,
-        suite.description,
-        command,
-        arms,
-        tasks,
-        cells,
-        names.task_names(tasks),
-        _series(arms, cells),
-        suite.baseline,
-    )
+    about = suite.name, suite.title, suite.description, command
+    return Study(*about, arms, tasks, cells, names.task_names(tasks), _series(arms, cells), suite.baseline)
 
 
 def generator(*parts: object) -> np.random.Generator:

@@ -10,19 +10,7 @@ import numpy as np
 from bench import efficiency, stats
 from bench.report import published, results
 from bench.report.data import Study
-from bench.report.formats import (
-    NOTHING,
-    Column,
-    Entry,
-    Fact,
-    Table,
-    entry,
-    labels_entry,
-    number,
-    part,
-    table,
-    wide,
-)
+from bench.report.formats import NOTHING, Column, Entry, Fact, Table, entry, labels_entry, number, part, table, wide
 from bench.report.results import Efficiency
 from bench.report.runs import Run
 from bench.report.tables import ALL_TASKS

@@ -173,11 +173,7 @@ def final_estimate(study: Study, arm: str, task: str, column: str = "true_return
 
 
 def _scores(
-    study: Study,
-    arms: Sequence[str],
-    tasks: Sequence[str],
-    statistic: Statistic,
-    replicates: int = spread.REPLICATES,
+    study: Study, arms: Sequence[str], tasks: Sequence[str], statistic: Statistic, replicates: int = spread.REPLICATES
 ) -> stats.Scores:
     """Normalised scores, one an arm; a cell's draws, the control's among them, are the same wherever it occurs."""
 
