@@ -7,9 +7,10 @@ over what SFT answers, KL in nats a response.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -60,20 +61,16 @@ class Told:
     def curve(self, *columns: str) -> stats.Array:
         """These columns ``(points, columns)`` over PPO, on prompts of the validation split, from SFT on; only rows in
         which all of them were measured."""
-        rows = [row for row in self.rows if row["stage"] == "ppo"]
-        values = np.array([[number(row.get(name)) for name in columns] for row in rows], float).reshape(
-            -1, len(columns)
-        )
+        rows = [[number(row.get(name)) for name in columns] for row in self.rows if row["stage"] == "ppo"]
+        values = np.array(rows, float).reshape(-1, len(columns))
         return np.asarray(values[np.isfinite(values).all(axis=1)], float)
 
     def sample(self, name: str) -> stats.Array:
         """One of the arrays of samples ``(prompts,)``, of best of n that of its n; "gain" is gold less SFT's."""
         if name == "gain":
             return self.sample("gold") - self.sample("gold_sft")
-        values = np.asarray(self.samples[name], float)
-        return (
-            values if values.ndim == 1 else values[:, list(self.run.spec.canonical()["best_of_n"]["n"]).index(self.n)]
-        )
+        values, spec = np.asarray(self.samples[name], float), self.run.spec.canonical()
+        return values if values.ndim == 1 else values[:, list(spec["best_of_n"]["n"]).index(self.n)]
 
 
 @dataclass(frozen=True)
@@ -176,11 +173,7 @@ class Language:
 
     def reward_models(self, task: str) -> list[Result]:
         """One result for each reward model, however many arms learn from it."""
-        found: dict[str, Result] = {}
-        for one in self.of_task(task):
-            if one.spec.labels:
-                found.setdefault(one.reward_model, one)
-        return list(found.values())
+        return once([one for one in self.of_task(task) if one.spec.labels], lambda one: one.reward_model)
 
     def baseline(self, task: str) -> Result | None:
         """That of the suite's baseline, if it has a finished run."""
@@ -193,9 +186,12 @@ def shown_n(result: Result) -> list[int]:
     return [n for n in SHOWN_N if n in measured] or [max(measured)]
 
 
-def once(results: Sequence[Result]) -> list[Result]:
-    """One result an arm."""
-    return list({one.arm: one for one in reversed(results)}.values())[::-1]
+def once(results: Sequence[Result], by: Callable[[Result], str] = attrgetter("arm")) -> list[Result]:
+    """The first result of each arm, or of those alike in something else."""
+    found: dict[str, Result] = {}
+    for one in results:
+        found.setdefault(by(one), one)
+    return list(found.values())
 
 
 def load(study: Study) -> Language:
@@ -204,17 +200,14 @@ def load(study: Study) -> Language:
     for task in study.tasks:
         family: list[Result] = []
         for arm, cell in study.of_task(task):
-            told = tuple(_told(run) for run in cell.finished)
-            spec = cell.spec
-            numbers = spec.canonical()["best_of_n"]["n"] if spec.canonical()["method"] == "best_of_n" else [None]
-            for n in numbers:
+            told, spec = [_told(run) for run in cell.finished], cell.spec.canonical()
+            for n in spec["best_of_n"]["n"] if spec["method"] == "best_of_n" else [None]:
                 runs = tuple(replace(one, n=n) for one in told)
-                family.append(Result(task, arm, n, spec, runs, len(cell.runs), family))
+                family.append(Result(task, arm, n, cell.spec, runs, len(cell.runs), family))
         results += family
     return Language(study, tuple(results))
 
 
 def _told(run: Run) -> Told:
     folder = store.Run(run.folder)
-    samples, texts = folder.samples()
-    return Told(run, folder.rows, samples, texts)
+    return Told(run, folder.rows, *folder.samples())
