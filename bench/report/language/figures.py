@@ -225,9 +225,9 @@ def _models(groups: Sequence[Sequence[Result]], columns: Mapping[str, str], name
         for column, short in columns.items():
             found = {one.spec.labels: one.estimate(column) for one in group}
             points[told + short] = {labels: one for labels, one in found.items() if np.isfinite(one.value)}
-
     known = {told: found for told, found in points.items() if found}
-    return partial(over_labels, known, "Rankings", name, partial(_floor, floor), {}, ())
+    budgets = {one.spec.labels for group in groups for one in group}
+    return partial(over_labels, known, "Rankings", name, partial(_floor, floor), {}, budgets)
 
 
 def _floor(value: float, axis: Axes) -> Legend:
