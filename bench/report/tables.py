@@ -14,7 +14,6 @@ from bench.report.formats import NONE, Entry, Fact, Table, entry, number, part, 
 ALL_TASKS = "All tasks (IQM)"
 MIB = 2**20
 EFFORT = {"reward_gradient_steps": "Reward gradient steps", "policy_updates": "Policy updates"}  # columns by name
-
 _COSTS = ("steps", "labels", "wall_seconds", "peak_memory_bytes", *EFFORT)
 
 
