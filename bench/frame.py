@@ -142,7 +142,7 @@ def _final(run: recorded.Run) -> float:
     """What a finished run came to: its final return, or the gain in gold of a language run (NaN without one)."""
     outcome = tracks.of(run.task).outcome
     if outcome in run.metrics:
-        return run.final(outcome, "episodes")
+        return run.final(outcome)
     rows = [row for row in store.Run(run.folder).rows if row.get("stage") == "final"]
     return recorded.number(rows[-1].get(outcome)) if rows else float("nan")
 

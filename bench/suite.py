@@ -6,8 +6,7 @@
     baseline = "200 labels"             # optional: the arm that the report compares the others with
     plugins = ["my_package.labelers"]   # modules that register parts of your own
 
-    [run]                               # settings of every run: the fields of prefrl_core.spec.RunSpec, or, where the
-                                        # tasks are of the room language/, of prefrl_core.language.spec.LanguageSpec
+    [run]                               # settings of every run: the fields of RunSpec, of LanguageSpec for language/...
     total_steps = 200_000
     [sweep]
     task = ["mujoco/hopper@1"]

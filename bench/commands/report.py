@@ -63,15 +63,14 @@ def _asked(
 ) -> tuple[list[Planned], Asked]:
     """The runs, those of seeds beyond the plan among them if they are to be, and what else was asked for."""
     from bench import suite as suites
-    from bench.report import Asked, beyond
+    from bench.report import Asked, runs
 
     known = () if options.all_seeds else [run.key for run in suite.runs(None, options.steps, (), options.labels)]
-    more = beyond.seeds(planned, options.out, known)
+    more = runs.beyond(planned, options.out, known)
     if options.all_seeds:
         planned = planned + [suites.Planned(run.arm, run.task, run.seed, run.spec, run.key) for run in more]
         more = []
-    told = tuple((run.arm, run.task, run.seed) for run in more)
-    return planned, Asked(tables, options.style, options.beside, told)
+    return planned, Asked(tables, options.style, options.beside, tuple(more))
 
 
 def _narrowed(options: argparse.Namespace) -> str:

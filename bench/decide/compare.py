@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import spread, stats, suite
 from bench.decide import power
-from bench.report import comparison, data, results
+from bench.report import data, results
 from bench.report.data import Study
 from bench.report.formats import NONE, entry, number
 from prefrl_core.errors import UserError, unknown
@@ -58,7 +58,7 @@ def rows(found: Study, one: str, other: str) -> list[list[str]]:
     """A header, a line a task, and one for all tasks that can be normalised."""
     told = [["task", "seeds", "difference", "interval", "P(better)", "interval", "p", "could be seen"]]
     told += [_row(found, one, other, [task], found.task_names[task]) for task in _tasks(found, one, other)]
-    shared = comparison.shared_tasks(found, [one, other])
+    shared = found.shared(one, other)
     if len(shared) > 1:
         told.append(_row(found, one, other, shared, "all"))
     return told
@@ -99,8 +99,7 @@ def _raw(found: Study, one: str, other: str, task: str) -> stats.Estimate:
 
 def _tasks(found: Study, one: str, other: str) -> list[str]:
     """Tasks on which both have finished runs."""
-    cells = {task: [found.cell(arm, task) for arm in (one, other)] for task in found.tasks}
-    return [task for task, both in cells.items() if all(cell and len(cell.returns) for cell in both)]
+    return [task for task in found.tasks if found.has(one, task) and found.has(other, task)]
 
 
 def _split(arm: str, default: str | None) -> tuple[str, str]:

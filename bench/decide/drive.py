@@ -104,7 +104,7 @@ class Driver:
         values = {arm: np.full((len(tasks), len(places[arm])), np.nan) for arm in self._arms}
         for run in self._found(wanted):
             if run.status == "done":
-                value = run.final("true_return", "episodes")
+                value = run.final("true_return")
                 require(np.isfinite(value), f"run {run.key}: no episode ended late; more steps help")
                 values[run.arm][tasks.index(run.task), places[run.arm][run.seed]] = value
         return values

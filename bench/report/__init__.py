@@ -15,8 +15,8 @@ from bench.files import kind, present, read, write_atomic
 from prefrl_core.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from bench.report.data import DescribedSuite, Study
-    from bench.report.runs import PlannedRun
+    from bench.report.data import DescribedSuite, Run, Study
+    from bench.suite import Planned
 
 _MADE = "files.json"  # the names of a report's files, so that the next one leaves none of them behind
 
@@ -28,16 +28,11 @@ class Asked:
     tables: tuple[str, ...] = ()  # these alone, no page
     style: str = ""  # bench.report.style.load
     beside: Path | None = None  # bench.report.beside
-    beyond: tuple[tuple[str, str, int], ...] = ()  # finished runs that are not in the plan: arm, task, seed
+    beyond: tuple[Run, ...] = ()  # finished runs that are not in the plan
 
 
 def write_report(
-    suite: DescribedSuite,
-    planned: Sequence[PlannedRun],
-    out: Path,
-    to: Path,
-    command: str,
-    asked: Asked = Asked(),
+    suite: DescribedSuite, planned: Sequence[Planned], out: Path, to: Path, command: str, asked: Asked = Asked()
 ) -> Path:
     """Write the report of the ``planned`` runs found in ``out`` into the folder ``to``; returns its page, or the first
     table where tables alone were asked for. What an earlier report left there and this one does not make is removed.
@@ -99,11 +94,8 @@ def _made(to: Path) -> set[str]:
     if not present(to / _MADE):
         return set()
     try:
-        names = json.loads(read(to / _MADE))
+        found = json.loads(read(to / _MADE))
     except (ValueError, UserError):
         return set()
-    return (
-        {name for name in names if isinstance(name, str) and Path(name).name == name}
-        if isinstance(names, list)
-        else set()
-    )
+    names = found if isinstance(found, list) else []
+    return {name for name in names if isinstance(name, str) and Path(name).name == name}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from bench import stats
 from bench.report.data import Study
 from bench.report.figures import Draw, Image, Legend, image, images, looks
-from bench.report.style import colours
+from bench.report.style import Look, look
 
 ALT = "predicted against true return of fresh segments that nobody was asked about"
 _PERIODS = 4  # of training, in the picture of one run
@@ -20,7 +21,7 @@ _PERIODS = 4  # of training, in the picture of one run
 def of_suite(study: Study) -> list[Image]:
     """The last quarter of training, a panel a task and a colour an arm: its first seed that kept its segments."""
     panels = {study.task_names[task]: draw for task in study.tasks if (draw := _of_task(study, task))}
-    return images("agreement", "Predicted against true return of segments", f"{ALT}, last quarter of training", panels)
+    return images("agreement", f"{ALT}, last quarter of training", panels)
 
 
 def _of_task(study: Study, task: str) -> Draw | None:
@@ -29,37 +30,30 @@ def _of_task(study: Study, task: str) -> Draw | None:
         if arrays := next((kept for run in cell.finished if (kept := run.segments)), None):
             late[arm] = _between(arrays, 0.75, 1.0, cell.spec.total_steps)
     drawn = {arm: points for arm, points in late.items() if len(points[0])}
-    if not drawn:
-        return None
-
-    def draw(axis: Axes) -> Legend:
-        styles = looks(study)
-        return {arm: (_points(axis, *points, styles[arm].color), "") for arm, points in drawn.items()}
-
-    return draw
+    return partial(_cloud, drawn, looks(study)) if drawn else None
 
 
 def of_run(arrays: Mapping[str, stats.Array], total_steps: int) -> Image | None:
     """One run, a panel a period of training; None where it has no segments."""
     panels: dict[str, Draw] = {}
-    for period in range(_PERIODS if arrays else 0):
-        low, high = period / _PERIODS, (period + 1) / _PERIODS
-        true, predicted = _between(arrays, low, high, total_steps)
+    for name, true, predicted in _periods(arrays, total_steps):
         if len(true):
-            told = f"{low:.0%} to {high:.0%}: r = {correlation(true, predicted):.2f}"
-            panels[told] = _one(true, predicted)
+            told = f"{name}: r = {correlation(true, predicted):.2f}"
+            panels[told] = partial(_cloud, {"": (true, predicted)}, {"": look(0)})
     if not panels:
         return None
-    return image("agreement", "Predicted against true return of segments", f"{', '.join(panels)}: {ALT}.", panels)
+    return image("agreement", f"{', '.join(panels)}: {ALT}.", panels)
 
 
 def correlations(arrays: Mapping[str, stats.Array], total_steps: int) -> dict[str, float]:
     """Pearson's correlation of predicted and true returns in each period of training, by the period's name."""
-    found = {}
+    return {name: correlation(true, predicted) for name, true, predicted in _periods(arrays, total_steps)}
+
+
+def _periods(arrays: Mapping[str, stats.Array], total: int) -> Iterator[tuple[str, stats.Array, stats.Array]]:
     for period in range(_PERIODS if arrays else 0):
         low, high = period / _PERIODS, (period + 1) / _PERIODS
-        found[f"{low:.0%} to {high:.0%}"] = correlation(*_between(arrays, low, high, total_steps))
-    return found
+        yield f"{low:.0%} to {high:.0%}", *_between(arrays, low, high, total)
 
 
 def correlation(true: stats.Array, predicted: stats.Array) -> float:
@@ -75,17 +69,8 @@ def _between(arrays: Mapping[str, stats.Array], low: float, high: float, total: 
     return np.asarray(arrays["true"], float)[rows], np.asarray(arrays["predicted"], float)[rows]
 
 
-def _one(true: stats.Array, predicted: stats.Array) -> Draw:
-    def draw(axis: Axes) -> Legend:
-        _points(axis, true, predicted, colours()[0])
-        return {}
-
-    return draw
-
-
-def _points(axis: Axes, true: stats.Array, predicted: stats.Array, color: str) -> Line2D:
+def _cloud(clouds: Mapping[str, tuple[stats.Array, stats.Array]], styles: Mapping[str, Look], axis: Axes) -> Legend:
     axis.set(xlabel="True return of a segment", ylabel="Predicted return")
-    (line,) = axis.plot(
-        true, predicted, linestyle="", marker=".", markersize=3, alpha=0.5, color=color, rasterized=True
-    )
-    return line
+    pen: Any = {"linestyle": "", "marker": ".", "markersize": 3, "alpha": 0.5, "rasterized": True}
+    drawn = {name: axis.plot(*both, color=styles[name].color, **pen)[0] for name, both in clouds.items()}
+    return {name: (points, "") for name, points in drawn.items() if name}

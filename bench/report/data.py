@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,12 @@ import numpy as np
 from bench import spread, stats
 from bench.report import names, published
 from bench.report.beside import Figure
-from bench.report.runs import PlannedRun as PlannedRun
+from bench.report.formats import part
 from bench.report.runs import Run as Run
 from bench.report.runs import check_versions as check_versions
 from bench.report.runs import found as found
 from bench.report.runs import untrained_level
+from bench.suite import Planned
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
 
@@ -64,22 +65,23 @@ class Cell:
         return tuple(run for run in self.runs if run.steps)
 
     @property
-    def complete(self) -> bool:
-        return len(self.finished) == len(self.runs)
+    def drawn(self) -> tuple[Run, ...]:
+        """Those that started, the finished ones first."""
+        return (*self.finished, *(run for run in self.started if run.status != "done"))
 
     @property
     def count(self) -> str:
         """ "" when whole, otherwise "2 of 3 seeds"."""
-        return "" if self.complete else f"{len(self.finished)} of {len(self.runs)} seeds"
+        return part(self.finished, self.runs, "seeds")
 
     @cached_property
     def returns(self) -> stats.Array:
         """Final true returns of the finished runs ``(seeds,)``; runs in which no episode ended late are left out."""
-        return self.finals("true_return", "episodes")
+        return self.finals("true_return")
 
-    def finals(self, column: str, weight: str | None = None) -> stats.Array:
+    def finals(self, column: str) -> stats.Array:
         """A column's final values of the finished runs ``(seeds,)``, without those that recorded none."""
-        values = [run.final(column, weight) for run in self.finished]
+        values = [run.final(column) for run in self.finished]
         return np.array([value for value in values if np.isfinite(value)], float)
 
 
@@ -105,8 +107,10 @@ class Study:
     task_names: Mapping[str, str]
     series: tuple[Series, ...]
     baseline: str = ""  # the arm that the others are compared with
-    beyond: tuple[tuple[str, str, int], ...] = ()  # seeds that lie there and are not in the plan: arm, task, seed
+    beyond: tuple[Run, ...] = ()  # finished runs that lie there and are not in the plan
     beside: tuple[Figure, ...] = ()  # a user's published figures
+    _pools: dict[tuple[str, str], spread.Pool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _draws: dict[tuple[str, str], stats.Draws] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def sweeps_labels(self) -> bool:
@@ -121,9 +125,29 @@ class Study:
         """The runs of an arm on a task, or None where the suite plans none."""
         return self.cells.get((arm, task))
 
+    def each(self) -> Iterator[tuple[str, str, Cell]]:
+        """(task, arm, cell), task by task in the order of the plan."""
+        return ((task, arm, cell) for task in self.tasks for arm, cell in self.of_task(task))
+
     def of_arm(self, arm: str) -> list[Cell]:
         """The cells of one arm in the order of the tasks."""
         return [self.cells[arm, task] for task in self.tasks if (arm, task) in self.cells]
+
+    def labels(self, arm: str, task: str = "") -> int:
+        """The budget of an arm on a task, its first by default."""
+        return (self.cells[arm, task] if task else self.of_arm(arm)[0]).spec.labels
+
+    def total_steps(self, task: str) -> int:
+        """The most steps that a run of the task is to take."""
+        return max(cell.spec.total_steps for _, cell in self.of_task(task))
+
+    def has(self, arm: str, *tasks: str) -> bool:
+        """Whether an arm has a finished run with a return on each of the tasks."""
+        return all((arm, task) in self.cells and len(self.cells[arm, task].returns) for task in tasks)
+
+    def shared(self, *arms: str) -> list[str]:
+        """Tasks that can be normalised and that every one of the arms has finished runs of."""
+        return [task for task in self.normalisable if all(self.has(arm, task) for arm in arms)]
 
     def of_task(self, task: str) -> list[tuple[str, Cell]]:
         """(arm, cell) of one task in the order of the arms."""
@@ -132,19 +156,15 @@ class Study:
     @cached_property
     def controls(self) -> dict[str, str]:
         """Per task the first arm on the true reward that has a finished run; tasks without one are left out."""
-        found: dict[str, str] = {}
-        for task in self.tasks:
-            arms = [arm for arm, cell in self.of_task(task) if cell.spec.reward == "true" and len(cell.returns)]
-            found.update({task: arms[0]} if arms else {})
-        return found
+        found = [(task, arm) for task, arm, cell in self.each() if cell.spec.reward == "true" and len(cell.returns)]
+        first = dict(reversed(found))
+        return {task: first[task] for task in self.tasks if task in first}
 
     @cached_property
     def untrained(self) -> dict[str, float]:
         """Per task the episode-weighted mean return of the untrained policy over all runs; if none ended, the published
         score of random play, or NaN where there is none."""
-        found = {
-            task: untrained_level(run for _, cell in self.of_task(task) for run in cell.started) for task in self.tasks
-        }
+        found = {task: untrained_level(run for run in self.runs if run.task == task) for task in self.tasks}
         # a game may last longer than the untrained phase: random play is the untrained policy's
         return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 
@@ -157,26 +177,18 @@ class Study:
         """What the task's control has gained over the untrained policy (``bench.spread.gain``)."""
         return spread.gain(self.control_returns(task), self.untrained[task], self.pool(task))
 
-    def pool(self, task: str, column: str = "true_return", weight: str | None = "episodes") -> spread.Pool:
+    def pool(self, task: str, column: str = "true_return") -> spread.Pool:
         """What the arms of a task tell of the spread of a column's final values."""
-        key = "pool", task, column
-        if key not in self._memory:
-            self._memory[key] = spread.pool(cell.finals(column, weight) for _, cell in self.of_task(task))
-        found: spread.Pool = self._memory[key]
-        return found
+        if (task, column) not in self._pools:
+            self._pools[task, column] = spread.pool(cell.finals(column) for _, cell in self.of_task(task))
+        return self._pools[task, column]
 
     def draws(self, arm: str, task: str) -> stats.Draws:
         """The final returns of a cell with draws of where their mean may lie: the same in every table and figure."""
-        key = "draws", arm, task
-        if key not in self._memory:
+        if (arm, task) not in self._draws:
             random = generator("cell", arm, task)
-            self._memory[key] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
-        found: stats.Draws = self._memory[key]
-        return found
-
-    @cached_property
-    def _memory(self) -> dict[tuple[str, ...], Any]:
-        return {}
+            self._draws[arm, task] = spread.draws(self.cells[arm, task].returns, self.pool(task), random)
+        return self._draws[arm, task]
 
     def control_returns(self, task: str) -> stats.Array:
         """Final returns of the task's true-reward runs ``(seeds,)``."""
@@ -184,7 +196,7 @@ class Study:
 
 
 def load(
-    suite: DescribedSuite, planned: Sequence[PlannedRun], out: Path, command: str, keep_damaged: bool = False
+    suite: DescribedSuite, planned: Sequence[Planned], out: Path, command: str, keep_damaged: bool = False
 ) -> Study:
     """The study of ``planned`` runs whose folders lie under ``out``; ``keep_damaged`` as in ``runs.found``.
 
@@ -201,18 +213,8 @@ def load(
     cells = {where: Cell(tuple(sorted(cell, key=lambda run: run.seed))) for where, cell in grouped.items()}
     tasks = tuple(dict.fromkeys(run.task for run in runs))
     arms = tuple(dict.fromkeys(run.arm for run in runs))
-    return Study(
-        suite.name,
-        suite.title,
-        suite.description,
-        command,
-        arms,
-        tasks,
-        cells,
-        names.task_names(tasks),
-        _series(arms, cells),
-        suite.baseline,
-    )
+    about = suite.name, suite.title, suite.description, command
+    return Study(*about, arms, tasks, cells, names.task_names(tasks), _series(arms, cells), suite.baseline)
 
 
 def generator(*parts: object) -> np.random.Generator:

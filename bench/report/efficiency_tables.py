@@ -1,14 +1,22 @@
-"""The tables of feedback efficiency (``bench.efficiency``) and of aggregates over tasks."""
+"""The tables of feedback efficiency (``bench.efficiency``), of aggregates over tasks, and of how soon the level of the
+paper's own control is reached."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bench import efficiency, stats
-from bench.report import results
-from bench.report.data import Series, Study
-from bench.report.formats import NONE, Entry, Table, entry, labels_entry
-from bench.report.tables import ALL_TASKS, fields
+from bench.report import published, results
+from bench.report.data import Study
+from bench.report.formats import NOTHING, Column, Entry, Fact, Table, entry, labels_entry, number, part, table, wide
+from bench.report.results import Efficiency
+from bench.report.runs import Run
+from bench.report.tables import ALL_TASKS
+
+REACHED = [*(f"{share * 100:.0f} %" for share in efficiency.SHARES), "Area under the curve"]  # columns of an efficiency
+_BINS = 40  # over a run, for the seconds to a level; its return is the mean of the episodes that end in a bin
 
 
 def labels_to_reach(study: Study) -> Table | None:
@@ -16,25 +24,36 @@ def labels_to_reach(study: Study) -> Table | None:
     where no arms differ in labels alone."""
     if not study.sweeps_labels:
         return None
-    rows: list[list[Entry]] = []
-    records: list[dict[str, object]] = []
+    rows: list[Sequence[object]] = []
+    facts: list[Fact] = []
     for name, tasks in _groups(study):
         for series in study.series:
             found = results.feedback_efficiency(study, series, tasks)
-            first = series is study.series[0]
-            rows.append([Entry(name if first else ""), Entry(series.label), *_entries(found)])
-            records += [] if found is None else _records(name, series, found)
+            first = name if series is study.series[0] else ""
+            rows.append([first, series.label, *reached(found, _note(found) if found else "")])
+            facts += measures({"task": name, "series": series.label}, found, "labels")
     caption = (
         "Labels to reach shares of the true-reward run, interpolated linearly in log(labels) between the budgets that "
         "were run, and the mean normalised return over log(labels), with 95 % intervals over seeds."
     )
-    header = ["Task", "Labels from", *(percent(share) for share in efficiency.SHARES), "Area under the curve"]
-    return Table("labels-to-reach", caption, header, rows, records, labels=2)
+    return wide("labels-to-reach", caption, ["Task", "Labels from", *REACHED], rows, facts, labels=2)
 
 
-def percent(share: float) -> str:
-    """0.9 as "90 %"."""
-    return f"{share * 100:.0f} %"
+def reached(found: Efficiency | None, note: str) -> list[object]:
+    """The entries of an efficiency in the columns REACHED."""
+    if found is None:
+        return [None] * len(REACHED)
+    return [*(labels_entry(one, found.budgets, note) for one in found.reach.values()), found.area]
+
+
+def measures(about: Fact, found: Efficiency | None, what: str, **more: object) -> list[Fact]:
+    """The facts of an efficiency, one a measure."""
+    if found is None:
+        return []
+    about = {**about, "budgets": " ".join(map(str, found.budgets)), **more}
+    names = [f"{what} to {share}" for share in REACHED[:-1]] + ["area"]
+    values = [*found.reach.values(), found.area]
+    return [{**about, "measure": name, "value": one} for name, one in zip(names, values, strict=True) if one]
 
 
 def _groups(study: Study) -> list[tuple[str, list[str]]]:
@@ -43,70 +62,99 @@ def _groups(study: Study) -> list[tuple[str, list[str]]]:
     return [*groups, (ALL_TASKS, list(study.normalisable))] if len(groups) > 1 else groups
 
 
-def _entries(found: results.Efficiency | None) -> list[Entry]:
-    if found is None:
-        return [Entry(NONE)] * (len(efficiency.SHARES) + 1)
+def _note(found: Efficiency) -> str:
     notes = [f"only {found.budgets[0]} labels were tried"] if len(found.budgets) + len(found.missing) == 1 else []
     notes += [f"without the {', '.join(map(str, found.missing))}-label runs"] if found.missing else []
-    reached = [labels_entry(one, found.budgets, "; ".join(notes)) for one in found.reach.values()]
-    return [*reached, Entry(NONE) if found.area is None else entry(found.area, 1.0)]
-
-
-def _records(name: str, series: Series, found: results.Efficiency) -> list[dict[str, object]]:
-    told: dict[str, object] = {"task": name, "series": series.label, "budgets": " ".join(map(str, found.budgets))}
-    made = [
-        {**told, "measure": f"labels to {percent(share)}", **fields("value", e)} for share, e in found.reach.items()
-    ]
-    return made if found.area is None else [*made, {**told, "measure": "area", **fields("value", found.area)}]
+    return "; ".join(notes)
 
 
 def per_hour(study: Study) -> Table | None:
     """Normalised return per hour of labeling: rows are tasks, columns arms; None where no arm has labels."""
-    arms = [arm for arm in study.arms if study.of_arm(arm)[0].spec.labels]
+    arms = [arm for arm in study.arms if study.labels(arm)]
     if not arms or not study.normalisable:
         return None
-    rows, records = [], []
+    rows: list[Sequence[object]] = []
+    facts: list[Fact] = []
     for name, tasks in _groups(study):
-        row = [Entry(name)]
-        for arm in arms:
-            found = _score(study, arm, tasks)
-            if found is None:
-                row.append(Entry(NONE))
-                continue
-            rate = efficiency.per_hour(found, study.of_arm(arm)[0].spec.labels)
-            row.append(entry(rate))
-            records.append({"task": name, "arm": arm, **fields("normalised_per_hour", rate)})
-        rows.append(row)
+        scores = {arm: results.score(study, arm, tasks) for arm in arms if study.has(arm, *tasks)}
+        rates = {arm: efficiency.per_hour(score, study.labels(arm)) for arm, score in scores.items()}
+        rows.append([name, *(entry(rates[arm]) if arm in rates else None for arm in arms)])
+        facts += [{"task": name, "arm": arm, "normalised_per_hour": rate} for arm, rate in rates.items()]
     caption = (
         f"Normalised return per hour of labeling at {efficiency.SECONDS_AN_ANSWER:g} seconds an answer, with 95 % "
         "intervals over seeds."
     )
-    return Table("per-hour", caption, ["Task", *arms], rows, records)
-
-
-def _score(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate | None:
-    """Normalised return on one task, the IQM of several; None without a finished run on each."""
-    if not all((cell := study.cell(arm, task)) and len(cell.returns) for task in tasks):
-        return None
-    return results.normalised(study, tasks[0], arm) if len(tasks) == 1 else results.aggregate(study, arm)[0]
+    return wide("per-hour", caption, ["Task", *arms], rows, facts)
 
 
 def aggregates(study: Study) -> Table | None:
     """Aggregates of normalised return over all tasks: rows are arms; None for a single task."""
     if len(study.normalisable) < 2:
         return None
-    rows, records = [], []
+    facts: list[Fact] = []
     for arm in study.arms:
         found, tasks = results.aggregates(study, arm)
-        note = "" if len(tasks) == len(study.normalisable) else f"{len(tasks)} of {len(study.normalisable)} tasks"
-        rows.append([Entry(arm, note=note), *(entry(one, 1.0) for one in found.values())])
-        rows[-1] += [Entry(NONE)] * (len(results.AGGREGATES) + 1 - len(rows[-1]))
-        if found:
-            told: dict[str, object] = {"arm": arm, "tasks": len(tasks)}
-            records.append({**told, **{k: v for name, one in found.items() for k, v in fields(name, one).items()}})
+        name = Entry(arm, note=part(tasks, study.normalisable, "tasks"))
+        facts.append({"arm": name, "tasks": len(tasks) or None, **found})
     caption = (
         "Normalised return over all tasks (Agarwal et al. 2021), with 95 % intervals over seeds within "
         "tasks: interquartile mean over runs, median and mean over tasks, and the optimality gap (how far runs stay "
         "below 1; less is better)."
     )
-    return Table("aggregates", caption, ["Arm", *results.AGGREGATES], rows, records)
+    columns: dict[str, Column] = {"Arm": "arm", **{name: name for name in results.AGGREGATES}}
+    return table("aggregates", caption, facts, columns)
+
+
+def papers_level(study: Study) -> Table | None:
+    """Labels and processor seconds until the return of the paper's run on the true reward (its figure 2 or 3): a row a
+    task. None where the paper has no task of the suite, or no arms differ in labels alone."""
+    tasks = [task for task in study.tasks if published.known(task) and task in study.controls]
+    if not tasks or not study.sweeps_labels:
+        return None
+    facts: list[Fact] = []
+    timed = list(dict.fromkeys([*study.controls.values(), *([study.baseline] if study.baseline else [])]))
+    for task in tasks:
+        level = published.returns(task)["true_reward"]
+        budgets, reach = labels_to(study, task, level)
+        shown = labels_entry(reach, budgets) if budgets else None
+        fact = {"task": study.task_names[task], "paper_return": level, "labels": reach, "_labels": shown}
+        for arm in timed:
+            seconds = [seconds_to(run, level) for run in cell.finished] if (cell := study.cell(arm, task)) else []
+            reached = [one for one in seconds if np.isfinite(one)]
+            mean = float(np.mean(reached)) if reached else np.nan
+            fact |= {f"seconds: {arm}": mean, f"seeds: {arm}": f"{len(reached)} of {len(seconds)}"}
+            text = number(mean, 100) if reached else "not reached"
+            fact |= {f"_{arm}": Entry(text, note=part(reached, seconds, "seeds")) if seconds else None}
+        facts.append(fact)
+    caption = (
+        "Until the return of the paper's own run on the true reward: labels, through the monotone curve over budgets, "
+        "with 95 % intervals over seeds; and processor seconds of one core, the mean of the seeds that came so far. A "
+        f"run's return is the mean over a {_BINS}th of its steps."
+    )
+    columns = {"Task": "task", "The paper's return": "paper_return", "Labels": "_labels"}
+    return table("papers-level", caption, facts, columns | {f"Seconds: {arm}": f"_{arm}" for arm in timed})
+
+
+def labels_to(study: Study, task: str, level: float) -> tuple[list[int], stats.Estimate]:
+    """The budgets of the first series that are finished on a task, and the labels at which its return reaches
+    ``level``; infinite where no budget does."""
+    found = {study.labels(arm, task): study.draws(arm, task) for arm in study.series[0].arms if study.has(arm, task)}
+    if not found:
+        return [], NOTHING
+    budgets = sorted(found)
+    draws = [found[budget] for budget in budgets]
+    means = np.array([one.values.mean() for one in draws])
+    curves = stats.Scores(means, np.stack([one.means for one in draws], axis=1))
+    return budgets, efficiency.labels_to_reach(budgets, curves, level, [len(one.values) for one in draws])
+
+
+def seconds_to(run: Run, level: float) -> float:
+    """Processor seconds at the end of the first bin in which a finished run's return is ``level`` or more; inf where it
+    never is. Processor time is taken to pass as evenly as the clock over the run."""
+    edges = np.linspace(0, run.spec.total_steps, _BINS + 1)
+    above = np.flatnonzero(run.binned("true_return", edges) >= level)
+    step, seconds = run.clock
+    if not len(above) or not len(step):
+        return float("inf")
+    clock = np.interp(edges[above[0] + 1], step, seconds)
+    return float(clock / seconds[-1] * run.done["cpu_seconds"])

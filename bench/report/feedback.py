@@ -3,7 +3,9 @@ series crosses 90 % of it, and published values beside ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,50 +24,64 @@ def feedback(study: Study) -> list[Image]:
     """Return against the number of labels: a figure a task, one of the aggregate, and one of all."""
     if not study.sweeps_labels:
         return []
-    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, task))}
-    if len(study.normalisable) > 1 and (draw := _feedback(study, None)):
+    panels = {study.task_names[task]: draw for task in study.tasks if (draw := _feedback(study, [task]))}
+    if len(study.normalisable) > 1 and (draw := _feedback(study, study.normalisable)):
         panels[ALL_TASKS] = draw
     alt = "return at the end of training against the number of labels, with the level of the true reward"
-    return images("feedback", "Return by number of labels", alt, panels)
+    return images("feedback", alt, panels)
 
 
-def _feedback(study: Study, task: str | None) -> Draw | None:
-    """Normalised return against labels, of all tasks for None; the raw return where a task cannot be normalised."""
-    known = task is None or task in study.normalisable
-    found = {one.label: _points(study, one.arms, task, known) for one in study.series}
-    lines = {label: points for label, points in found.items() if points}
-    if not lines:
-        return None
-
-    def draw(axis: Axes) -> Legend:
-        legend: Legend = {}
-        for index, (label, points) in enumerate(lines.items()):
-            shift = 1.05 ** (index - (len(lines) - 1) / 2)  # series side by side at one budget
-            legend[label] = (points_line(axis, points, look(index), shift), "")
-        if task is not None and known and published.known(task):
-            legend[f"published ({published.SOURCE})"] = (_published(axis, published.normalised(task)), "")
-        if known:
-            for index, series in enumerate(one for one in study.series if one.label in lines):
-                _crossing(axis, study, series, [task] if task else list(study.normalisable), look(index))
-            legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
-            legend["90 % of it"] = (level(axis, results.SHARE), "")
-            axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
-        shown = {labels for points in lines.values() for labels in points}
-        if task is not None and known and published.known(task):
-            shown |= set(published.budgets([task]))
-        label_axis(axis, sorted(shown))
-        axis.set(xlabel="Labels (log scale)", ylabel="Normalised return" if known else "True return per episode")
-        return legend
-
-    return draw
+def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:
+    """Normalised return against labels, of several tasks in all; the raw return where a task cannot be normalised."""
+    known = set(tasks) <= set(study.normalisable)
+    whole = {one: arms for one in study.series if (arms := [arm for arm in one.arms if study.has(arm, *tasks)])}
+    lines: dict[str, dict[int, stats.Estimate]] = {series.label: {} for series in whole}
+    for series, arms in whole.items():
+        for arm in arms:
+            found = results.score(study, arm, tasks) if known else results.final_estimate(study, arm, tasks[0])
+            lines[series.label][study.labels(arm, tasks[0])] = found
+    theirs = published.normalised(tasks[0]) if known and len(tasks) == 1 and published.known(tasks[0]) else {}
+    more: Draw = partial(_beside, study, list(whole), tasks, theirs) if known else lambda axis: {}
+    name = "Normalised return" if known else "True return per episode"
+    return partial(over_labels, lines, "Labels", name, more, {}, theirs) if lines else None
 
 
-def _published(axis: Axes, points: Mapping[int, float]) -> Line2D:
-    """Published values by number of labels."""
-    (line,) = axis.plot(
-        list(points), list(points.values()), color="#777777", linestyle=(0, (4, 2)), marker="x", zorder=2
-    )
-    return line
+def _beside(
+    study: Study, drawn: Sequence[Series], tasks: Sequence[str], theirs: Mapping[int, float], axis: Axes
+) -> Legend:
+    """Published values, where each series crosses 90 % of the true reward, and its level."""
+    legend = Legend()
+    if theirs:
+        look_of: Any = {"color": "#777777", "linestyle": (0, (4, 2)), "marker": "x", "zorder": 2}
+        (line,) = axis.plot(list(theirs), list(theirs.values()), **look_of)
+        legend[f"published ({published.SOURCE})"] = (line, "")
+    for index, series in enumerate(drawn):
+        _crossing(axis, study, series, tasks, look(index))
+    legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
+    legend["90 % of it"] = (level(axis, results.SHARE), "")
+    axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))
+    return legend
+
+
+def over_labels(
+    lines: Mapping[str, Mapping[int, stats.Estimate]],
+    unit: str,
+    name: str,
+    more: Draw,
+    styles: Mapping[str, Look],
+    budgets: Iterable[int],
+    axis: Axes,
+) -> Legend:
+    """Estimates with their intervals by number of labels, lines side by side at one budget, and what ``more`` draws;
+    ``budgets`` are marked on the axis as well."""
+    legend = Legend()
+    for index, (label, points) in enumerate(lines.items()):
+        shift = 1.05 ** (index - (len(lines) - 1) / 2)
+        legend[label] = (_points_line(axis, points, styles.get(label) or look(len(styles) + index), shift), "")
+    legend |= more(axis)
+    _label_axis(axis, sorted({*budgets, *(labels for points in lines.values() for labels in points)}))
+    axis.set(xlabel=f"{unit} (log scale)", ylabel=name)
+    return legend
 
 
 def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], look: Look) -> None:
@@ -79,36 +95,17 @@ def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], lo
     axis.plot(reach.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
 
 
-def _points(study: Study, arms: Sequence[str], task: str | None, known: bool) -> dict[int, stats.Estimate]:
-    """Estimates by number of labels, of the arms that have a finished run (on every task, for the aggregate)."""
-    tasks = study.normalisable if task is None else (task,)
-    points = {}
-    for arm in arms:
-        cells = [cell for one in tasks if (cell := study.cell(arm, one)) and len(cell.returns)]
-        if len(cells) == len(tasks):
-            points[cells[0].spec.labels] = _point(study, arm, task, known)
-    return points
-
-
-def _point(study: Study, arm: str, task: str | None, known: bool) -> stats.Estimate:
-    if task is None:
-        return results.aggregate(study, arm)[0] or stats.Estimate(np.nan, -np.inf, np.inf)
-    if known:
-        return results.normalised(study, task, arm)
-    return results.final_estimate(study, arm, task, "true_return", "episodes")
-
-
-def points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
+def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, shift: float) -> Line2D:
     """Estimates by number of labels, with their intervals; ``shift`` keeps lines beside one another apart."""
     x = np.array(list(points)) * shift
     value, low, high = (np.array([getattr(p, end) for p in points.values()]) for end in ("value", "low", "high"))
     spread = np.where(np.isfinite([low, high]), np.abs(np.array([low, high]) - value), 0)
     axis.errorbar(x, value, spread, fmt="none", ecolor=look.color, elinewidth=1, capsize=2.5)
-    (line,) = axis.plot(x, value, color=look.color, linestyle=look.linestyle, marker=look.marker)
+    (line,) = axis.plot(x, value, **vars(look))
     return line
 
 
-def label_axis(axis: Axes, budgets: Sequence[int]) -> None:
+def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
     """A logarithmic axis with a mark at each budget, and its number where the one before leaves room."""
     axis.set_xscale("log")
     room = (budgets[-1] / budgets[0] * 1.25**2) ** 0.1  # a tenth of the axis

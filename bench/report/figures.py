@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bench import stats
 from bench.report import beside, results
 from bench.report.data import Study
 from bench.report.formats import count
@@ -26,7 +27,6 @@ from bench.report.parallel import side_by_side
 from bench.report.style import BLACK, LINES, Look, look, styled
 
 COLUMN = 3.4  # inches: a column of a two-column paper
-_RETURN = "True return per episode"
 _TITLE = 36  # letters that fit above a panel
 _CROWD = 8  # arms, from which on bands of all would hide each other
 
@@ -36,10 +36,10 @@ class Image:
     """A figure as bytes, with what it shows in words (for those who do not see it)."""
 
     name: str
-    title: str
     alt: str
     png: bytes
     svg: bytes
+    whole: bool = False  # all panels of a kind side by side, for papers
 
 
 Legend = dict[str, tuple[Line2D, str]]  # by name: how it is drawn, and what the reader must know ("2 of 3 seeds")
@@ -65,16 +65,33 @@ def banded(study: Study) -> frozenset[str]:
 
 def learning(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """True return against environment steps: a figure a task, and one of all."""
-    panels = {study.task_names[task]: _curves(study, task, drawn, _RETURN) for task, drawn in curves.items() if drawn}
+    panels = {study.task_names[t]: partial(_learning, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "true return per episode against environment steps, one line an arm, with 95 % intervals over seeds"
-    return images("curves", "Learning curves", alt, panels)
+    return images("curves", alt, panels)
+
+
+def _learning(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
+    legend = _over_steps(study, task, curves, "True return per episode", axis)
+    published = beside.curves(study.beside, task, "return")
+    for index, (name, (steps, values)) in enumerate(published.items()):
+        kept = sum(step <= study.total_steps(task) for step in steps)  # as far as our own go
+        look = {"color": "#777777", "linestyle": LINES[-1 - index % len(LINES)], "marker": "x"}
+        legend[name] = (axis.plot(steps[:kept], values[:kept], **look)[0], "")
+    return legend
 
 
 def accuracy(study: Study, curves: Mapping[str, Sequence[results.Curve]]) -> list[Image]:
     """Accuracy of the reward model on fresh pairs against environment steps."""
-    panels = {study.task_names[task]: _accuracy(study, task, drawn) for task, drawn in curves.items() if drawn}
+    panels = {study.task_names[t]: partial(_accuracy, study, t, drawn) for t, drawn in curves.items() if drawn}
     alt = "share of fresh pairs whose better side the reward model predicts, against environment steps"
-    return images("accuracy", "Accuracy of the reward model", alt, panels)
+    return images("accuracy", alt, panels)
+
+
+def _accuracy(study: Study, task: str, curves: Sequence[results.Curve], axis: Axes) -> Legend:
+    legend = _over_steps(study, task, curves, "Accuracy on fresh pairs", axis)
+    lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
+    axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
+    return legend | {"chance": (level(axis, 0.5), "")}
 
 
 def profiles(study: Study) -> list[Image]:
@@ -82,46 +99,32 @@ def profiles(study: Study) -> list[Image]:
     found = results.profiles(study)
 
     def draw(axis: Axes) -> Legend:
-        styles, spread, legend = looks(study), banded(study), {}
-        for index, one in enumerate(found):
-            look, every = styles[one.arm], 10
-            if one.arm in spread and np.isfinite([one.low, one.high]).all():
-                axis.fill_between(results.LEVELS, one.low, one.high, color=look.color, alpha=0.12, linewidth=0)
-            (line,) = axis.plot(
-                results.LEVELS,
-                one.share,
-                color=look.color,
-                linestyle=look.linestyle,
-                marker=look.marker,
-                markevery=slice(index * every // len(found), None, every),
-            )
-            legend[one.arm] = (line, "")
         axis.set(xlabel="Normalised return τ", ylabel="Share of runs above τ", ylim=(0, 1.02))
-        return legend
+        return _lines(axis, study, found)
 
     alt = "share of runs whose normalised return is above each level, averaged over tasks, with 95 % intervals"
-    return images("profiles", "Performance profiles", alt, {"All tasks": draw}) if found else []
+    return images("profiles", alt, {"All tasks": draw}) if found else []
 
 
-def images(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
+def images(name: str, alt: str, panels: Mapping[str, Draw]) -> list[Image]:
     """One image a panel, and one of all side by side (last, named as the kind is)."""
     if not panels:
         return []
-    calls = [partial(image, name, title, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
+    calls = [partial(image, name, f"{', '.join(panels)}: {alt}.", panels)]  # the longest
     for panel, draw in panels.items() if len(panels) > 1 else ():
-        calls.append(partial(image, _named(name, panel), f"{title}: {panel}", f"{panel}: {alt}.", {panel: draw}))
+        calls.append(partial(image, _named(name, panel), f"{panel}: {alt}.", {panel: draw}))
     whole, *single = side_by_side(calls)
     if not single:  # the one panel is all of them
         (panel,) = panels
-        single = [replace(whole, name=_named(name, panel), title=f"{title}: {panel}")]
-    return [*single, whole]
+        single = [replace(whole, name=_named(name, panel))]
+    return [*single, replace(whole, whole=True)]
 
 
 def _named(name: str, panel: str) -> str:
     return f"{name}-{slug(panel)}"
 
 
-def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
+def image(name: str, alt: str, panels: Mapping[str, Draw]) -> Image:
     """The panels side by side, with one legend."""
     columns = min(len(panels), 4)
     lines = -(-len(panels) // columns)
@@ -136,7 +139,7 @@ def image(name: str, title: str, alt: str, panels: Mapping[str, Draw]) -> Image:
             axis.set_axis_off()
         if legend := _merged(legends):
             _legend(figure, legend, COLUMN * columns)
-        return Image(name, title, alt, *render(figure))
+        return Image(name, alt, *render(figure))
 
 
 def _merged(legends: Sequence[Legend]) -> dict[str, Line2D]:
@@ -171,60 +174,34 @@ def _legend_width(labels: Sequence[str], columns: int) -> float:
     return float(sum(0.5 + 0.063 * max(lengths, default=0) for lengths in filled))
 
 
-def _curves(study: Study, task: str, curves: Sequence[results.Curve], label: str) -> Draw:
-    def draw(axis: Axes) -> Legend:
-        styles, spread = looks(study), banded(study)
-        legend = {
-            curve.arm: (_line(axis, curve, styles[curve.arm], index / len(curves), curve.arm in spread), curve.note)
-            for index, curve in enumerate(curves)
-        }
-        legend |= _published(axis, study, task) if label == _RETURN else {}
-        axis.set(xlabel="Environment steps", ylabel=label)
-        axis.set_xlim(0, max(cell.spec.total_steps for _, cell in study.of_task(task)))
-        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-        axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        return legend
-
-    return draw
+def _over_steps(study: Study, task: str, curves: Sequence[results.Curve], label: str, axis: Axes) -> Legend:
+    axis.set(xlabel="Environment steps", ylabel=label, xlim=(0, study.total_steps(task)))
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    return _lines(axis, study, curves)
 
 
-def _published(axis: Axes, study: Study, task: str) -> Legend:
-    """Curves of a user's file, as far as our own go."""
-    end = max(cell.spec.total_steps for _, cell in study.of_task(task))
-    legend: Legend = {}
-    for index, (name, (steps, values)) in enumerate(beside.curves(study.beside, task, "return").items()):
-        kept = sum(step <= end for step in steps)
-        look = {"color": "#777777", "linestyle": LINES[-1 - index % len(LINES)], "marker": "x"}
-        (line,) = axis.plot(steps[:kept], values[:kept], **look)
-        legend[name] = (line, "")
+def _lines(axis: Axes, study: Study, curves: Sequence[results.Curve]) -> Legend:
+    """Means; of the arms that are ``banded`` their bands and, faint, every seed."""
+    styles, spread, legend = looks(study), banded(study), Legend()
+    for index, curve in enumerate(curves):
+        look = styles[curve.arm]
+        if curve.arm in spread:
+            axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
+            band(axis, curve.x, curve.low, curve.high, look.color)
+        points = np.flatnonzero(np.isfinite(curve.mean))
+        every = max(len(points) // 6, 1)
+        marked = points[index * every // len(curves) :: every].tolist()  # staggered: markers do not pile up
+        (line,) = axis.plot(curve.x, curve.mean, **vars(look), markevery=marked)
+        legend[curve.arm] = (line, curve.note)
     return legend
 
 
-def _line(axis: Axes, curve: results.Curve, look: Look, phase: float, spread: bool) -> Line2D:
-    """The mean with, if ``spread``, its band and, faint, every seed."""
-    if spread:
-        axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
-        axis.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.15, linewidth=0)
-    points = np.flatnonzero(np.isfinite(curve.mean))
-    every = max(len(points) // 6, 1)
-    marked = [int(point) for point in points[int(phase * every) :: every]]  # staggered, so that markers do not pile up
-    (line,) = axis.plot(
-        curve.x, curve.mean, color=look.color, linestyle=look.linestyle, marker=look.marker, markevery=marked
-    )
-    return line
-
-
-def _accuracy(study: Study, task: str, curves: Sequence[results.Curve]) -> Draw:
-    inner = _curves(study, task, curves, "Accuracy on fresh pairs")
-
-    def draw(axis: Axes) -> Legend:
-        legend = inner(axis)
-        lowest = min(float(np.nanmin(curve.runs)) for curve in curves)
-        axis.set_ylim(min(0.45, lowest - 0.02), 1.0)
-        return legend | {"chance": (level(axis, 0.5), "")}
-
-    return draw
+def band(axis: Axes, x: stats.Array, low: stats.Array, high: stats.Array, color: str) -> None:
+    """An interval around a line, where there is one."""
+    if np.isfinite([low, high]).any():
+        axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def level(axis: Axes, value: float) -> Line2D:

@@ -9,7 +9,7 @@ import numpy as np
 from bench import stats
 from bench.report import comparison, results
 from bench.report.data import Series, Study
-from bench.report.formats import entry
+from bench.report.formats import signed, told
 
 MOST = 4  # arms that a sentence names
 
@@ -22,12 +22,12 @@ def findings(study: Study) -> list[str]:
 def _budgets(study: Study) -> Iterable[str]:
     """The order of the budgets of the first series, and which neighbours are told apart."""
     series = next((one for one in study.series if len(one.arms) > 1), None)
-    tasks = comparison.shared_tasks(study, series.arms) if series else []
+    tasks = study.shared(*series.arms) if series else []
     if series is None or not tasks:
         return
     of = {arm: results.level(study, arm, tasks) for arm in series.arms}
-    told = ", ".join(f"{_labels(study, arm)} labels {_with_interval(found)}" for arm, found in of.items())
-    yield f"Of what the true reward teaches {_over(study, tasks)}, {told}."
+    said = ", ".join(f"{study.labels(arm)} labels teach {told(found)}" for arm, found in of.items())
+    yield f"Of what the true reward teaches {_over(study, tasks)}, {said}."
     yield _neighbours(study, series, tasks)
 
 
@@ -36,10 +36,10 @@ def _neighbours(study: Study, series: Series, tasks: Sequence[str]) -> str:
     alike: list[str] = []
     for fewer, more in zip(series.arms, series.arms[1:], strict=False):
         gap = results.differences(study, fewer, {more: tasks})[more]
-        pair = f"{_labels(study, more)} over {_labels(study, fewer)} labels"
-        (alike if gap.low <= 0 <= gap.high else apart).append(f"{pair}, {_signed(gap)}")
-    told = [f"Told apart: {'; '.join(apart)}."] if apart else ["No budget is told from the next."]
-    return " ".join(told + ([f"Undecided: {'; '.join(alike)}."] if alike and apart else []))
+        pair = f"{study.labels(more)} over {study.labels(fewer)} labels"
+        (alike if gap.low <= 0 <= gap.high else apart).append(f"{pair}, {signed(gap)}")
+    said = [f"Told apart: {'; '.join(apart)}."] if apart else ["No budget is told from the next."]
+    return " ".join(said + ([f"Undecided: {'; '.join(alike)}."] if alike and apart else []))
 
 
 def _others(study: Study) -> Iterable[str]:
@@ -48,24 +48,24 @@ def _others(study: Study) -> Iterable[str]:
     beside: dict[str, list[str]] = {}
     for arm in comparison.learned_arms(study):
         other = study.baseline or _same_budget(study, arm)
-        if other and other != arm and comparison.shared_tasks(study, [arm, other]):
+        if other and other != arm and study.shared(arm, other):
             beside.setdefault(other, []).append(arm)
     for other, arms in beside.items():
-        tasks = {arm: comparison.shared_tasks(study, [arm, other]) for arm in arms}
+        tasks = {arm: study.shared(arm, other) for arm in arms}
         yield _compared(other, results.differences(study, other, tasks))
 
 
 def _compared(other: str, gaps: Mapping[str, stats.Estimate]) -> str:
     apart = sorted((arm for arm, gap in gaps.items() if not gap.low <= 0 <= gap.high), key=lambda arm: gaps[arm].value)
     open_ones = [arm for arm in gaps if arm not in apart]
-    told = f"Beside {other}: " + (_some([f"{arm} {_signed(gaps[arm])}" for arm in apart]) or "no arm is told apart")
+    said = f"Beside {other}: " + (some([f"{arm} {signed(gaps[arm])}" for arm in apart]) or "no arm is told apart")
     if not open_ones:
-        return f"{told}."
+        return f"{said}."
     ends = [max(abs(gaps[arm].low), abs(gaps[arm].high)) for arm in open_ones]
     within = f" (differences of up to {max(ends):.2f} remain possible)" if np.isfinite(ends).all() else ""
     if not apart:
-        return f"{told}, of {len(open_ones)}{within}."
-    return f"{told}. Undecided: {_some(open_ones)}{within}."
+        return f"{said}, of {len(open_ones)}{within}."
+    return f"{said}. Undecided: {some(open_ones)}{within}."
 
 
 def _reward_model(study: Study) -> Iterable[str]:
@@ -86,27 +86,14 @@ def _same_budget(study: Study, arm: str) -> str:
     first = next((one for one in study.series if len(one.arms) > 1), None)
     if first is None or arm in first.arms:
         return ""
-    return next((one for one in first.arms if _labels(study, one) == _labels(study, arm)), "")
-
-
-def _labels(study: Study, arm: str) -> int:
-    return comparison.labels_of(study, arm)
+    return next((one for one in first.arms if study.labels(one) == study.labels(arm)), "")
 
 
 def _over(study: Study, tasks: Sequence[str]) -> str:
     return f"on {study.task_names[tasks[0]]}" if len(tasks) == 1 else f"on average over {len(tasks)} tasks"
 
 
-def _with_interval(found: stats.Estimate) -> str:
-    made = entry(found, 1.0)
-    return f"teach {made.text} {made.interval}".rstrip()
-
-
-def _signed(found: stats.Estimate) -> str:
-    made = entry(found, 1.0)
-    return f"{'+' if found.value > 0 else ''}{made.text} {made.interval}".rstrip()
-
-
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return ", ".join(names[:MOST]) + more

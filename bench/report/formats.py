@@ -1,16 +1,22 @@
-"""Tables as data, and their Markdown, LaTeX and CSV; numbers in words."""
+"""Tables declared over facts, and their Markdown, LaTeX and CSV; numbers in words.
+
+A fact is a dictionary: names of what was measured and its values, estimates among them. ``table`` makes a row and a
+record of each. Where rows and records are not the same facts (a row a task, a column an arm), ``wide`` is given both.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.stats import Estimate
 
 NONE = "–"
+NOTHING = Estimate(math.nan, -math.inf, math.inf)
 LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: "\\" + sign for sign in "%&#_${}"},
@@ -32,6 +38,9 @@ class Entry:
     interval: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.text, self.interval, self.note and f"({self.note})") if part)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -43,6 +52,58 @@ class Table:
     rows: Sequence[Sequence[Entry]]
     records: Sequence[Mapping[str, object]]
     labels: int = 1  # leading columns that name the row
+
+
+Fact = dict[str, Any]  # a field whose name begins with "_" is for people alone
+Rows = Sequence[Sequence[object]]
+Column = str | tuple[str, Callable[[Any], Any]]  # the field that a column shows, or that and how
+
+
+def table(
+    name: str, caption: str, facts: Sequence[Fact], columns: Mapping[str, Column], labels: int = 1
+) -> Table | None:
+    """A row and a record for each fact, the columns by their titles; None where there are no facts. A fact of a single
+    field has no record."""
+    rows = [[_shown(fact, column) for column in columns.values()] for fact in facts]
+    return wide(name, caption, list(columns), rows, facts, labels) if facts else None
+
+
+def wide(name: str, caption: str, header: Sequence[str], rows: Rows, facts: Iterable[Fact], labels: int = 1) -> Table:
+    """Rows of values of any kind (``told``), and the facts of the records."""
+    records = [made for fact in facts if len(made := record(fact)) > 1]
+    return Table(name, caption, header, [list(map(told, row)) for row in rows], records, labels)
+
+
+def record(fact: Fact) -> dict[str, object]:
+    """A fact with each estimate as three columns, without what is None."""
+    made: dict[str, object] = {}
+    for name, value in fact.items():
+        if name.startswith("_") or value is None:
+            continue
+        if isinstance(value, Estimate):
+            made |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+        else:
+            made[name] = value.text if isinstance(value, Entry) else value
+    return made
+
+
+def told(value: object) -> Entry:
+    """A value as it stands in a table; estimates with two decimals."""
+    match value:
+        case Entry():
+            return value
+        case None:
+            return Entry(NONE)
+        case Estimate():
+            return entry(value, 1.0)
+        case float():
+            return Entry(number(value))
+    return Entry(str(value))
+
+
+def _shown(fact: Fact, column: Column) -> object:
+    name, how = (column, told) if isinstance(column, str) else column
+    return None if fact.get(name) is None else how(fact[name])
 
 
 def number(value: float, scale: float | None = None) -> str:
@@ -65,16 +126,33 @@ def entry(estimate: Estimate, scale: float | None = None, note: str = "") -> Ent
     return Entry(number(estimate.value, scale), interval, note)
 
 
+def to(scale: float) -> Callable[[Any], Entry]:
+    """How to show values of about this size."""
+    return lambda value: entry(value, scale) if isinstance(value, Estimate) else Entry(number(value, scale))
+
+
+def signed(difference: Estimate | float) -> Entry:
+    """A difference, with its sign."""
+    made = told(difference)
+    above = (difference.value if isinstance(difference, Estimate) else difference) > 0
+    return Entry("+" + made.text if above else made.text, made.interval)
+
+
+def part(some: Sequence[object], of: Sequence[object], what: str) -> str:
+    """ "" for all of them, otherwise "5 of 7 games"."""
+    return "" if len(some) == len(of) else f"{len(some)} of {len(of)} {what}"
+
+
 def labels_entry(estimate: Estimate, budgets: Sequence[int], note: str = "") -> Entry:
     """Labels to reach a share: "143", "≤ 60" (the smallest budget was enough) or "not reached"."""
 
-    def told(labels: float) -> str:
+    def bounded(labels: float) -> str:
         if labels <= budgets[0]:
             return f"≤ {budgets[0]}"
         return f"{labels:.0f}" if math.isfinite(labels) else "not reached"
 
-    interval = f"[{told(estimate.low)}, {told(estimate.high)}]" if estimate.low > -math.inf else ""
-    text = told(estimate.value)
+    interval = f"[{bounded(estimate.low)}, {bounded(estimate.high)}]" if estimate.low > -math.inf else ""
+    text = bounded(estimate.value)
     return Entry(text, "" if interval == f"[{text}, {text}]" else interval, note)
 
 
@@ -89,7 +167,7 @@ def count(value: float) -> str:
 def markdown(table: Table) -> str:
     """A GitHub table; numbers to the right."""
     rule = ["---" if i < table.labels else "---:" for i in range(len(table.header))]
-    rows = [list(table.header), *([_one_line(entry) for entry in row] for row in table.rows)]
+    rows = [list(table.header), *(list(map(str, row)) for row in table.rows)]
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in (cells[0], rule, *cells[1:]))
 
@@ -132,12 +210,8 @@ def escape(text: str) -> str:
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
-def _one_line(entry: Entry) -> str:
-    return " ".join(part for part in (entry.text, entry.interval, entry.note and f"({entry.note})") if part)
-
-
 def _latex(entry: Entry) -> str:
-    small = " ".join(part for part in (entry.interval, entry.note and f"({entry.note})") if part)
+    small = str(Entry("", entry.interval, entry.note))
     return escape(entry.text) + (rf" {{\scriptsize {escape(small)}}}" if small else "")
 
 

@@ -6,7 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report import comparison
+from bench import stats
+from bench.report import comparison, results
 from bench.report.data import Study
 from bench.report.figures import Image, render
 from bench.report.formats import NONE, number
@@ -15,11 +16,11 @@ from bench.report.style import styled
 _LOW, _HIGH = 0.0, 1.2  # ends of the colour scale; what lies beyond has the end's colour
 
 
-def heatmap(study: Study) -> Image | None:
-    """The map, or None where the suite names no arm to compare with."""
-    made = comparison.heat(study)
+def heatmap(study: Study) -> list[Image]:
+    """The map; none where the suite names no arm to compare with."""
+    made = heat(study)
     if made is None:
-        return None
+        return []
     arms, tasks, values = made
     colours = mpl.colormaps["cividis"]
     with styled():
@@ -39,4 +40,16 @@ def heatmap(study: Study) -> Image | None:
         figure.colorbar(drawn, ax=axis, label="Normalised return", extend="both", shrink=0.9)
         png, svg = render(figure)
     alt = f"normalised return of {len(arms)} arms on {', '.join(tasks)}, printed in each field"
-    return Image("heatmap", "Normalised return by arm and task", f"Map of the {alt}.", png, svg)
+    return [Image("heatmap", f"Map of the {alt}.", png, svg)]
+
+
+def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
+    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks; NaN
+    where there is none. None where the suite names no baseline."""
+    arms, tasks = comparison.learned_arms(study), list(study.normalisable)
+    if study.baseline not in arms or not tasks:
+        return None
+    found = [[results.normalised(study, t, arm).value if study.has(arm, t) else np.nan for t in tasks] for arm in arms]
+    values = np.array(found)
+    names = [*(study.task_names[task] for task in tasks), "Mean"]
+    return arms, names, np.column_stack([values, values.mean(axis=1)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,100 +11,102 @@ from markupsafe import Markup
 
 from bench.report import (
     agreement,
-    beside_table,
+    atari,
     comparison,
     efficiency_tables,
     feedback,
     figures,
     findings,
     formats,
-    games,
     heatmap,
-    order,
     people,
     published,
     ran,
-    reach,
     results,
-    scores,
     tables,
 )
 from bench.report.data import Study
 
 HERE = Path(__file__).parent
-Records = list[dict[str, object]]
+Shown = tuple[Sequence[figures.Image], str]  # figures of a section, and the file of their data
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A section's figures (a panel each on the page, all in one for papers) and the file of their data."""
-
-    panels: Sequence[figures.Image]
-    whole: figures.Image | None
-    data: str
+TABLES = (
+    tables.efficiency,
+    efficiency_tables.labels_to_reach,
+    efficiency_tables.per_hour,
+    efficiency_tables.aggregates,
+    comparison.against_baseline,
+    comparison.order,
+    comparison.beside_the_paper,
+    efficiency_tables.papers_level,
+    comparison.beside,
+    atari.scores,
+    atari.over_games,
+    tables.reward_model,
+    people.people,
+    tables.cost,
+    ran.progress,
+    ran.settings,
+)
 
 
 def build(study: Study) -> dict[str, bytes]:
     """All files of a report by name; ``index.html`` last."""
-    learning = {task: results.curves(study, task, "true_return", "episodes") for task in study.tasks}
+    learning = {task: results.curves(study, task, "true_return") for task in study.tasks}
     accuracy = {task: results.curves(study, task, "reward_accuracy") for task in study.tasks}
     shown = {
-        "curves": _shown(figures.learning(study, learning), "curves.csv"),
-        "feedback": _shown(feedback.feedback(study), "efficiency.csv"),
-        "profiles": _shown(figures.profiles(study), "efficiency.csv"),
-        "accuracy": _shown(figures.accuracy(study, accuracy), "accuracy.csv"),
-        "agreement": _shown(agreement.of_suite(study), "reward-model.csv"),
+        "curves": (figures.learning(study, learning), "curves.csv"),
+        "feedback": (feedback.feedback(study), "efficiency.csv"),
+        "profiles": (figures.profiles(study), "efficiency.csv"),
+        "accuracy": (figures.accuracy(study, accuracy), "accuracy.csv"),
+        "agreement": (agreement.of_suite(study), "reward-model.csv"),
+        "heatmap": (heatmap.heatmap(study), "comparison.csv"),
     }
-    if (image := heatmap.heatmap(study)) is not None:
-        shown["heatmap"] = Shown([image], None, "comparison.csv")
-    made = tables_of(study)
-    files = {
-        "curves.csv": _curve_csv(study, learning, "true_return"),
-        "accuracy.csv": _curve_csv(study, accuracy, "reward_accuracy"),
-        "curves-seeds.csv": _seeds_csv(study, learning, "true_return"),
-        "returns.csv": formats.records_csv(tables.run_records(study)).encode(),
-        **image_files(shown),
-        **table_files(made),
+    records = {
+        "curves": tables.curve_records(study, learning, "true_return"),
+        "accuracy": tables.curve_records(study, accuracy, "reward_accuracy"),
+        "curves-seeds": tables.seed_records(study, learning, "true_return"),
+        "returns": tables.run_records(study),
     }
-    told = {"remarks": ran.remarks(study), "findings": findings.findings(study)}
-    page = render("page.html.j2", study, shown, made, **told, banded=figures.banded(study))
-    return {**files, "index.html": page}
+    return assemble(
+        study,
+        shown,
+        tables_of(study),
+        records,
+        {"index.html": "page.html.j2"},
+        remarks=ran.remarks(study),
+        findings=findings.findings(study),
+        banded=figures.banded(study),
+    )
 
 
 def tables_of(study: Study) -> dict[str, formats.Table]:
     """All tables by name."""
+    return named(*(made(study) for made in TABLES))
+
+
+def named(*made: formats.Table | None) -> dict[str, formats.Table]:
+    """Tables by name, those that there are."""
+    return {table.name: table for table in made if table is not None}
+
+
+def assemble(
+    study: Study,
+    shown: Mapping[str, Shown],
+    made: Mapping[str, formats.Table],
+    records: Mapping[str, Sequence[formats.Fact]],
+    pages: Mapping[str, str],
+    **more: object,
+) -> dict[str, bytes]:
+    """All files of a report: figures, tables and records, and pages by the names of their templates."""
+    images = [image for of, _ in shown.values() for image in of]
     return {
-        table.name: table
-        for table in (
-            tables.efficiency(study),
-            efficiency_tables.labels_to_reach(study),
-            efficiency_tables.per_hour(study),
-            efficiency_tables.aggregates(study),
-            comparison.against_baseline(study),
-            order.of_arms(study),
-            comparison.beside_the_paper(study),
-            reach.papers_level(study),
-            beside_table.beside(study),
-            scores.scores(study),
-            games.over_games(study),
-            tables.reward_model(study),
-            people.people(study),
-            tables.cost(study),
-            ran.progress(study),
-            ran.settings(study),
-        )
-        if table is not None
+        **{f"{name}.csv": formats.records_csv(rows).encode() for name, rows in records.items()},
+        **{f"{image.name}.{kind}": getattr(image, kind) for image in images for kind in ("png", "svg")},
+        **table_files(made),
+        **{name: _render(template, study, shown, made, **more) for name, template in pages.items()},
     }
-
-
-def _shown(images: Sequence[figures.Image], data: str) -> Shown:
-    return Shown(images[:-1], images[-1] if images else None, data)
-
-
-def image_files(shown: Mapping[str, Shown]) -> dict[str, bytes]:
-    """Every figure as PNG and SVG."""
-    images = [image for one in shown.values() for image in (*one.panels, one.whole) if image]
-    return {f"{i.name}.{kind}": data for i in images for kind, data in (("png", i.png), ("svg", i.svg))}
 
 
 def table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
@@ -118,17 +119,7 @@ def table_files(made: Mapping[str, formats.Table]) -> dict[str, bytes]:
     return {f"{t.name}.{kind}": render(t).encode() for t in made.values() for kind, render in kinds.items()}
 
 
-def _curve_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], value: str) -> bytes:
-    pairs = [(task, curve) for task, drawn in curves.items() for curve in drawn]
-    return formats.records_csv(tables.curve_records(study, pairs, value)).encode()
-
-
-def _seeds_csv(study: Study, curves: Mapping[str, Sequence[results.Curve]], value: str) -> bytes:
-    pairs = [(task, curve) for task, drawn in curves.items() for curve in drawn]
-    return formats.records_csv(tables.seed_records(study, pairs, value)).encode()
-
-
-def render(
+def _render(
     template: str, study: Study, shown: Mapping[str, Shown], made: Mapping[str, formats.Table], **more: object
 ) -> bytes:
     """A page of this folder's templates, with what every report has in it and ``more``."""

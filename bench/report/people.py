@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bench.answers.people import Account, sitting
+from typing import Any
+
+import numpy as np
+
+from bench.answers.people import sitting
 from bench.report.data import Study
-from bench.report.formats import NONE, Entry, Table
-from bench.report.runs import Run
+from bench.report.formats import Column, Table, table
 
 _CAPTION = (
     "People who gave labels. Accuracy: share of their answers of left or right that the true returns agree with; "
@@ -16,26 +19,19 @@ _CAPTION = (
 
 def people(study: Study) -> Table | None:
     """A row for each person and run; None where nobody taught."""
-    found = [
-        (run, account, sat.alpha)
+    facts = [
+        {name: np.nan if value is None else value for name, value in told.items()}
         for run in study.runs
         if run.status != "missing" and (sat := sitting(run.folder))
-        for account in sat.people
+        for one in sat.people
+        for about in [{"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed}]
+        for told in [{**about, **vars(one), "alpha": sat.alpha}]
     ]
-    if not found:
-        return None
-    about = ["Task", "Arm", "Seed", "Person"]
-    header = [*about, "answers", "equal", "skipped", "s an answer", "accuracy", "caught", "alpha"]
-    rows = [_row(study, run, account, alpha) for run, account, alpha in found]
-    records = [
-        {"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed, **vars(account), "alpha": alpha}
-        for run, account, alpha in found
-    ]
-    return Table("people", _CAPTION, header, rows, records, labels=4)
+    columns: dict[str, Column] = {"Task": "task", "Arm": "arm", "Seed": "seed", "Person": "name"}
+    columns |= {one: one for one in ("answers", "equal", "skipped")} | {"s an answer": ("seconds", _fixed(1))}
+    columns |= {one: (one, _fixed(2)) for one in ("accuracy", "caught", "alpha")}
+    return table("people", _CAPTION, facts, columns, labels=4)
 
 
-def _row(study: Study, run: Run, account: Account, alpha: float | None) -> list[Entry]:
-    names = [study.task_names[run.task], run.arm, str(run.seed), account.name]
-    counts = [str(account.answers), str(account.equal), str(account.skipped), f"{account.seconds:.1f}"]
-    shares = [NONE if share is None else f"{share:.2f}" for share in (account.accuracy, account.caught, alpha)]
-    return [Entry(text) for text in (*names, *counts, *shares)]
+def _fixed(decimals: int) -> Any:
+    return lambda value: np.nan if np.isnan(value) else f"{value:.{decimals}f}"

@@ -7,16 +7,21 @@ import csv
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from bench.parse import Name, parse
 
+Number = TypeVar("Number", float, NDArray[np.float64])
 SOURCE = "Christiano et al. 2017"
 BUDGETS = (350, 700, 1400)  # of figure 2
 ATARI_BUDGETS = (3300, 5600, 10_000)  # of figure 3
+ATARI_ARMS = {"true_reward": "paper, true reward"} | {
+    f"labels_{n}": f"paper, {n:,} labels" for n in sorted(ATARI_BUDGETS, reverse=True)
+}  # what our tables call the columns of ``returns``
 NOTE = (
     "Published: Christiano et al. 2017, figures 2 and 5, read off the print (about 2 % of an axis); TRPO for "
     "20,000,000 steps (inverted pendulum 1,000,000) on the MuJoCo of its time, with rewards that it describes but does "
@@ -73,17 +78,21 @@ def returns(task: str) -> dict[str, float]:
     """Figure 2 or 3 for one task: ``true_reward``, ``start`` and ``labels_1400`` and so on, NaN where it shows none."""
     name = _name(task) or ""
     if game(task):
-        row = dict(_table("christiano2017_atari.csv")[name])
-        row = {"start": str(scale(task)[0]), "true_reward": row.pop("true_reward_a2c"), **row}
-    else:
-        row = _table("christiano2017_mujoco.csv")[name]
-    return {key: float(value) if value else np.nan for key, value in row.items()}
+        row = _table("christiano2017_atari.csv")[name]
+        return {"start": scale(task)[0], "true_reward": row["true_reward_a2c"], **row}
+    return _table("christiano2017_mujoco.csv")[name]
 
 
 def scale(task: str) -> tuple[float, float]:
     """Scores of random play and of a human tester, of one of the paper's games."""
     row = _table("atari_reference_scores.csv")[game(task) or ""]
-    return float(row["random"]), float(row["human"])
+    return row["random"], row["human"]
+
+
+def of_human(task: str, score: Number) -> Number:
+    """A score, or several, of one of the paper's games between random play, 0, and a human tester, 1."""
+    random, human = scale(task)
+    return (score - random) / (human - random)
 
 
 def random_play(task: str) -> float:
@@ -102,15 +111,15 @@ def share(task: str, column: str) -> float:
     return _scaled(task, returns(task)[column])
 
 
-def ablation(arm: str, task: str) -> float | None:
-    """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; None if it has no such."""
+def ablation(arm: str, task: str) -> float:
+    """Normalised return of a variant of figure 5 or 6, by the name that our suite gives it; NaN if it has no such."""
     variant = arm.replace(" ", "_")
     file = "christiano2017_atari_ablations.csv" if game(task) else "christiano2017_mujoco_ablations.csv"
     row = _table(file).get(_NAMES.get(variant, variant))
     name = _name(task)
     if row is None or name is None or name not in row:
-        return None
-    return _scaled(task, float(row[name]))
+        return np.nan
+    return _scaled(task, row[name])
 
 
 def _scaled(task: str, value: float) -> float:
@@ -129,18 +138,18 @@ def game(task: str) -> str | None:
     return _GAMES.get(stem) if family == "atari" else None
 
 
-def _figure(value: str) -> str:
-    """A number read off a figure, or nothing where the figure shows none."""
+def _figure(value: str) -> float:
+    """A number read off a figure, NaN where the figure shows none."""
     if value and not abs(float(value)) <= 1e9:  # NaN too
         raise ValueError("should be a finite number below 1e9 in size")
-    return value
+    return float(value or "nan")
 
 
-_Rows = dict[Name, dict[Name, Annotated[str, AfterValidator(_figure)]]]
+_Rows = dict[Name, dict[Name, Annotated[float, BeforeValidator(_figure)]]]
 
 
 @cache
-def _table(file: str) -> dict[str, dict[str, str]]:
+def _table(file: str) -> dict[str, dict[str, float]]:
     """The rows of a file by their first column."""
     text = resources.files("bench.report").joinpath("published", file).read_text("utf-8")
     made = {}
@@ -148,5 +157,5 @@ def _table(file: str) -> dict[str, dict[str, str]]:
         first = next(iter(row))
         key = row.pop(first)
         made[key] = {name: value for name, value in row.items() if name != "gymnasium_task"}
-    checked: dict[str, dict[str, str]] = parse(_Rows, made, f"published/{file}")
+    checked: dict[str, dict[str, float]] = parse(_Rows, made, f"published/{file}")
     return checked

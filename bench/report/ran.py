@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from bench import spread
 from bench.report import names
-from bench.report.data import Study
-from bench.report.formats import Entry, Table, number
+from bench.report.data import Cell, Study
+from bench.report.formats import NONE, Entry, Table, number, wide
 from bench.report.runs import Run
 
 T = TypeVar("T")
@@ -36,22 +36,22 @@ class Remark:
 
 def progress(study: Study) -> Table:
     """Seeds finished of planned: rows are arms, columns tasks."""
-    rows = []
-    for arm in study.arms:
-        row = [Entry(arm)]
-        for task in study.tasks:
-            cell = study.cell(arm, task)
-            others = [run for run in cell.runs if run.status != "done"] if cell else []
-            note = "; ".join(f"{names.seeds(seeds)} {state}" for state, seeds in _seeds_by(_state, others).items())
-            row.append(Entry(f"{len(cell.finished)} of {len(cell.runs)}" if cell else "not planned", note=note))
-        rows.append(row)
-    records = [
+    facts = [
         {"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed, "key": run.key}
         | {"state": WORDS[run.status], "steps": run.steps, "error": run.error}
         for run in study.runs
     ]
-    header = ["Arm", *(study.task_names[task] for task in study.tasks)]
-    return Table("runs", "Seeds finished of those planned.", header, rows, records, labels=len(header))
+    rows = [[arm, *(_finished(study.cell(arm, task)) for task in study.tasks)] for arm in study.arms]
+    header = ["Arm", *study.task_names.values()]
+    return wide("runs", "Seeds finished of those planned.", header, rows, facts, labels=len(header))
+
+
+def _finished(cell: Cell | None) -> Entry:
+    if cell is None:
+        return Entry("not planned")
+    others = _seeds_by(_state, (run for run in cell.runs if run.status != "done"))
+    note = "; ".join(f"{names.seeds(seeds)} {state}" for state, seeds in others.items())
+    return Entry(f"{len(cell.finished)} of {len(cell.runs)}", note=note)
 
 
 def settings(study: Study) -> Table:
@@ -59,15 +59,15 @@ def settings(study: Study) -> Table:
     flats = {where: names.flat(cell.spec.canonical()) for where, cell in study.cells.items()}
     keys = dict.fromkeys(key for told in flats.values() for key in told if key not in ("task", "seed"))
     own = [key for key in keys if len({told.get(key) for told in flats.values()}) > 1]
-    rows = []
+    rows: list[list[str]] = []
     for arm in study.arms:
-        told = {task: [all_of.get(key, "–") for key in own] for (name, task), all_of in flats.items() if name == arm}
-        whole = len({tuple(values) for values in told.values()}) == 1
-        for task, values in list(told.items())[: 1 if whole else None]:
-            rows.append([Entry(arm), Entry("all" if whole else study.task_names[task]), *map(Entry, values)])
-    records = [{"arm": arm, **told} for (arm, _), told in flats.items()]
+        told = {task: [found.get(key, NONE) for key in own] for (name, task), found in flats.items() if name == arm}
+        first, *others = told.values()
+        alike = all(other == first for other in others)
+        rows += [[arm, "all", *first]] if alike else [[arm, study.task_names[t], *told[t]] for t in told]
     header = ["Arm", "Task", *own]
-    return Table("settings", "Settings in which the arms differ.", header, rows, records, labels=len(header))
+    facts = [{"arm": arm, **told} for (arm, _), told in flats.items()]
+    return wide("settings", "Settings in which the arms differ.", header, rows, facts, labels=len(header))
 
 
 def shared_settings(study: Study) -> list[tuple[str, str]]:
@@ -79,12 +79,12 @@ def shared_settings(study: Study) -> list[tuple[str, str]]:
 
 def software(study: Study) -> list[tuple[str, str]]:
     """Software, machine and time, each with every value that occurs."""
-    made = [run.provenance for run in study.runs if run.provenance]
-    packages = dict.fromkeys(name for one in made for name in one.get("versions", {}))
-    rows = [(name, _all(one.get("versions", {}).get(name) for one in made)) for name in sorted(packages)]
-    rows.append(("git revision", _all(_revision(one) for one in made)))
-    rows += [(name, _all(one.get(name) for one in made)) for name in ("cpu", "cores", "platform")]
-    started = sorted(str(one["started"]) for one in made if one.get("started"))
+    made = _provenances(study)
+    revisions = sorted({_revision(one) for one in made})
+    rows = [(name, ", ".join(found)) for name, found in _versions(made).items()]
+    rows.append(("git revision", ", ".join(revisions) or "unknown"))
+    rows += [(name, ", ".join(_values(made, name)) or "unknown") for name in ("cpu", "cores", "platform")]
+    started = sorted(one["started"] for one in made if one.get("started"))
     if started:
         rows.append(("started (UTC)", " to ".join(dict.fromkeys((started[0], started[-1])))))
     wall = sum(float(run.done["wall_seconds"]) for run in study.runs if run.done)
@@ -92,14 +92,33 @@ def software(study: Study) -> list[tuple[str, str]]:
     return rows
 
 
-def remarks(study: Study) -> list[Remark]:
-    """What bears on the numbers, the gravest first."""
-    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_scale(study), *_spread(study)]
+def _provenances(study: Study) -> list[dict[str, str]]:
+    """Where each run came from, by dotted names."""
+    return [names.flat(run.provenance) for run in study.runs if run.provenance]
 
 
-def remarks_of_any(study: Study) -> list[Remark]:
-    """Those that do not depend on what was learned."""
-    return [*_unfinished(study), *_beyond(study), *_provenance(study), *_spread(study)]
+def _values(made: Sequence[Mapping[str, str]], name: str) -> list[str]:
+    """Every value of something that occurs."""
+    found = {one.get(name, "null") for one in made}
+    return sorted("unknown" if value == "null" else value for value in found)
+
+
+def _versions(made: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Every version of each package."""
+    places = sorted({name for one in made for name in one if name.startswith("versions.")})
+    return {place.partition(".")[2]: _values(made, place) for place in places}
+
+
+def _revision(provenance: Mapping[str, str]) -> str:
+    """Unknown where the code was not run from its tree."""
+    (revision,) = _values([provenance], "git.revision")
+    return revision + (" with uncommitted changes" if provenance.get("git.dirty") == "true" else "")
+
+
+def remarks(study: Study, normalised: bool = True) -> list[Remark]:
+    """What bears on the numbers, the gravest first; of returns that are ``normalised`` also where they are not."""
+    scale = _scale(study) if normalised else ()
+    return [*_unfinished(study), *_beyond(study), *_provenance(study), *scale, *_spread(study)]
 
 
 def _unfinished(study: Study) -> Iterable[Remark]:
@@ -112,30 +131,24 @@ def _unfinished(study: Study) -> Iterable[Remark]:
 
 def _beyond(study: Study) -> Iterable[Remark]:
     """Seeds that lie there and are not in the plan."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for arm, task, seed in study.beyond:
-        found.setdefault((arm, task), []).append(seed)
-    told = [f"{study.task_names[task]}, {arm}, {names.seeds(seeds)}" for (arm, task), seeds in found.items()]
-    if told:
-        more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+    if study.beyond:
         yield Remark(
             f"{len(study.beyond)} finished runs beyond the plan lie here and are left out, --all-seeds uses them: "
-            f"{'; '.join(told[:6])}{more}."
+            f"{_listed(study, study.beyond)}."
         )
 
 
 def _provenance(study: Study) -> Iterable[Remark]:
-    runs = [run for run in study.runs if run.provenance]
-    dirty = [run for run in runs if _git(run).get("dirty")]
+    made = _provenances(study)
+    dirty = [one for one in made if one.get("git.dirty") == "true"]
     if dirty:
         yield Remark(
-            f"{len(dirty)} of {len(runs)} runs were made from a working tree with uncommitted changes: the revision "
+            f"{len(dirty)} of {len(made)} runs were made from a working tree with uncommitted changes: the revision "
             "named below is not all of their code."
         )
-    if len({str(_git(run).get("revision")) for run in runs}) > 1:
+    if len(_values(made, "git.revision")) > 1:
         yield Remark("The runs were made from different git revisions; all of them are named below.")
-    for package in sorted({name for run in runs for name in run.provenance.get("versions", {})}):
-        found = sorted({str(run.provenance.get("versions", {}).get(package)) for run in runs})
+    for package, found in _versions(made).items():
         if len(found) > 1:
             yield Remark(f"The runs were made with different versions of {package}: {', '.join(found)}.")
 
@@ -150,7 +163,7 @@ def _scale(study: Study) -> Iterable[Remark]:
         elif task not in study.normalisable:
             yield Remark(f"{_no_scale(study, task)} Its returns are not normalised. More steps or seeds may help.")
         late = [run for arm, cell in study.of_task(task) for run in cell.finished]
-        none = [run for run in late if not np.isfinite(run.final("true_return", "episodes"))]
+        none = [run for run in late if not np.isfinite(run.final("true_return"))]
         if none:
             yield Remark(
                 f"In {len(none)} of {len(late)} finished runs of {name} no episode ended in the last 10 % of the "
@@ -189,17 +202,12 @@ def _spread(study: Study) -> Iterable[Remark]:
         yield Remark("Where one seed is finished there is no interval: nothing tells its spread.", warning=False)
 
 
-def _git(run: Run) -> Mapping[str, Any]:
-    """Empty where the code was not run from its tree."""
-    return run.provenance.get("git") or {}
-
-
 def _state(run: Run) -> str:
     at = f" at {run.steps} of {run.spec.total_steps} steps" if run.steps and run.status != "done" else ""
     return WORDS[run.status] + at + (f": {run.error}" if run.error else "")
 
 
-def _listed(study: Study, runs: list[Run], most: int = 6) -> str:
+def _listed(study: Study, runs: Iterable[Run], most: int = 6) -> str:
     """By task, arm and error; of more than ``most`` of these the first, and how many runs the others are."""
     alike = _seeds_by(lambda run: (run.task, run.arm, run.error), runs)
     told = [
@@ -216,12 +224,3 @@ def _seeds_by(key: Callable[[Run], T], runs: Iterable[Run]) -> dict[T, list[int]
     for run in runs:
         found.setdefault(key(run), []).append(run.seed)
     return found
-
-
-def _revision(provenance: Mapping[str, Any]) -> str:
-    git = provenance.get("git") or {}
-    return str(git.get("revision") or "unknown") + (" with uncommitted changes" if git.get("dirty") else "")
-
-
-def _all(values: Iterable[object]) -> str:
-    return ", ".join(sorted({"unknown" if value is None else str(value) for value in values})) or "unknown"

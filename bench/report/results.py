@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench import efficiency, pairwise, spread, stats
-from bench.report.data import Cell, Series, Study, generator
-from bench.report.runs import Run
+from bench.report.data import Series, Study, generator
 
 Statistic = Callable[[Sequence[stats.Array]], stats.Array]
 
@@ -26,7 +25,7 @@ LEVELS = np.linspace(0.0, 1.5, 61)  # of a performance profile
 
 @dataclass(frozen=True)
 class Curve:
-    """One arm on one task over training: ``x`` (points,), ``runs`` (seeds, points), mean and band (points,)."""
+    """An arm's line: ``x`` (points,), ``runs`` (seeds, points), mean and band (points,)."""
 
     arm: str
     x: stats.Array
@@ -39,40 +38,22 @@ class Curve:
     note: str
 
 
-def curves(study: Study, task: str, column: str, weight: str | None = None) -> list[Curve]:
+def curves(study: Study, task: str, column: str) -> list[Curve]:
     """A metric over environment steps on the task's common grid, one curve an arm that recorded it."""
-    total = max(cell.spec.total_steps for _, cell in study.of_task(task))
-    edges = np.linspace(0, total, BINS + 1)
-    x = (edges[1:] + edges[:-1]) / 2
-    found = {arm: (cell, _lines(cell, column, weight, edges)) for arm, cell in study.of_task(task)}
-    found = {arm: (cell, lines) for arm, (cell, lines) in found.items() if np.isfinite(lines).any()}
-    counted = {arm: lines[: len(cell.finished) or None] for arm, (cell, lines) in found.items()}
-    beside = spread.pool(counted.values())
-    made = []
-    for arm, (cell, lines) in found.items():
-        low, high = spread.band(counted[arm], beside)
-        mean, count = counted[arm].mean(axis=0), len(counted[arm])
-        made.append(Curve(arm, x, _seeds(cell), lines, mean, low, high, count, cell.count))
+    edges = np.linspace(0, study.total_steps(task), BINS + 1)
+    shown = {arm: cell.drawn for arm, cell in study.of_task(task)}
+    lines = {arm: np.array([run.binned(column, edges) for run in runs]) for arm, runs in shown.items()}
+    counted = {
+        arm: of_arm[: len(study.cells[arm, task].finished) or None]  # the finished ones come first
+        for arm, of_arm in lines.items()
+        if np.isfinite(of_arm).any()
+    }
+    beside, x, made = spread.pool(counted.values()), (edges[1:] + edges[:-1]) / 2, []
+    for arm, of_arm in counted.items():
+        seeds, note = tuple(run.seed for run in shown[arm]), study.cells[arm, task].count
+        ends = spread.band(of_arm, beside)
+        made.append(Curve(arm, x, seeds, lines[arm], of_arm.mean(axis=0), *ends, len(of_arm), note))
     return made
-
-
-def _lines(cell: Cell, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
-    """``(runs, points)``, the finished runs first."""
-    return np.array([_binned(run, column, weight, edges) for run in _shown(cell)])
-
-
-def _shown(cell: Cell) -> list[Run]:
-    return [*cell.finished, *(run for run in cell.started if run.status != "done")]
-
-
-def _seeds(cell: Cell) -> tuple[int, ...]:
-    return tuple(run.seed for run in _shown(cell))
-
-
-def _binned(run: Run, column: str, weight: str | None, edges: stats.Array) -> stats.Array:
-    values = run.metrics[column]
-    weights = run.metrics[weight] if weight else np.ones(len(values))
-    return stats.binned(run.metrics["step"], values, weights, edges)
 
 
 def normalised(study: Study, task: str, arm: str) -> stats.Estimate:
@@ -82,42 +63,31 @@ def normalised(study: Study, task: str, arm: str) -> stats.Estimate:
     return _scores(study, [arm], [task], stats.mean_over_tasks).estimates()[0]
 
 
-def aggregate(study: Study, arm: str) -> tuple[stats.Estimate | None, list[str]]:
-    """IQM of normalised return over all runs of all tasks that the arm finished, and those tasks."""
-    tasks = [t for t in study.normalisable if (cell := study.cell(arm, t)) and len(cell.returns)]
-    if not tasks:
-        return None, []
-    return _scores(study, [arm], tasks, stats.iqm_over_runs).estimates()[0], tasks
+def score(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate:
+    """Normalised return of an arm on one task, IQM of its runs on several, each of which it finished."""
+    if len(tasks) == 1:
+        return normalised(study, tasks[0], arm)
+    return _scores(study, [arm], tasks, stats.iqm_over_runs).estimates()[0]
 
 
-def aggregates(study: Study, arm: str) -> tuple[dict[str, stats.Estimate], list[str]]:
+def aggregates(
+    study: Study, arm: str, names: Sequence[str] = tuple(AGGREGATES)
+) -> tuple[dict[str, stats.Estimate], list[str]]:
     """Each of AGGREGATES of the arm's normalised returns over the tasks that it finished, and those tasks."""
-    tasks = [t for t in study.normalisable if (cell := study.cell(arm, t)) and len(cell.returns)]
-    if not tasks:
-        return {}, []
-    found = {name: _scores(study, [arm], tasks, one) for name, one in AGGREGATES.items()}
-    return {name: scores.estimates()[0] for name, scores in found.items()}, tasks
+    tasks = study.shared(arm)
+    found = {name: _scores(study, [arm], tasks, AGGREGATES[name]).estimates()[0] for name in names if tasks}
+    return found, tasks
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Share of runs above each of LEVELS: ``share``, ``low`` and ``high``, each (levels,); the ends are infinite where
-    too few seeds tell no interval."""
-
-    arm: str
-    share: stats.Array
-    low: stats.Array
-    high: stats.Array
-
-
-def profiles(study: Study) -> list[Profile]:
-    """The performance profile of each arm that finished a run on every task that can be normalised."""
-    tasks = study.normalisable
-    whole = [arm for arm in study.arms if all((c := study.cell(arm, t)) and len(c.returns) for t in tasks)]
-    made = []
-    for arm in whole if tasks else ():
-        scores = _scores(study, [arm], tasks, lambda s: stats.performance_profile(s, LEVELS), 2_000)
-        made.append(Profile(arm, scores.values[0], *stats.interval(scores.draws[:, 0])))
+def profiles(study: Study) -> list[Curve]:
+    """The performance profile of each arm that finished a run on every task that can be normalised: the share of runs
+    above each of LEVELS; the ends are infinite where too few seeds tell no interval."""
+    tasks, made = study.normalisable, []
+    for arm in study.arms if tasks else ():
+        if study.has(arm, *tasks):
+            scores = _scores(study, [arm], tasks, lambda s: stats.performance_profile(s, LEVELS), 2_000)
+            ends = stats.interval(scores.draws[:, 0])
+            made.append(Curve(arm, LEVELS, (), np.zeros((0, len(LEVELS))), scores.values[0], *ends, len(tasks), ""))
     return made
 
 
@@ -131,19 +101,25 @@ class Efficiency:
     budgets: tuple[int, ...]
     missing: tuple[int, ...]  # planned budgets without a finished run on every task
 
+    @classmethod
+    def of(cls, scores: stats.Scores, seeds: Mapping[int, int], missing: Iterable[int]) -> Efficiency:
+        """From the scores of ascending budgets, and the ``seeds`` behind each."""
+        budgets, counts = tuple(seeds), list(seeds.values())
+        reach = {share: efficiency.labels_to_reach(budgets, scores, share, counts) for share in efficiency.SHARES}
+        area = efficiency.area_under(budgets, scores) if len(budgets) > 1 else None
+        return cls(reach, area, budgets, tuple(missing))
+
 
 def feedback_efficiency(study: Study, series: Series, tasks: Sequence[str]) -> Efficiency | None:
     """Of one task on its mean, of several on the IQM over all their runs; None if no budget is finished."""
-    by_budget = {_budget(study, arm, tasks): arm for arm in series.arms if study.cell(arm, tasks[0])}
-    whole = {b: arm for b, arm in by_budget.items() if all((c := study.cell(arm, t)) and len(c.returns) for t in tasks)}
+    planned = {study.labels(arm, tasks[0]): arm for arm in series.arms if study.cell(arm, tasks[0])}
+    whole = {budget: arm for budget, arm in planned.items() if study.has(arm, *tasks)}
     if not whole:
         return None
     statistic = stats.mean_over_tasks if len(tasks) == 1 else stats.iqm_over_runs
     scores = _scores(study, list(whole.values()), tasks, statistic)
-    budgets, seeds = tuple(whole), [sum(len(study.cells[arm, t].returns) for t in tasks) for arm in whole.values()]
-    reach = {share: efficiency.labels_to_reach(budgets, scores, share, seeds) for share in efficiency.SHARES}
-    area = efficiency.area_under(budgets, scores) if len(budgets) > 1 else None
-    return Efficiency(reach, area, budgets, tuple(sorted(set(by_budget) - set(whole))))
+    seeds = {budget: sum(len(study.cells[arm, t].returns) for t in tasks) for budget, arm in whole.items()}
+    return Efficiency.of(scores, seeds, sorted(planned.keys() - whole.keys()))
 
 
 def level(study: Study, arm: str, tasks: Sequence[str]) -> stats.Estimate:
@@ -191,21 +167,13 @@ def improvement(study: Study, arm: str, other: str, tasks: Sequence[str]) -> sta
     return pairwise.probability_of_improvement(pairs)
 
 
-def final_estimate(study: Study, arm: str, task: str, column: str, weight: str | None = None) -> stats.Estimate:
+def final_estimate(study: Study, arm: str, task: str, column: str = "true_return") -> stats.Estimate:
     """Mean over finished seeds of a metric at the end of training."""
-    return spread.mean_estimate(study.cells[arm, task].finals(column, weight), study.pool(task, column, weight))
-
-
-def _budget(study: Study, arm: str, tasks: Sequence[str]) -> int:
-    return study.cells[arm, tasks[0]].spec.labels
+    return spread.mean_estimate(study.cells[arm, task].finals(column), study.pool(task, column))
 
 
 def _scores(
-    study: Study,
-    arms: Sequence[str],
-    tasks: Sequence[str],
-    statistic: Statistic,
-    replicates: int = spread.REPLICATES,
+    study: Study, arms: Sequence[str], tasks: Sequence[str], statistic: Statistic, replicates: int = spread.REPLICATES
 ) -> stats.Scores:
     """Normalised scores, one an arm; a cell's draws, the control's among them, are the same wherever it occurs."""
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from bench import stats, store
+from bench import stats, store, tracks
 from bench.report.parallel import side_by_side
+from bench.suite import Planned
 from bench.text import one_line
 from bench.tracks import Spec
 from prefrl_core.errors import UserError
@@ -19,21 +21,6 @@ from prefrl_core.errors import UserError
 COLUMNS = ("step", "episodes", "true_return", "labels", "reward_accuracy", "reward_correlation")
 Status = store.Status | Literal["damaged"]
 _TOGETHER = 32  # runs read by one call
-
-
-class PlannedRun(Protocol):
-    """What a report reads of a planned run."""
-
-    @property
-    def arm(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def spec(self) -> Spec: ...
-    @property
-    def key(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -70,14 +57,21 @@ class Run:
         """The sample of segments of a finished run (``store.Run.segments``), read from disk each time."""
         return store.Run(self.folder).segments()
 
-    def final(self, column: str, weight: str | None = None) -> float:
-        """Mean of a column at the end of training, weighted by another one; NaN where there is nothing."""
-        values = self.metrics[column]
-        weights = self.metrics[weight] if weight else np.ones(len(values))
-        return stats.final_mean(self.metrics["step"], values, weights, self.spec.total_steps)
+    def final(self, column: str) -> float:
+        """Mean of a column at the end of training (``bench.stats.final_mean``); NaN where there is nothing."""
+        return stats.final_mean(*self._weighted(column), self.spec.total_steps)
+
+    def binned(self, column: str, edges: stats.Array) -> stats.Array:
+        """Mean of a column in each bin of steps (``bench.stats.binned``)."""
+        return stats.binned(*self._weighted(column), edges)
+
+    def _weighted(self, column: str) -> tuple[stats.Array, stats.Array, stats.Array]:
+        """Steps, values and weights: returns count once an episode, all else once a row."""
+        weights = self.metrics["episodes"] if column == "true_return" else np.ones(len(self.metrics["step"]))
+        return self.metrics["step"], self.metrics[column], weights
 
 
-def found(planned: Sequence[PlannedRun], out: Path, keep_damaged: bool = False) -> list[Run]:
+def found(planned: Sequence[Planned], out: Path, keep_damaged: bool = False) -> list[Run]:
     """The planned runs with what their folders hold, in their order. If ``keep_damaged``, one that cannot be read is
     among them with the status "damaged" and nothing but its error.
 
@@ -118,11 +112,11 @@ def untrained_level(runs: Iterable[Run]) -> float:
     return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
 
 
-def _find_all(planned: Sequence[PlannedRun], out: Path) -> list[Run]:
+def _find_all(planned: Sequence[Planned], out: Path) -> list[Run]:
     return [_find(plan, out) for plan in planned]
 
 
-def _find(plan: PlannedRun, out: Path) -> Run:
+def _find(plan: Planned, out: Path) -> Run:
     """The planned run with what its folder holds, or why that cannot be read."""
     planned, folder = Run(plan.arm, plan.task, plan.seed, plan.key, plan.spec), store.Run(out / plan.key)
     try:
@@ -158,3 +152,32 @@ def read(run: Run, folder: store.Run) -> Run:
 def number(value: Any) -> float:
     """A row's value, NaN where there is nothing to tell."""
     return float("nan") if value is None else float(value)
+
+
+def beyond(planned: Sequence[Planned], out: Path, known: Iterable[str]) -> list[Run]:
+    """The finished runs in ``out`` that differ from a planned one in their seed alone, by arm and seed; those with a
+    ``known`` key are not among them. Of a run that several arms plan there is one for each."""
+    cells: dict[str, dict[tuple[str, str], Planned]] = {}
+    for plan in planned:
+        cells.setdefault(_alike(plan.spec.canonical()), {}).setdefault((plan.arm, plan.task), plan)
+    order = {arm: place for place, arm in enumerate(dict.fromkeys(plan.arm for plan in planned))}
+    taken = {plan.key for plan in planned} | set(known)
+    runs = [one for one in store.load(out) if one.key not in taken and one.status == "done"] if out.is_dir() else []
+    found = [run for one in runs for run in _of_cells(one, cells)]
+    return sorted(found, key=lambda run: (run.seed, run.task, order[run.arm]))
+
+
+def _of_cells(run: store.Run, cells: dict[str, dict[tuple[str, str], Planned]]) -> list[Run]:
+    try:
+        alike = cells.get(_alike(run.spec), {})
+        return [
+            Run(arm, task, run.spec["seed"], run.key, tracks.of(task).spec(run.spec))
+            for (arm, task), plan in alike.items()
+            if store.key_of(plan.spec.canonical(), run.versions) == plan.key
+        ]
+    except UserError:  # damaged, or of a part that is not installed: no seed of these
+        return []
+
+
+def _alike(spec: dict[str, object]) -> str:
+    return json.dumps({**spec, "seed": None}, sort_keys=True)

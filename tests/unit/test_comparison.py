@@ -20,7 +20,6 @@ from bench.report import (
     feedback,
     figures,
     heatmap,
-    order,
     published,
     ran,
     results,
@@ -88,7 +87,7 @@ def test_the_papers_ablation_stands_beside_ours(study: data.Study) -> None:
 
 
 def test_the_order_of_the_parts_stands_beside_the_papers(study: data.Study) -> None:
-    table = order.of_arms(study)
+    table = comparison.order(study)
     assert table is not None
     told = [[cell.text for cell in row] for row in table.rows]
     assert [row[:3] for row in told] == [
@@ -96,25 +95,25 @@ def test_the_order_of_the_parts_stands_beside_the_papers(study: data.Study) -> N
         ["random queries", "2", "1"],  # better on the paper's cheetah, about equal on its hopper
         ["no segments", "3", "3"],
     ]
-    assert told[0][3] == "–" and told[2][3] == order.SAME
+    assert told[0][3] == "–" and told[2][3] == comparison.SAME
     assert "tau of the two orders, 1 the same and −1 the reverse: 0.33" in table.caption
-    assert table.records[2]["direction"] == order.SAME and "direction" not in table.records[0]
+    assert table.records[2]["direction"] == comparison.SAME and "direction" not in table.records[0]
 
 
 @pytest.mark.parametrize(
     ("low", "high", "paper", "says"),
-    [(-0.5, -0.1, -0.2, order.SAME), (-0.5, -0.1, 0.2, order.OPPOSITE), (-0.5, 0.1, -0.2, order.OPEN)],
+    [(-0.5, -0.1, -0.2, comparison.SAME), (-0.5, -0.1, 0.2, comparison.OPPOSITE), (-0.5, 0.1, -0.2, comparison.OPEN)],
 )
 def test_a_direction_is_told_only_where_the_interval_leaves_zero_out(
     low: float, high: float, paper: float, says: str
 ) -> None:
-    assert order._verdict(stats.Estimate((low + high) / 2, low, high), paper) == says
+    assert comparison._verdict(stats.Estimate((low + high) / 2, low, high), paper) == says
 
 
 def test_two_arms_or_other_peoples_have_no_order(study: data.Study) -> None:
     cells = {where: cell for where, cell in study.cells.items() if where[0] != "no segments"}
-    assert order.of_arms(replace(study, cells=cells, arms=[a for a in study.arms if a != "no segments"])) is None
-    assert order.of_arms(replace(study, baseline="")) is None
+    assert comparison.order(replace(study, cells=cells, arms=[a for a in study.arms if a != "no segments"])) is None
+    assert comparison.order(replace(study, baseline="")) is None
 
 
 def test_arms_with_the_same_labels_are_not_drawn_against_labels(study: data.Study) -> None:
@@ -159,24 +158,24 @@ def test_the_papers_row_stands_beside_an_arm_that_was_run_alone(study: data.Stud
 
 def test_without_a_baseline_or_control_there_is_no_comparison(study: data.Study) -> None:
     assert comparison.against_baseline(replace(study, baseline="")) is None
-    assert heatmap.heatmap(replace(study, baseline="")) is None
+    assert heatmap.heatmap(replace(study, baseline="")) == []
     cells = {where: cell for where, cell in study.cells.items() if where[0] != "true reward"}
     bare = replace(study, cells=cells, arms=study.arms[1:])
     table = comparison.against_baseline(bare)
     assert table is not None and table.rows[1][1].text == "–"  # nothing to normalise by
-    assert heatmap.heatmap(bare) is None
+    assert heatmap.heatmap(bare) == []
 
 
 def test_the_map_holds_normalised_returns_and_their_mean(study: data.Study) -> None:
-    made = comparison.heat(study)
+    made = heatmap.heat(study)
     assert made is not None
     arms, tasks, values = made
     assert arms == list(ABLATIONS)[1:] and tasks == ["HalfCheetah", "Hopper", "Mean"]
     np.testing.assert_allclose(values.mean(1), [1.0, 0.9, 0.3, 1.2], atol=0.08)
     np.testing.assert_allclose(values[:, 2], values[:, :2].mean(1))
-    image = heatmap.heatmap(study)
-    assert image is not None and image.png.startswith(b"\x89PNG") and b"HalfCheetah" in image.alt.encode()
-    assert image.svg == heatmap.heatmap(study).svg  # type: ignore[union-attr]
+    (image,) = heatmap.heatmap(study)
+    assert image.png.startswith(b"\x89PNG") and b"HalfCheetah" in image.alt.encode()
+    assert image.svg == heatmap.heatmap(study)[0].svg
 
 
 def test_the_report_shows_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

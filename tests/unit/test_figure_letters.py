@@ -27,7 +27,7 @@ def drawn(name: str) -> figures.Image:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return figures.image("names", name, name, {name: draw})
+        return figures.image("names", name, {name: draw})
 
 
 @pytest.mark.parametrize("name", [LETTERS, "😀 עברית"])

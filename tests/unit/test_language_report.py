@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from test_report import undrawn  # noqa: F401  (a fixture)
 from bench import store
 from bench.report import data as any_data
 from bench.report import write_report
-from bench.report.language import data, efficiency, figures, frontier, matched, models, samples, tables
+from bench.report.language import data, efficiency, figures, frontier, matched, samples, tables
 from bench.suite import Planned
-from prefrl_core.errors import UserError
 
 COMMAND = "python -m bench report language"
 SMALL = made.arms((64,))
@@ -108,10 +106,10 @@ def test_two_policies_are_compared_where_both_have_come_to(language: data.Langua
     ptx, ppo = result(language, "PPO-ptx, 1024 rankings"), result(language, "PPO, 1024 rankings")
     assert matched.reference(language, ptx) is ppo and matched.reference(language, ppo) is None
     found = matched.matched(language, ptx, ["ptx_nll", "qa_acc"])
-    assert found is not None and found.kl == pytest.approx(np.mean([told.curve("kl_exact")[-1] for told in ptx.runs]))
+    assert found["matched_kl"] == pytest.approx(np.mean([told.curve("kl_exact")[-1] for told in ptx.runs]))
     # both lines are straight in KL, so the difference is that of their slopes times the KL of the nearer one
-    assert found.differences["ptx_nll"].value == pytest.approx((0.005 - made.SLOPE) * found.kl)
-    assert found.differences["qa_acc"].value == pytest.approx(0.05 * found.kl)
+    assert found["matched_ptx_nll"].value == pytest.approx((0.005 - made.SLOPE) * found["matched_kl"])
+    assert found["matched_qa_acc"].value == pytest.approx(0.05 * found["matched_kl"])
 
 
 @pytest.mark.parametrize(("kl", "value"), [(0.0, 1.0), (1.0, 2.0), (1.5, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, np.nan)])
@@ -121,7 +119,7 @@ def test_a_curve_is_read_where_it_first_comes_to_a_distance(kl: float, value: fl
 
 
 def test_the_tax_is_counted_from_the_runs_own_sft(language: data.Language) -> None:
-    ppo, ptx = (tables.tax_of(result(language, f"{name}, 64 rankings"), "ptx_nll") for name in ("PPO", "PPO-ptx"))
+    ppo, ptx = (result(language, f"{name}, 64 rankings").estimate("tax:ptx_nll") for name in ("PPO", "PPO-ptx"))
     kl = result(language, "PPO, 64 rankings").estimate("kl_exact").value
     assert ppo.value == pytest.approx(made.SLOPE * kl) and ptx.high < ppo.low
 
@@ -143,7 +141,7 @@ def test_win_rates_are_those_of_the_samples(whole: tuple[Path, list[Planned]], l
     for run in planned:
         if run.arm == "PPO, 4096 rankings":
             wins.append(store.Run(out / run.key).samples()[0]["win_judge"].mean())
-    found = result(language, "PPO, 4096 rankings").over_prompts("win_judge")
+    found = result(language, "PPO, 4096 rankings").estimate("mean:win_judge")
     assert found.value == pytest.approx(np.mean(wins)) and found.low < found.value < found.high
     best = result(language, "best of n, 64 rankings, n = 16")
     arrays = store.Run(best.runs[0].run.folder).samples()[0]
@@ -156,25 +154,25 @@ def test_seeds_differ_at_least_as_prompts_let_them(language: data.Language) -> N
     samples = [told.sample("win_judge") for told in one.runs]
     same = [row - row.mean() + 0.5 for row in samples]
     told = [replace(t, samples={**t.samples, "win_judge": row}) for t, row in zip(one.runs, same, strict=True)]
-    made = replace(one, runs=tuple(told), family=[]).over_prompts("win_judge")
+    made = replace(one, runs=tuple(told), family=[]).estimate("mean:win_judge")
     assert made.value == pytest.approx(0.5) and made.low == -np.inf  # alone, so few seeds have no interval
     family = [replace(one, arm=f"arm {i}", runs=tuple(told), family=[]) for i in range(4)]
-    made = replace(one, runs=tuple(told), family=family).over_prompts("win_judge")
+    made = replace(one, runs=tuple(told), family=family).estimate("mean:win_judge")
     least = np.mean([row.var(ddof=1) / len(row) for row in samples])
     assert made.high - made.value >= 2.4 * np.sqrt(least / len(samples))
 
 
 def test_differences_of_arms_are_paired_by_seed(language: data.Language) -> None:
     one, other = result(language, "PPO, 4096 rankings"), result(language, "PPO, 64 rankings")
-    seeds = {told.run.seed: told.sampled("gain") for told in other.runs}
-    expected = np.mean([told.sampled("gain") - seeds[told.run.seed] for told in one.runs])
-    single, among = (tables.over_prompts(one, other, "gain", count) for count in (1, 10))
+    seeds = {told.run.seed: told.value("mean:gain") for told in other.runs}
+    expected = np.mean([told.value("mean:gain") - seeds[told.run.seed] for told in one.runs])
+    single, among = (one.estimate("mean:gain", other, count) for count in (1, 10))
     assert single.value == pytest.approx(expected) and single.low < single.value < single.high
     assert among.low < single.low and among.high > single.high  # all ten hold at once
 
 
 def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.Language) -> None:
-    found = {one.label: one for one in efficiency.feedback_efficiency(language, made.TASK)}
+    found = {line.label: one for line, one in efficiency.feedback_efficiency(language, made.TASK)}
     assert set(found) == {"PPO", "PPO-ptx", *(f"best of n, n = {n}" for n in (4, 16, 64))}
     gains = [result(language, f"PPO, {budget} rankings").estimate("gold_gain").value for budget in made.BUDGETS]
     share = np.array(gains) / result(language, "PPO on gold").estimate("gold_gain").value
@@ -182,13 +180,15 @@ def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.La
     weight = (0.5 - share[after - 1]) / (share[after] - share[after - 1])
     expected = made.BUDGETS[after - 1] * 4**weight
     assert after > 0 and found["PPO"].reach[0.5].value == pytest.approx(expected)
-    assert found["PPO"].reach[1.0].value == np.inf and found["PPO"].pairs_a_ranking == 6
+    assert found["PPO"].reach[1.0].value == np.inf
+    table = tables.labels_to_reach(language)
+    assert table is not None and {row["pairs_a_ranking"] for row in table.records} == {6}
 
 
 def test_each_reward_model_is_told_once(language: data.Language) -> None:
-    found = models.models(language, made.TASK)
+    found = language.reward_models(made.TASK)
     assert [one.spec.labels for one in found] == list(made.BUDGETS)
-    accuracy = [models.estimate(one, "rm_accuracy").value for one in found]
+    accuracy = [one.estimate("reward_model:rm_accuracy").value for one in found]
     assert accuracy == sorted(accuracy) and accuracy[0] == pytest.approx(0.55, abs=0.02)
 
 
@@ -217,11 +217,13 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_samples_can_be_judged_without_knowing_who_answered(language: data.Language, report: Path) -> None:
     (sheet,) = samples.sheets(language)
     assert sheet.who == ("base", "SFT", "PPO, 4096 rankings", "PPO-ptx, 4096 rankings", "PPO on gold")
-    orders = {tuple(one.who for one in prompt.answers) for prompt in sheet.prompts}
+    prompts = [sheet.rows[first : first + len(sheet.who)] for first in range(0, len(sheet.rows), len(sheet.who))]
+    orders = {tuple(one["who"] for one in answers) for answers in prompts}
+    assert all(len({one["prompt"] for one in answers}) == 1 for answers in prompts)
     assert len(orders) > 10 and all(set(order) == set(sheet.who) for order in orders)
-    families = [prompt.family for prompt in sheet.prompts]
+    families = [answers[0]["family"] for answers in prompts]
     assert {family: families.count(family) for family in families} == dict.fromkeys(made.FAMILIES, 16)
-    assert all(one.text.startswith(one.who) for prompt in sheet.prompts for one in prompt.answers)
+    assert all(one["answer"].startswith(one["who"]) for one in sheet.rows)
     page = (report / "samples.html").read_text()
     assert "write a story about &lt;b&gt;cats&lt;/b&gt; 0" in page and "<b>cats" not in page and "&amp; more" in page
     assert len(records((report / "samples.csv").read_bytes())) == 48 * 5
@@ -231,83 +233,4 @@ def test_without_an_sft_arm_its_answers_are_those_that_the_runs_were_compared_wi
     planned = made.plan(2, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
     (sheet,) = samples.sheets(study(written(tmp_path, planned), planned))
     assert sheet.who == ("SFT", "PPO, 64 rankings")
-    assert {one.text for one in sheet.prompts[0].answers if one.who == "SFT"} == {"SFT says 2"}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
-    planned = made.plan(2, SMALL)
-    left = {"PPO, 64 rankings": {"until": 0.5}, "PPO-ptx, 64 rankings": {"error": "loss is no number"}}
-    for run in planned:
-        if run.arm != "PPO on gold" and not (run.arm == "SFT" and run.seed):
-            made.write_run(tmp_path, run, **(left.get(run.arm, {}) if run.seed else {}))
-    html = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
-    assert "1 of 12 runs failed: tinyinstruct, PPO-ptx, 64 rankings, seed 1 (loss is no number)." in html
-    assert "1 of 12 runs unfinished" in html and "3 of 12 runs not started" in html
-    assert "tinyinstruct has no finished run of PPO on gold" in html and 'id="labels-to-reach"' not in html
-    assert '<small class="why">1 of 2 seeds</small>' in html
-    outcomes = records((tmp_path / "report" / "outcomes.csv").read_bytes())
-    assert {row["seeds"] for row in outcomes if row["arm"] == "PPO, 64 rankings"} == {"1"}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_unfinished_runs_alone_make_a_report_and_none_at_all_an_error(tmp_path: Path) -> None:
-    planned = made.plan(1, {"PPO, 64 rankings": SMALL["PPO, 64 rankings"]})
-    with pytest.raises(UserError, match="no run of suite 'language'"):
-        write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND)
-    made.write_run(tmp_path, planned[0], until=0.5)
-    assert (
-        "1 of 1 runs unfinished"
-        in write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
-    )
-    assert "No run with samples is finished yet" in (tmp_path / "report" / "samples.html").read_text()
-
-
-def test_ablations_stand_beside_their_baseline(tmp_path: Path) -> None:
-    arms = {"PPO": {"rankings": 1024}, "beta 0.5": {"rankings": 1024, "ppo": {"beta": 0.5}}}
-    arms |= {
-        "gamma 0.3": {"rankings": 1024, "ppo": {"gamma": 0.3}},
-        "oracle of length": {"rankings": 1024, "labeler": "biased"},
-    }
-    planned = made.plan(3, arms)
-    out = written(tmp_path / "runs", planned)
-    language = study(out, planned, "PPO")
-    panels = figures.panels(language, made.TASK, "ppo")
-    assert {name: [one.arm for one in ones] for name, ones in panels.items()} == {
-        "ppo.beta": ["PPO", "beta 0.5"], "ppo.gamma": ["PPO", "gamma 0.3"], "labeler": ["PPO", "oracle of length"],
-    }  # fmt: skip
-    made_table = tables.comparison(language)
-    assert made_table is not None and [row[0].text for row in made_table.rows] == list(arms)[1:]
-    gamma = next(row for row in made_table.records if row["arm"] == "gamma 0.3")
-    runs = {run.arm: [] for run in planned}
-    for run in planned:
-        runs[run.arm].append(store.Run(out / run.key).samples()[0])
-    gaps = [(b["gold"] - a["gold"]).mean() for a, b in zip(runs["PPO"], runs["gamma 0.3"], strict=True)]
-    assert gamma["gain"] == pytest.approx(np.mean(gaps)) and gamma["gain_low"] < gamma["gain"] < gamma["gain_high"]
-    beside = matched.reference(language, result(language, "beta 0.5"))
-    assert beside is result(language, "PPO")
-
-
-def test_code_outside_of_its_tree_has_no_revision(tmp_path: Path) -> None:
-    planned = made.plan(1, {"SFT": {"method": "sft"}})
-    folder = made.write_run(tmp_path, planned[0])
-    store.write_json(folder / "provenance.json", {**store.Run(folder).provenance, "git": None})
-    html = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND).read_text()
-    assert "<dt>git revision</dt><dd>unknown</dd>" in html
-
-
-def test_a_damaged_sample_is_an_error(tmp_path: Path) -> None:
-    planned = made.plan(1, {"SFT": {"method": "sft"}})
-    folder = made.write_run(tmp_path, planned[0])
-    (folder / "samples.safetensors").write_bytes(b"cut off")
-    with pytest.raises(UserError, match="is not what the run recorded"):
-        study(tmp_path, planned)
-
-
-def test_text_of_a_run_cannot_break_the_page(tmp_path: Path) -> None:
-    planned = made.plan(1, {"<script>": {"method": "sft"}})
-    folder = made.write_run(tmp_path, planned[0])
-    texts = json.loads((folder / "samples.json").read_text())
-    store.write_json(folder / "samples.json", {**texts, "response": ["<script>alert(1)</script>"] * made.PROMPTS})
-    page = write_report(made.Suite(), planned, tmp_path, tmp_path / "report", COMMAND)
-    assert "<script" not in page.read_text() + (page.parent / "samples.html").read_text()
+    assert {one["answer"] for one in sheet.rows[:2] if one["who"] == "SFT"} == {"SFT says 2"}

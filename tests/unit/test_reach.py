@@ -10,7 +10,7 @@ import pytest
 import test_report
 from test_report import COMMAND, STEPS, Suite, plan, write_run
 
-from bench.report import data, published, reach
+from bench.report import data, efficiency_tables, published
 
 LEVELS = {"true reward": ({"reward": "true"}, 1.0)} | {
     f"{labels} labels": ({"labels": labels}, share) for labels, share in ((350, 0.4), (700, 0.8), (1400, 1.0))
@@ -32,12 +32,12 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Study:
 
 
 def test_labels_to_the_papers_level_lie_between_the_budgets_around_it(study: data.Study) -> None:
-    budgets, found = reach.labels_to(study, "mujoco/half_cheetah@1", PAPER["mujoco/half_cheetah@1"])
+    budgets, found = efficiency_tables.labels_to(study, "mujoco/half_cheetah@1", PAPER["mujoco/half_cheetah@1"])
     means = [study.cells[f"{n} labels", "mujoco/half_cheetah@1"].returns.mean() for n in budgets]
     share = (PAPER["mujoco/half_cheetah@1"] - means[0]) / (means[1] - means[0])
     assert budgets == [350, 700, 1400] and found.value == pytest.approx(350 * 2**share)
     assert 350 < found.low < found.value < found.high < 1400
-    assert reach.labels_to(study, "mujoco/hopper@1", 9000.0)[1].value == np.inf
+    assert efficiency_tables.labels_to(study, "mujoco/hopper@1", 9000.0)[1].value == np.inf
 
 
 def test_seconds_are_those_at_the_end_of_the_first_part_of_the_run_that_is_above(study: data.Study) -> None:
@@ -55,11 +55,11 @@ def test_seconds_are_those_at_the_end_of_the_first_part_of_the_run_that_is_above
                 break
         whole = 20.0 * run.metrics["step"][-1] / STEPS  # of the clock
         expected = min(20.0 * (part + 1) / parts, whole) / whole * run.done["cpu_seconds"]
-        assert reach.seconds_to(run, level) == pytest.approx(expected)
+        assert efficiency_tables.seconds_to(run, level) == pytest.approx(expected)
 
 
 def test_the_table_tells_what_is_never_reached(study: data.Study) -> None:
-    table = reach.papers_level(study)
+    table = efficiency_tables.papers_level(study)
     assert table is not None
     cheetah, hopper = table.rows
     assert table.header == ["Task", "The paper's return", "Labels", "Seconds: true reward", "Seconds: 700 labels"]

@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from safetensors.numpy import save_file
 
 import bench
 from bench import store
-from bench.report import agreement, data, figures, ran, results, scores, tables, write_report
+from bench.report import atari, data, figures, ran, results, tables, write_report
 from bench.suite import Planned
-from prefrl_core.errors import UserError
 from prefrl_core.spec import RunSpec
 
 TASKS = {"mujoco/half_cheetah@1": (-50.0, 1800.0), "mujoco/hopper@1": (280.0, 2400.0)}  # untrained, true reward
@@ -138,10 +137,6 @@ def some(tmp_path: Path, arms: Sequence[str], seeds: int = 2, **provenance: Any)
     return planned
 
 
-def warnings(study: data.Study) -> str:
-    return "\n".join(remark.text for remark in ran.remarks(study))
-
-
 def test_effort_stands_beside_the_cost_where_runs_tell_it(tmp_path: Path) -> None:
     planned = some(tmp_path, ["true reward", "60 labels"])
     assert "Policy updates" not in tables.cost(study_of(tmp_path, planned)).header
@@ -200,7 +195,7 @@ def test_scores_of_a_game_stand_beside_the_papers(tmp_path: Path, monkeypatch: p
     planned = plan(2, ["atari/pong@1"], ["true reward", "700 labels"])
     for run in planned:
         write_run(tmp_path, run)
-    table = scores.scores(study_of(tmp_path, planned))
+    table = atari.scores(study_of(tmp_path, planned))
     assert table is not None and {row["game"] for row in table.records} == {"Pong"}
     shown = {str(row["arm"]): row for row in table.records}
     assert list(shown) == [
@@ -222,7 +217,7 @@ def test_scores_of_a_game_stand_beside_the_papers(tmp_path: Path, monkeypatch: p
 
 
 def test_no_tasks_of_the_papers_no_scores(whole: tuple[Path, list[Planned]]) -> None:
-    assert scores.scores(study_of(*whole)) is None
+    assert atari.scores(study_of(*whole)) is None
 
 
 def test_no_date_in_an_image(whole: tuple[Path, list[Planned]]) -> None:
@@ -266,149 +261,3 @@ def test_arms_tell_each_other_how_far_seeds_spread(whole: tuple[Path, list[Plann
     assert one.value == other.value and one.low == -np.inf and np.isfinite(other.low)
     told = [remark.text for remark in ran.remarks(fewer)]
     assert any("too few seeds are finished for an honest interval" in text for text in told)
-
-
-# What is not whole
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
-    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels", "200 labels"])
-    for run in planned[:3]:
-        write_run(tmp_path, run)
-    write_run(tmp_path, planned[3], until=0.5)
-    write_run(tmp_path, planned[4], until=0.2, error="NaN reward at step 40000: lower learning_rate")
-    study = study_of(tmp_path, planned)
-    page = report(tmp_path, planned).read_text()
-    for said in ("1 of 2 seeds", "seed 1 unfinished at", "NaN reward at step 40000", "not started", "3 of 6 runs"):
-        assert said in page
-    cell = study.cells["60 labels", "mujoco/hopper@1"]
-    assert len(cell.returns) == 1  # the failed run takes no part in the table
-    curve = results.curves(study, "mujoco/hopper@1", "true_return", "episodes")[1]
-    assert (curve.counted, len(curve.runs)) == (1, 2)  # but it is drawn
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_unfinished_runs_alone_are_drawn(tmp_path: Path) -> None:
-    planned = plan(2, ["mujoco/hopper@1"], ["60 labels"])
-    for run, until in zip(planned, (0.3, 0.6), strict=True):
-        write_run(tmp_path, run, until=until)
-    assert "0 of 2 seeds" in report(tmp_path, planned).read_text()
-    (curve,) = results.curves(study_of(tmp_path, planned), "mujoco/hopper@1", "true_return", "episodes")
-    assert np.nanmax(curve.x[np.isfinite(curve.mean)]) < 0.3 * STEPS  # as far as both go
-
-
-def test_nothing_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no run of suite 'quick' .*python -m bench run quick"):
-        report(tmp_path, plan())
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_without_control_returns_are_raw(tmp_path: Path) -> None:
-    planned = some(tmp_path, ["60 labels", "200 labels"])
-    study = study_of(tmp_path, planned)
-    assert study.normalisable == ()
-    assert "no finished run on the true reward" in warnings(study)
-    page = report(tmp_path, planned).read_text()
-    assert 'id="efficiency"' in page
-    assert "normalised</td>" not in page
-
-
-def test_control_no_better_than_untrained_is_no_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, "mujoco/half_cheetah@1", (500.0, 100.0))
-    study = study_of(tmp_path, some(tmp_path, ["true reward", "60 labels"]))
-    assert study.normalisable == ()
-    assert "no higher than the untrained policy" in warnings(study)
-
-
-def test_one_seed_is_told_as_such(tmp_path: Path) -> None:
-    study = study_of(tmp_path, some(tmp_path, ["true reward", "60 labels"], seeds=1))
-    assert tables.efficiency(study).rows[0][4].interval == ""
-    assert "one seed" in warnings(study)
-
-
-def test_two_mujoco_versions_are_never_averaged(tmp_path: Path) -> None:
-    planned = some(tmp_path, ["60 labels"])
-    write_run(tmp_path, planned[0], versions={"mujoco": "3.9.1"})
-    with pytest.raises(UserError, match=r"half_cheetah.* 3\.9\.1 .*4\.0\.0.*--out"):
-        report(tmp_path, planned)
-
-
-def test_dirty_tree_and_other_differences_are_warned_of(tmp_path: Path) -> None:
-    planned = some(tmp_path, ["60 labels"])
-    assert "uncommitted" not in warnings(study_of(tmp_path, planned))
-    write_run(
-        tmp_path,
-        planned[0],
-        git={"revision": "ffff", "dirty": True},
-        versions={"mujoco": "4.0.0", "numpy": "2.5.0"},
-    )
-    told = warnings(study_of(tmp_path, planned))
-    for said in ("uncommitted changes", "different git revisions", "different versions of numpy: 2.4.6, 2.5.0"):
-        assert said in told
-
-
-def test_damaged_runs_are_named_left_out_and_counted(tmp_path: Path) -> None:
-    planned = some(tmp_path, ["60 labels"])
-    damaged = tmp_path / planned[0].key / "metrics.jsonl"
-    damaged.write_text(damaged.read_text()[:-100])
-    with pytest.raises(UserError, match="sha256"):  # elsewhere it is an error
-        study_of(tmp_path, planned)
-    study = data.load(Suite(), planned, tmp_path, COMMAND, keep_damaged=True)
-    assert "1 of 2 runs damaged and left out: HalfCheetah, 60 labels, seed 0 (" in warnings(study)
-    assert len(study.cells["60 labels", study.tasks[0]].finished) == 1
-    (tmp_path / planned[1].key / "segments.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="sha256"):  # nothing is left
-        report(tmp_path, planned)
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    planned = some(tmp_path, ["60 labels"], seeds=1)
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot be written"):
-        report(tmp_path, planned, "file")
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_text_of_a_suite_cannot_break_the_page(tmp_path: Path) -> None:
-    planned = [replace(run, arm="<b>60 & more</b>") for run in some(tmp_path, ["60 labels"], seeds=1)]
-    page = report(tmp_path, planned).read_text()
-    assert "<b>60" not in page
-    assert "&lt;b&gt;60 &amp; more" in page
-
-
-def test_segments_of_another_seed_are_drawn_where_the_first_has_none(tmp_path: Path) -> None:
-    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels"])
-    folders = [write_run(tmp_path, run) for run in planned]
-    kept = [folder / "segments.safetensors" for folder in folders if (folder / "segments.safetensors").exists()]
-    assert len(kept) == 2
-    kept[0].unlink()
-    assert agreement.of_suite(study_of(tmp_path, planned))
-    kept[1].unlink()
-    assert not agreement.of_suite(study_of(tmp_path, planned))
-
-
-def test_runs_that_stand_alike_are_told_once(tmp_path: Path) -> None:
-    planned = plan(9, ["mujoco/hopper@1"], ["true reward", "60 labels"])
-    for run in planned:
-        if run.arm == "true reward" or run.seed < 2:
-            write_run(tmp_path, run)
-        elif run.seed == 2:
-            write_run(tmp_path, run, until=0.2, error="reward is {nan}")
-    study = study_of(tmp_path, planned)
-    (_, cell) = ran.progress(study).rows[1]
-    assert cell.note == "seed 2 failed at 38912 of 200000 steps: reward is {nan}; seeds 3 to 8 not started"
-    said = [remark.text for remark in ran.remarks(study)]
-    assert "1 of 18 runs failed: Hopper, 60 labels, seed 2 (reward is {nan})." in said
-    assert "6 of 18 runs not started: Hopper, 60 labels, seeds 3 to 8." in said
-
-
-def test_of_many_places_the_first_are_told_and_the_rest_counted(tmp_path: Path) -> None:
-    planned = plan(3)  # 2 tasks of 5 arms
-    for run in planned:
-        if run.seed == 0:
-            write_run(tmp_path, run)
-    (missing,) = [one.text for one in ran.remarks(study_of(tmp_path, planned)) if "not started" in one.text]
-    assert missing.startswith("20 of 30 runs not started: ") and missing.count("seeds 1, 2") == 6
-    assert missing.endswith("; and 8 more.")

@@ -43,10 +43,10 @@ def test_aggregates_and_profiles_are_of_all_tasks(whole: tuple[Path, list[Planne
     table = efficiency_tables.aggregates(study)
     assert table is not None and [row[0].text for row in table.rows] == list(study.arms)
     (record,) = [one for one in table.records if one["arm"] == "60 labels"]
-    assert record["IQM"] == results.aggregate(study, "60 labels")[0].value  # type: ignore[union-attr]
+    assert record["IQM"] == results.aggregates(study, "60 labels", ["IQM"])[0]["IQM"].value
     profiles = {one.arm: one for one in results.profiles(study)}
-    assert profiles["60 labels"].share[0] == 1.0 and profiles["60 labels"].share[-1] == 0.0
-    assert (profiles["700 labels"].share >= profiles["60 labels"].share).all()
+    assert profiles["60 labels"].mean[0] == 1.0 and profiles["60 labels"].mean[-1] == 0.0
+    assert (profiles["700 labels"].mean >= profiles["60 labels"].mean).all()
     assert (profiles["60 labels"].low <= profiles["60 labels"].high).all()
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import trim_mean
 from test_report import TASKS, plan, study_of, write_run
 
-from bench.report import data, games, published, scores
+from bench.report import atari, data, published
 
 GAMES = ("beam_rider", "breakout", "enduro", "pong", "qbert", "seaquest", "space_invaders")
 IDS = [f"atari/{name}@1" for name in GAMES]
@@ -30,7 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> data.Study:
 
 
 def test_every_game_is_there_also_enduro(study: data.Study) -> None:
-    table = scores.scores(study)
+    table = atari.scores(study)
     assert table is not None
     assert {row["game"] for row in table.records} == {study.task_names[task] for task in IDS}
     enduro = [row for row in table.records if row["arm"] == "paper, true reward" and row["human_normalised"] == 0]
@@ -38,7 +38,7 @@ def test_every_game_is_there_also_enduro(study: data.Study) -> None:
 
 
 def test_our_scores_over_games_are_scipys(study: data.Study) -> None:
-    table = games.over_games(study)
+    table = atari.over_games(study)
     assert table is not None and [row[0].text for row in table.rows[:2]] == ["true reward", "700 labels"]
     for arm, row in zip(study.arms, table.records[:2], strict=True):
         human = [
@@ -55,7 +55,7 @@ def test_our_scores_over_games_are_scipys(study: data.Study) -> None:
 
 
 def test_the_papers_scores_over_games_are_figure_3(study: data.Study) -> None:
-    table = games.over_games(study)
+    table = atari.over_games(study)
     assert table is not None
     paper = {str(row["arm"]): row for row in table.records[2:]}
     assert len(paper) == 4 and paper["paper, true reward"]["share_iqm"] == 1
@@ -71,4 +71,4 @@ def test_the_papers_scores_over_games_are_figure_3(study: data.Study) -> None:
 
 
 def test_one_game_is_no_aggregate(study: data.Study) -> None:
-    assert games.over_games(dataclasses.replace(study, tasks=study.tasks[3:4])) is None
+    assert atari.over_games(dataclasses.replace(study, tasks=study.tasks[3:4])) is None

@@ -11,7 +11,7 @@ import pytest
 from test_report import COMMAND, Suite, plan, some, study_of, write_run
 
 from bench import cli, suite
-from bench.report import Asked, beside, beside_table, beyond, findings, ran, style, write_report
+from bench.report import Asked, beside, comparison, findings, ran, runs, style, write_report
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -66,11 +66,10 @@ def test_seeds_beyond_the_plan_are_told_or_used(
 ) -> None:
     out, planned = whole
     three = [run for run in planned if run.seed < 3]
-    found = beyond.seeds(three, out, ())
+    found = runs.beyond(three, out, ())
     assert {run.key for run in found} == {run.key for run in planned} - {run.key for run in three}
-    assert beyond.seeds(three, out, [run.key for run in planned]) == []
-    told = tuple((run.arm, run.task, run.seed) for run in found)
-    study = replace(study_of(out, three), beyond=told)
+    assert runs.beyond(three, out, [run.key for run in planned]) == []
+    study = replace(study_of(out, three), beyond=tuple(found))
     (said,) = [one.text for one in ran.remarks(study) if "--all-seeds" in one.text]
     assert said.startswith("10 finished runs beyond the plan lie here") and "HalfCheetah, 60 labels, seed 3" in said
     monkeypatch.setattr(suite.Suite, "runs", lambda self, *_: three)
@@ -137,7 +136,7 @@ def test_figures_of_a_file_stand_beside_ours(whole: tuple[Path, list[Planned]], 
     assert theirs["ours"] == ""
     figures = beside.read(path, [HOPPER])
     assert beside.curves(figures, HOPPER, "return") == {"PEBBLE (Lee 2021)": ([50000.0], [900.0])}
-    assert beside_table.beside(study_of(out, planned)) is None
+    assert comparison.beside(study_of(out, planned)) is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from bench import spread, stats, store
 from bench.report import names
 from bench.report.data import Study
+from bench.report.formats import part
 from bench.report.runs import Run, number
 from bench.tracks import Spec
 
@@ -40,40 +42,35 @@ class Told:
         """What it was measured to be in the end; empty if it ends without a row of that stage."""
         return next((row for row in reversed(self.rows) if row["stage"] == "final" and row.get("n") == self.n), {})
 
-    def value(self, column: str) -> float:
-        """Of the final row; NaN where there is nothing to tell."""
-        return number(self.final.get(column))
-
-    def sampled(self, name: str) -> float:
-        """Mean over prompts of one of the arrays of samples; NaN where there are none."""
-        return float(self.sample(name).mean()) if self.samples else float("nan")
+    def value(self, name: str) -> float:
+        """A measure by name: a column of the final row; "mean:win_gold", the mean over prompts of an array of samples;
+        "tax:ptx_nll", a final value less that of the SFT which PPO began with; "reward_model:rm_ece", the last value of
+        a stage, or else the final one. NaN where there is nothing to tell."""
+        kind, _, column = name.rpartition(":")
+        if kind == "mean":
+            return float(self.sample(column).mean()) if self.samples else float("nan")
+        if kind == "tax":
+            return self.value(column) - self.before(column)
+        found = [row[column] for row in self.rows if row["stage"] == kind and row.get(column) is not None]
+        return number(found[-1] if found else self.final.get(column))
 
     def before(self, column: str) -> float:
         """Of SFT, where PPO began; NaN without PPO."""
         return next((number(row.get(column)) for row in self.rows if row["stage"] == "ppo"), float("nan"))
 
-    def last(self, column: str, stage: str) -> float:
-        """The last value of a column within a stage; NaN if it has none."""
-        found = [row[column] for row in self.rows if row["stage"] == stage and row.get(column) is not None]
-        return number(found[-1] if found else None)
-
     def curve(self, *columns: str) -> stats.Array:
         """These columns ``(points, columns)`` over PPO, on prompts of the validation split, from SFT on; only rows in
         which all of them were measured."""
-        rows = [row for row in self.rows if row["stage"] == "ppo"]
-        values = np.array([[number(row.get(name)) for name in columns] for row in rows], float).reshape(
-            -1, len(columns)
-        )
+        rows = [[number(row.get(name)) for name in columns] for row in self.rows if row["stage"] == "ppo"]
+        values = np.array(rows, float).reshape(-1, len(columns))
         return np.asarray(values[np.isfinite(values).all(axis=1)], float)
 
     def sample(self, name: str) -> stats.Array:
         """One of the arrays of samples ``(prompts,)``, of best of n that of its n; "gain" is gold less SFT's."""
         if name == "gain":
             return self.sample("gold") - self.sample("gold_sft")
-        values = np.asarray(self.samples[name], float)
-        return (
-            values if values.ndim == 1 else values[:, list(self.run.spec.canonical()["best_of_n"]["n"]).index(self.n)]
-        )
+        values, spec = np.asarray(self.samples[name], float), self.run.spec.canonical()
+        return values if values.ndim == 1 else values[:, list(spec["best_of_n"]["n"]).index(self.n)]
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Result:
     @property
     def note(self) -> str:
         """ "" when whole, otherwise "2 of 3 seeds"."""
-        return "" if len(self.runs) == self.planned else f"{len(self.runs)} of {self.planned} seeds"
+        return part(self.runs, range(self.planned), "seeds")
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -111,29 +108,41 @@ class Result:
         """What its rankings come to in pairs."""
         return self.spec.labels * self.settings["k"] * (self.settings["k"] - 1) // 2
 
-    def values(self, column: str) -> stats.Array:
-        """A column's final values ``(seeds,)`` of the seeds that have one."""
-        return _finite([one.value(column) for one in self.runs])
+    def by_seed(self, name: str) -> dict[int, float]:
+        """A measure of each run that has it (``Told.value``), by seed."""
+        return {one.run.seed: value for one in self.runs if np.isfinite(value := one.value(name))}
 
-    def estimate(self, column: str) -> stats.Estimate:
-        """Mean over seeds of a column's final value."""
-        return spread.mean_estimate(self.values(column), self.pool(lambda told: told.value(column)))
+    def values(self, name: str, beside: Result | None = None) -> stats.Array:
+        """A measure ``(seeds,)`` of the seeds that have it, or its differences to another result in the seeds that both
+        have."""
+        ours, theirs = self.by_seed(name), beside.by_seed(name) if beside else None
+        found = ours if theirs is None else {seed: ours[seed] - theirs[seed] for seed in ours if seed in theirs}
+        return np.array(list(found.values()), float)
 
-    def over_prompts(self, name: str) -> stats.Estimate:
-        """Mean over seeds of the mean over prompts of a sampled array; seeds differ at least as prompts let them."""
-        values = [one.sample(name) for one in self.runs if one.samples]
-        beside = self.pool(lambda told: told.sampled(name))
-        return spread.mean_estimate([one.mean() for one in values], beside, spread.of_mean(values))
+    def estimate(self, name: str, beside: Result | None = None, among: int = 1) -> stats.Estimate:
+        """Mean over seeds of a measure, or of how much higher it is than another result's, paired by seed.
 
-    def pool(self, value: Callable[[Told], float]) -> spread.Pool:
-        """What the arms of the task tell of the spread of a value; of best of n one n an arm: the same runs."""
-        arms = {one.arm: one for one in (*self.family, self)}
-        return spread.pool([list(one.by_seed(value).values()) for one in arms.values()])
+        The spread is believed to be that of all arms of the task, and of a mean over prompts at least what prompts let
+        it be. Intervals of ``among`` comparisons hold all at once (Bonferroni).
+        """
+        least = spread.of_mean(self._prompts(name, beside))
+        return spread.mean_estimate(self.values(name, beside), self.pool(name, beside), least, 1 - 0.05 / among)
 
-    def by_seed(self, value: Callable[[Told], float]) -> dict[int, float]:
-        """Some value of each run that has it, by seed."""
-        found = {one.run.seed: value(one) for one in self.runs}
-        return {seed: one for seed, one in found.items() if np.isfinite(one)}
+    def pool(self, name: str, beside: Result | None = None) -> spread.Pool:
+        """What the arms of the task tell of the spread of a measure; of best of n one n an arm: the same runs."""
+        arms = {one.arm: one for one in (*self.family, self) if beside is None or one.arm != beside.arm}
+        return spread.pool([one.values(name, beside) for one in arms.values()])
+
+    def _prompts(self, name: str, beside: Result | None) -> list[stats.Array]:
+        """Of each seed the values ``(prompts,)`` that a measure is the mean of; none of other measures."""
+        kind, _, column = name.rpartition(":")
+        if kind != "mean":
+            return []
+        ours = {one.run.seed: one.sample(column) for one in self.runs if one.samples}
+        if beside is None:
+            return list(ours.values())
+        pairs = [(one, ours[one.run.seed]) for one in beside.runs if one.samples and one.run.seed in ours]
+        return [own - one.sample(column) for one, own in pairs]
 
     @cached_property
     def flat(self) -> dict[str, str]:
@@ -162,6 +171,10 @@ class Language:
         """As ``of_task``, best of n at a few n alone."""
         return [one for one in self.of_task(task) if one.n is None or one.n in shown_n(one)]
 
+    def reward_models(self, task: str) -> list[Result]:
+        """One result for each reward model, however many arms learn from it."""
+        return once([one for one in self.of_task(task) if one.spec.labels], lambda one: one.reward_model)
+
     def baseline(self, task: str) -> Result | None:
         """That of the suite's baseline, if it has a finished run."""
         return next((one for one in self.of_task(task) if one.arm == self.study.baseline), None)
@@ -173,32 +186,28 @@ def shown_n(result: Result) -> list[int]:
     return [n for n in SHOWN_N if n in measured] or [max(measured)]
 
 
+def once(results: Sequence[Result], by: Callable[[Result], str] = attrgetter("arm")) -> list[Result]:
+    """The first result of each arm, or of those alike in something else."""
+    found: dict[str, Result] = {}
+    for one in results:
+        found.setdefault(by(one), one)
+    return list(found.values())
+
+
 def load(study: Study) -> Language:
     """What the study's finished runs have recorded, read from disk."""
     results: list[Result] = []
     for task in study.tasks:
         family: list[Result] = []
         for arm, cell in study.of_task(task):
-            told = tuple(_told(run) for run in cell.finished)
-            spec = cell.spec
-            numbers = spec.canonical()["best_of_n"]["n"] if spec.canonical()["method"] == "best_of_n" else [None]
-            for n in numbers:
+            told, spec = [_told(run) for run in cell.finished], cell.spec.canonical()
+            for n in spec["best_of_n"]["n"] if spec["method"] == "best_of_n" else [None]:
                 runs = tuple(replace(one, n=n) for one in told)
-                family.append(Result(task, arm, n, spec, runs, len(cell.runs), family))
+                family.append(Result(task, arm, n, cell.spec, runs, len(cell.runs), family))
         results += family
     return Language(study, tuple(results))
 
 
-def paired(one: Mapping[int, float], other: Mapping[int, float]) -> stats.Array:
-    """Differences ``(seeds,)`` over the seeds that both have."""
-    return np.array([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())], float)
-
-
 def _told(run: Run) -> Told:
     folder = store.Run(run.folder)
-    samples, texts = folder.samples()
-    return Told(run, folder.rows, samples, texts)
-
-
-def _finite(values: Sequence[float]) -> stats.Array:
-    return np.array([value for value in values if np.isfinite(value)], float)
+    return Told(run, folder.rows, *folder.samples())

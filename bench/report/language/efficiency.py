@@ -3,14 +3,15 @@ gold in the place of the true return and SFT, whose gain is 0 by definition, in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench import efficiency, spread, stats
+from bench import spread, stats
 from bench.report.data import generator
 from bench.report.language.data import Language, Result, shown_n
+from bench.report.results import Efficiency
 
 COLUMN = "gold_gain"
 
@@ -22,18 +23,6 @@ class Line:
     label: str
     results: tuple[Result, ...]  # with a finished run
     missing: tuple[int, ...]  # planned budgets without one
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """Of one line: rankings to reach each of ``efficiency.SHARES``, the area under it (None at one budget)."""
-
-    label: str
-    reach: dict[float, stats.Estimate]
-    area: stats.Estimate | None
-    budgets: tuple[int, ...]
-    missing: tuple[int, ...]
-    pairs_a_ranking: int
 
 
 def control(language: Language, task: str) -> stats.Array | None:
@@ -60,7 +49,7 @@ def lines(language: Language, task: str) -> list[Line]:
 
 def scores(language: Language, task: str, line: Sequence[Result], known: stats.Array) -> stats.Scores:
     """Share of the gain of PPO on gold, one a result."""
-    beside = line[0].pool(lambda told: told.value(COLUMN))
+    beside = line[0].pool(COLUMN)
 
     def drawn(values: stats.Array, name: str) -> stats.Draws:
         return spread.draws(values, beside, generator("language cell", name, task))
@@ -69,20 +58,13 @@ def scores(language: Language, task: str, line: Sequence[Result], known: stats.A
     return stats.normalised_scores(cells, [drawn(known, "control")], [0.0], stats.mean_over_tasks)
 
 
-def feedback_efficiency(language: Language, task: str) -> list[Efficiency]:
+def feedback_efficiency(language: Language, task: str) -> Iterator[tuple[Line, Efficiency]]:
     """Of each line with several planned budgets."""
-    known, made = control(language, task), []
+    known = control(language, task)
     for line in lines(language, task):
-        if known is None or len(line.results) + len(line.missing) < 2:
-            continue
-        found = scores(language, task, line.results, known)
-        budgets = tuple(one.spec.labels for one in line.results)
-        seeds = [len(one.values(COLUMN)) for one in line.results]
-        reach = {share: efficiency.labels_to_reach(budgets, found, share, seeds) for share in efficiency.SHARES}
-        area = efficiency.area_under(budgets, found) if len(budgets) > 1 else None
-        k = line.results[0].settings["k"]
-        made.append(Efficiency(line.label, reach, area, budgets, line.missing, k * (k - 1) // 2))
-    return made
+        if known is not None and len(line.results) + len(line.missing) > 1:
+            seeds = {one.spec.labels: len(one.values(COLUMN)) for one in line.results}
+            yield line, Efficiency.of(scores(language, task, line.results, known), seeds, line.missing)
 
 
 def _label(found: Sequence[Result]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.report.findings import MOST
-from bench.report.formats import entry
+from bench.report.findings import MOST, some
+from bench.report.formats import told
 from bench.report.language.data import Language, Result
 from bench.report.language.efficiency import COLUMN, lines
 
@@ -21,29 +21,23 @@ def _budgets(language: Language, task: str) -> Iterable[str]:
     """The gain in gold of PPO on gold, and of each way to learn from rankings by their number; of best of n one n."""
     known = language.of_task(task, "gold")
     if known:
-        yield f"Told gold itself, PPO gains {_told(known[0])} in gold (standard deviations over demonstrations)."
+        gain = told(known[0].estimate(COLUMN))
+        yield f"Told gold itself, PPO gains {gain} in gold (standard deviations over demonstrations)."
     swept = [line for line in lines(language, task) if len(line.results) > 1]
     sampled = [line for line in swept if line.results[0].n is not None]
     for line in [*(line for line in swept if line not in sampled), *sampled[len(sampled) // 2 :][:1]][:MOST]:
-        told = ", ".join(f"{_told(one)} from {one.spec.labels:,}" for one in line.results)
-        yield f"{line.label} gains from rankings: {told}."
+        said = ", ".join(f"{told(one.estimate(COLUMN))} from {one.spec.labels:,}" for one in line.results)
+        yield f"{line.label} gains from rankings: {said}."
 
 
 def _overoptimised(language: Language, task: str) -> Iterable[str]:
     """Arms that end below SFT although their own reward model says that they rose."""
     fell = [one for one in language.shown(task) if _below(one, COLUMN) and one.estimate("proxy_mean").value > 0]
     if fell:
-        names = ", ".join(one.name for one in fell[:MOST]) + (
-            f" and {len(fell) - MOST} more" if len(fell) > MOST else ""
-        )
+        names = some([one.name for one in fell])
         yield f"Overoptimised, below SFT in gold while the reward model's own score rose: {names}."
 
 
 def _below(one: Result, column: str) -> bool:
     found = one.estimate(column)
     return found.high < 0 and found.low > -float("inf")
-
-
-def _told(one: Result) -> str:
-    made = entry(one.estimate(COLUMN), 1.0)
-    return f"{made.text} {made.interval}".rstrip()

@@ -65,6 +65,12 @@ def points(language: Language, result: Result, measure: str) -> list[stats.Array
     ]
 
 
+def of(language: Language, result: Result, measure: str) -> Fit | None:
+    """The curve of a result's points."""
+    name = f"{measure}/{result.arm}/{result.task}"
+    return fit(points(language, result, measure), result.method == "best_of_n", name)
+
+
 def fit(seeds: Sequence[stats.Array], best_of_n: bool, name: str) -> Fit | None:
     """The curve through points ``(points, 2)`` a seed; None where they are too few to tell two coefficients."""
     moved = [pairs[pairs[:, 0] > 1e-6] for pairs in seeds]

@@ -8,21 +8,12 @@ better one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bench import spread, stats
+from bench.report.formats import Fact
 from bench.report.language.data import Language, Result
-
-
-@dataclass(frozen=True)
-class Matched:
-    """A result beside its reference at equal KL: mean KL, and by column the difference (its own - the reference's)."""
-
-    reference: Result
-    kl: float
-    differences: dict[str, stats.Estimate]
 
 
 def at_kl(curve: stats.Array, kl: float) -> float:
@@ -52,25 +43,23 @@ def reference(language: Language, result: Result) -> Result | None:
     return base if base is not result and base in ppo else None
 
 
-def matched(language: Language, result: Result, columns: Sequence[str]) -> Matched | None:
-    """A PPO result beside its reference at equal KL; None where it has no reference or no seed in common with it."""
+def matched(language: Language, result: Result, columns: Sequence[str]) -> Fact:
+    """A PPO result beside its reference at equal KL: the mean KL, and of each column the difference (its own - the
+    reference's). Empty where it has no reference or no seed in common with it."""
     other = reference(language, result)
-    if other is None:
-        return None
-    ours = {one.run.seed: one for one in result.runs}
-    theirs = {one.run.seed: one for one in other.runs}
+    theirs = {one.run.seed: one for one in other.runs} if other else {}
     gaps: dict[str, list[float]] = {column: [] for column in columns}
     levels = []
-    for seed in sorted(ours.keys() & theirs.keys()):
-        pair = ours[seed], theirs[seed]
+    for pair in ((one, theirs[one.run.seed]) for one in result.runs if one.run.seed in theirs):
         reach = [curve[:, 0].max() for one in pair if len(curve := one.curve("kl_exact", columns[0]))]
-        if len(reach) < 2:
-            continue
-        levels.append(min(reach))
-        for column in columns:
-            one, two = (at_kl(told.curve("kl_exact", column), levels[-1]) for told in pair)
-            gaps[column].append(one - two)
-    if not levels:
-        return None
-    made = {column: spread.mean_estimate([gap for gap in found if np.isfinite(gap)]) for column, found in gaps.items()}
-    return Matched(other, float(np.mean(levels)), made)
+        if len(reach) == 2:
+            levels.append(min(reach))
+            for column in columns:
+                one, two = (at_kl(told.curve("kl_exact", column), levels[-1]) for told in pair)
+                gaps[column].append(one - two)
+    if other is None or not levels:
+        return {}
+    told = {
+        f"matched_{name}": spread.mean_estimate([g for g in found if np.isfinite(g)]) for name, found in gaps.items()
+    }
+    return {"reference": other.name, "matched_kl": float(np.mean(levels)), **told}

@@ -7,19 +7,10 @@ from functools import partial
 from bench.report import formats, ran
 from bench.report import tables as common
 from bench.report.data import Study
-from bench.report.figures import Image
-from bench.report.language import data, figures, findings, models, samples, tables
-from bench.report.page import Shown, image_files, render, table_files
+from bench.report.language import data, figures, findings, samples, tables
+from bench.report.page import assemble, named
 from bench.report.parallel import side_by_side
 
-_DATA = {
-    "win-rates": "outcomes.csv",
-    "labels": "labels-to-reach.csv",
-    "frontier": "curves.csv",
-    "overoptimisation": "curves.csv",
-    "tax": "curves.csv",
-    "reward-model": "reward-model.csv",
-}
 _CURVES = (
     "episodes",
     "kl_exact",
@@ -37,22 +28,19 @@ _CURVES = (
 def build(study: Study) -> dict[str, bytes]:
     """All files of a report by name; ``index.html`` last."""
     language = data.load(study)
-    images = dict(
-        zip(figures.ALL, side_by_side([partial(draw, language) for draw in figures.ALL.values()]), strict=True)
-    )
-    shown = {name: _shown(name, found) for name, found in images.items()}
-    made = _tables(language)
+    drawn = side_by_side([partial(draw, language) for draw, _ in figures.ALL.values()])
+    shown = {name: (images, of) for (name, (_, of)), images in zip(figures.ALL.items(), drawn, strict=True)}
     sheets = samples.sheets(language)
-    found = findings.findings(language)
-    page = partial(render, study=study, shown=shown, made=made, remarks=_remarks(language), findings=found)
-    return {
-        "curves.csv": formats.records_csv(_curves(language)).encode(),
-        "samples.csv": formats.records_csv(samples.records(sheets)).encode(),
-        **image_files(shown),
-        **table_files(made),
-        "samples.html": page("samples.html.j2", sheets=sheets),
-        "index.html": page("language.html.j2", sheets=sheets),
-    }
+    return assemble(
+        study,
+        shown,
+        _tables(language),
+        {"curves": _curves(language), "samples": [row for sheet in sheets for row in sheet.rows]},
+        {"samples.html": "samples.html.j2", "index.html": "language.html.j2"},
+        sheets=sheets,
+        remarks=_remarks(language),
+        findings=findings.findings(language),
+    )
 
 
 def tables_of(study: Study) -> dict[str, formats.Table]:
@@ -61,30 +49,9 @@ def tables_of(study: Study) -> dict[str, formats.Table]:
 
 
 def _tables(language: data.Language) -> dict[str, formats.Table]:
-    study = language.study
-    return {
-        table.name: table
-        for table in (
-            tables.outcomes(language),
-            tables.answers(language),
-            tables.comparison(language),
-            tables.labels_to_reach(language),
-            tables.fits(language),
-            tables.tax(language),
-            models.reward_model(language),
-            common.cost(study),
-            ran.progress(study),
-            ran.settings(study),
-        )
-        if table is not None
-    }
-
-
-def _shown(name: str, images: list[Image]) -> Shown:
-    """As on the other page: panels, and all of them in one (the last); the forests of win rates are whole already."""
-    if name == "win-rates":
-        return Shown(images, None, _DATA[name])
-    return Shown(images[:-1], images[-1] if images else None, _DATA[name])
+    own = (tables.outcomes, tables.answers, tables.comparison, tables.labels_to_reach, tables.fits, tables.tax)
+    every = (common.cost, ran.progress, ran.settings)
+    return named(*(made(language) for made in (*own, tables.reward_model)), *(made(language.study) for made in every))
 
 
 def _curves(language: data.Language) -> list[dict[str, object]]:
@@ -108,11 +75,6 @@ def _curves(language: data.Language) -> list[dict[str, object]]:
 
 def _remarks(language: data.Language) -> list[ran.Remark]:
     """What bears on the numbers, the gravest first."""
-    found = ran.remarks_of_any(language.study)
-    for task in language.study.tasks:
-        name = language.study.task_names[task]
-        if not language.of_task(task, "gold"):
-            found.append(
-                ran.Remark(f"{name} has no finished run of PPO on gold: no labels to reach a share of its gain.")
-            )
-    return found
+    bare = [name for task, name in language.study.task_names.items() if not language.of_task(task, "gold")]
+    told = "has no finished run of PPO on gold: no labels to reach a share of its gain."
+    return [*ran.remarks(language.study, normalised=False), *(ran.Remark(f"{name} {told}") for name in bare)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,61 +15,19 @@ PROMPTS = 48  # on the page, as evenly over the families as they allow
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One policy's answer to a prompt; ``gold`` None where it was not measured."""
-
-    who: str
-    text: str
-    gold: float | None
-    proxy: float | None
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt and its answers, in an order that tells nothing of who gave them."""
-
-    number: int
-    family: str
-    held_out: bool  # the demonstrations leave this family out
-    text: str
-    answers: tuple[Answer, ...]
-
-
-@dataclass(frozen=True)
 class Sheet:
-    """The prompts of one task, answered by the policies of one seed."""
+    """Answers of the policies ``who`` to the prompts of one task, of one seed: a row an answer, those to one prompt
+    together, in an order that tells nothing of who gave them. A score that was not measured is None; ``held_out``: the
+    demonstrations leave the prompt's family out."""
 
-    task: str
-    seed: int
     who: tuple[str, ...]
-    prompts: tuple[Prompt, ...]
+    rows: list[dict[str, Any]]
 
 
 def sheets(language: Language) -> list[Sheet]:
     """One for each task that has something to show."""
     found = [_sheet(language, task) for task in language.study.tasks]
     return [sheet for sheet in found if sheet is not None]
-
-
-def records(sheets: Sequence[Sheet]) -> list[dict[str, object]]:
-    """One fact for each answer."""
-    return [
-        {
-            "task": sheet.task,
-            "seed": sheet.seed,
-            "prompt_number": prompt.number,
-            "family": prompt.family,
-            "held_out": prompt.held_out,
-            "prompt": prompt.text,
-            "who": one.who,
-            "answer": one.text,
-            "gold": one.gold,
-            "proxy": one.proxy,
-        }
-        for sheet in sheets
-        for prompt in sheet.prompts
-        for one in prompt.answers
-    ]
 
 
 def chosen(language: Language, task: str) -> list[Result]:
@@ -92,13 +51,18 @@ def _sheet(language: Language, task: str) -> Sheet | None:
         shared = next((found for found in seeds if found), set())
     if not results:
         return None
-    seed = min(shared)
-    told = {one.name: next(run for run in one.runs if run.run.seed == seed) for one in results}
-    who: dict[str, Told | None] = {} if any(one.method == "sft" for one in results) else {"SFT": None}
-    who |= told
+    told = {one.name: next(run for run in one.runs if run.run.seed == min(shared)) for one in results}
     first = next(iter(told.values()))
-    prompts = [_prompt(number, who, first, task) for number in _spread(first)]
-    return Sheet(language.study.task_names[task], seed, tuple(who), tuple(prompts))
+    who: dict[str, Told | None] = {} if any(one.method == "sft" for one in results) else {"SFT": None}
+    rows: list[dict[str, Any]] = []
+    for number in _spread(first):
+        about = {"task": language.study.task_names[task], "seed": min(shared), "prompt_number": number}
+        about |= {"family": first.texts["family"][number]}
+        about |= {"held_out": bool(first.samples.get("held_out", np.zeros(number + 1))[number])}
+        about |= {"prompt": first.texts["prompt"][number]}
+        answers = [_answer(name, one, first, number) for name, one in (who | told).items()]
+        rows += [about | answers[i] for i in generator("samples", task, number).permutation(len(answers))]
+    return Sheet(tuple(who | told), rows)
 
 
 def _spread(told: Told) -> list[int]:
@@ -110,22 +74,13 @@ def _spread(told: Told) -> list[int]:
     return [index for family in sorted(families) for index in families[family][:each]]
 
 
-def _prompt(number: int, who: dict[str, Told | None], first: Told, task: str) -> Prompt:
-    answers = [_answer(name, told or first, number, sft=told is None) for name, told in who.items()]
-    order = generator("samples", task, number).permutation(len(answers))
-    held_out = bool(first.samples["held_out"][number]) if "held_out" in first.samples else False
-    text, family = first.texts["prompt"][number], first.texts["family"][number]
-    return Prompt(number, family, held_out, text, tuple(answers[i] for i in order))
-
-
-def _answer(name: str, told: Told, number: int, sft: bool) -> Answer:
-    if sft:
-        return Answer(name, told.texts["sft_response"][number], _value(told, "gold_sft", number), None)
-    return Answer(name, told.texts["response"][number], _value(told, "gold", number), _value(told, "proxy", number))
+def _answer(name: str, told: Told | None, first: Told, number: int) -> Mapping[str, Any]:
+    """What a policy answers; without its run what SFT does, with which every run compares."""
+    of, text, gold = (told, "response", "gold") if told else (first, "sft_response", "gold_sft")
+    scores = {"gold": _value(of, gold, number), "proxy": _value(of, "proxy", number) if told else None}
+    return {"who": name, "answer": of.texts[text][number], **scores}
 
 
 def _value(told: Told, name: str, number: int) -> float | None:
-    if name not in told.samples:
-        return None
-    value = float(told.sample(name)[number])
+    value = float(told.sample(name)[number]) if name in told.samples else float("nan")
     return value if np.isfinite(value) else None
