@@ -29,6 +29,7 @@ from bench.report.style import BLACK, LINES, Look, look, styled
 COLUMN = 3.4  # inches: a column of a two-column paper
 _TITLE = 36  # letters that fit above a panel
 _CROWD = 8  # arms, from which on bands of all would hide each other
+_THIN = 30  # lines of single seeds in a panel, above which they would hide the means
 
 
 @dataclass(frozen=True)
@@ -183,12 +184,14 @@ def _over_steps(study: Study, task: str, curves: Sequence[results.Curve], label:
 
 
 def _lines(axis: Axes, study: Study, curves: Sequence[results.Curve]) -> Legend:
-    """Means; of the arms that are ``banded`` their bands and, faint, every seed."""
+    """Means; of the arms that are ``banded`` their bands and, faint, every seed, where these are not too many."""
     styles, spread, legend = looks(study), banded(study), Legend()
+    thin = sum(len(curve.runs) for curve in curves if curve.arm in spread) <= _THIN
     for index, curve in enumerate(curves):
         look = styles[curve.arm]
         if curve.arm in spread:
-            axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
+            if thin:
+                axis.plot(curve.x, curve.runs.T, color=look.color, linewidth=0.6, alpha=0.4)
             band(axis, curve.x, curve.low, curve.high, look.color)
         points = np.flatnonzero(np.isfinite(curve.mean))
         every = max(len(points) // 6, 1)

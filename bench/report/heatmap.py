@@ -32,7 +32,8 @@ def heatmap(study: Study) -> list[Image]:
         axis.set_yticks(range(len(arms)), [f"{arm} (baseline)" if arm == study.baseline else arm for arm in arms])
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        axis.axvline(len(tasks) - 1.5, color="white", linewidth=3)
+        if len(tasks) > 1:
+            axis.axvline(len(tasks) - 1.5, color="white", linewidth=3)
         for (row, column), value in np.ndenumerate(values):
             dark = not np.isfinite(value) or value > (_LOW + _HIGH) / 2
             text = number(value, 1.0) if np.isfinite(value) else NONE
@@ -44,12 +45,14 @@ def heatmap(study: Study) -> list[Image]:
 
 
 def heat(study: Study) -> tuple[list[str], list[str], stats.Array] | None:
-    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks; NaN
-    where there is none. None where the suite names no baseline."""
+    """Arms, task names and mean normalised returns ``(arms, tasks + 1)``, the last column the mean of all tasks where
+    there are several; NaN where there is none. None where the suite names no baseline."""
     arms, tasks = comparison.learned_arms(study), list(study.normalisable)
     if study.baseline not in arms or not tasks:
         return None
     found = [[results.normalised(study, t, arm).value if study.has(arm, t) else np.nan for t in tasks] for arm in arms]
     values = np.array(found)
-    names = [*(study.task_names[task] for task in tasks), "Mean"]
-    return arms, names, np.column_stack([values, values.mean(axis=1)])
+    names = [study.task_names[task] for task in tasks]
+    if len(tasks) == 1:
+        return arms, names, values
+    return arms, [*names, "Mean"], np.column_stack([values, values.mean(axis=1)])

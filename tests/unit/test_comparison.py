@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_report
+from matplotlib.figure import Figure
 from test_report import COMMAND, Suite, plan, undrawn, write_run  # noqa: F401  (a fixture)
 
 from bench import pairwise, stats
@@ -25,6 +26,7 @@ from bench.report import (
     results,
     write_report,
 )
+from bench.report.results import Curve
 from bench.suite import load, names
 from prefrl_core.errors import UserError
 
@@ -176,6 +178,21 @@ def test_the_map_holds_normalised_returns_and_their_mean(study: data.Study) -> N
     (image,) = heatmap.heatmap(study)
     assert image.png.startswith(b"\x89PNG") and b"HalfCheetah" in image.alt.encode()
     assert image.svg == heatmap.heatmap(study)[0].svg
+    alone = {where: cell for where, cell in study.cells.items() if where[1] == study.tasks[0]}
+    single = heatmap.heat(replace(study, cells=alone, tasks=study.tasks[:1]))
+    assert single is not None and single[1] == ["HalfCheetah"]  # a mean over one task is that task
+    np.testing.assert_array_equal(single[2], values[:, :1])
+
+
+def test_lines_of_many_single_seeds_do_not_hide_the_means(study: data.Study) -> None:
+    def lines(seeds: int) -> int:
+        axis, points = Figure().subplots(), np.linspace(0, 1, 20)
+        runs, numbers = np.zeros((seeds, 20)), tuple(range(seeds))
+        arms = ("true reward", "full method")
+        figures._lines(axis, study, [Curve(arm, points, numbers, runs, *[points] * 3, seeds, "") for arm in arms])
+        return len(axis.lines)
+
+    assert (lines(5), lines(16)) == (2 * 5 + 2, 2)
 
 
 def test_the_report_shows_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
