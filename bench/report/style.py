@@ -58,8 +58,9 @@ STYLE: Any = {
     "svg.fonttype": "path",
     "path.simplify": False,
 }
-_SAME_BYTES: Any = {"svg.hashsalt": "prefrl"}
-_OF_THE_MACHINE = ("backend", "interactive", "savefig.format", "timezone", "toolbar")
+# Whatever a style file says: the same bytes each time, and a "$" in the name of an arm or a task is a letter
+_ALWAYS: Any = {"svg.hashsalt": "prefrl", "text.parse_math": False, "axes.formatter.use_mathtext": False}
+_OF_THE_MACHINE = ("backend", "interactive", "savefig.format", "text.usetex", "timezone", "toolbar")
 _own: Any = {}  # settings of a style file, over STYLE
 
 
@@ -124,7 +125,7 @@ def styled() -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a box stands for it
         mpl.rcdefaults()  # the user's own matplotlibrc must not change the bytes
-        mpl.rcParams.update(STYLE | _own | _SAME_BYTES)
+        mpl.rcParams.update(STYLE | _own | _ALWAYS)
         yield
 
 

@@ -1,7 +1,10 @@
-"""Names in any script: a font that has the letters draws them; without one they are boxes, and nothing is said."""
+"""Names in any script: a font that has the letters draws them; without one they are boxes, and nothing is said. Nothing
+in a name is a formula."""
 
 from __future__ import annotations
 
+import html
+import re
 import warnings
 from pathlib import Path
 
@@ -28,6 +31,16 @@ def drawn(name: str) -> figures.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return figures.image("names", name, {name: draw})
+
+
+@pytest.mark.parametrize("name", ["a$_b", "$x^2$", "$\\frac{$", "cost: 5 $ or 10 $", r"\$5\$ a_{b}"])
+@pytest.mark.parametrize("own", [{}, {"text.parse_math": True, "axes.formatter.use_mathtext": True}])
+def test_a_dollar_is_a_letter(name: str, own: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(style.STYLE, "svg.fonttype", "none")  # text stays text
+    with style.of_own(own):
+        texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawn(name).svg.decode())
+    expected = {html.escape(name, quote=False), html.escape(name[:5], quote=False)}
+    assert expected <= set(texts) and "0.2" in texts and not any("mathdefault" in one for one in texts)
 
 
 @pytest.mark.parametrize("name", [LETTERS, "😀 עברית"])
