@@ -38,7 +38,7 @@ DONE, FAILED, REFUSED, HELD = 0, 1, 2, 3
 _LAUNCHER = Path(__file__).resolve().parents[1] / "prefrl" / "__main__.py"
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 FAULT = fault.CODE
-_told = 1  # the descriptor that `tell` writes to; after _prepare_process one that nobody else knows
+_told = 1  # the descriptor that `tell` writes to; after prepare_process one that nobody else knows
 
 
 def words_for(module: str, *words: str) -> list[str]:
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, help="process id of a parent to die with")
     parser.add_argument("--people", action="store_true", help="people answer now")
     options = parser.parse_args(arguments)
-    _prepare_process(options.parent)
+    prepare_process(options.parent)
     run = store.Run(options.folder.resolve())
     try:
         run.identity  # noqa: B018  (raises if this folder is not what it says)
@@ -256,7 +256,8 @@ def in_words(folder: Path, error: BaseException) -> str:
     return one_line(error) if isinstance(error, UserError) else fault.told(error, folder / "traceback.txt")
 
 
-def _prepare_process(parent: int | None) -> None:
+def prepare_process(parent: int | None) -> None:
+    """A process of ours on one core: it dies with its parent, and nothing but ``tell`` writes to its stdout."""
     global _told
     os.environ.update(ONE_THREAD)  # for a worker started by hand: NumPy is not imported yet
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # to stop at once is always safe

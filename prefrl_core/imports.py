@@ -86,5 +86,10 @@ def _trial(place: str, what: str) -> str:
         os.close(writing)
     if said:
         return said[1:].decode(errors="replace")
+    return ends(what, "imports it", code)
+
+
+def ends(what: str, doing: str, code: int) -> str:
+    """Says that a stranger ended the process that does something; ``code`` as ``subprocess`` has it."""
     how = f"signal {-code}" if code < 0 else f"code {code}"
-    return f"{what} ends the process that imports it ({how}): take out what calls os._exit or crashes"
+    return f"{what} ends the process that {doing} ({how}): take out what calls os._exit or crashes"

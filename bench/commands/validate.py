@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.commands.shared import Shared, settings, table
@@ -36,19 +37,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """Print a verdict for each law; 1 if any is broken."""
-    from bench import conformance
+    from bench.conformance import apart
 
     chosen = settings(options.set)
-    subjects = [one for word in options.parts for one in conformance.resolve(word, chosen)]
     broken, found = 0, []
-    for one in subjects:
-        if chosen and one.kind != "task":
-            one.make()  # a setting that it does not have is the user's mistake, not the part's
-        verdicts = conformance.check(one)
-        broken += sum(verdict.state == "broken" for verdict in verdicts)
-        found.append({"kind": one.kind, "name": one.name, "laws": [vars(verdict) for verdict in verdicts]})
+    for one in apart.check(options.parts, chosen):
+        broken += sum(verdict.state == "broken" for verdict in one.laws)
+        found.append(asdict(one))
         if not options.json:
-            print(_table(f"{one.kind} {one.name}", verdicts), flush=True)
+            print(_table(f"{one.kind} {one.name}", one.laws), flush=True)
     if options.json:
         print(json.dumps({"schema": 1, "kept": not broken, "parts": found}, indent=1))
     return 1 if broken else 0

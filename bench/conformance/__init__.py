@@ -2,11 +2,13 @@
 strategy.
 
 ``subject.py`` finds the part; ``labeler.py``, ``query.py``, ``policy.py``, ``reward.py`` and ``task.py`` have a
-function for each law,
-``short_run.py`` those that a real run shows; ``laws.py`` is what they share.
+function for each law, ``short_run.py`` those that a real run shows; ``laws.py`` is what they share. ``apart.py`` tries
+them in a process of its own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from bench.conformance import labeler, policy, query, reward, short_run, task
 from bench.conformance.laws import Verdict, judge
@@ -28,13 +30,15 @@ LAWS = {
 }
 
 
-def check(subject: Subject) -> list[Verdict]:
+def check(subject: Subject, tell: Callable[[str], None] = lambda law: None) -> list[Verdict]:
     """A verdict for each law of the part's kind; of a part that cannot be made from settings that one alone.
+
+    ``tell`` hears each law's name before it is tried.
 
     Raises:
         UserError: of a labeler whose answers come from people.
     """
     if subject.kind == "labeler" and getattr(find("labeler", subject.name), "needs_desk", False):
         raise UserError(f"labeler {subject.name!r}: its answers come from people, who keep no law that can be checked")
-    made = [] if subject.kind == "task" else judge(subject, [short_run.settings])
-    return made if any(one.state == "broken" for one in made) else made + judge(subject, LAWS[subject.kind])
+    made = [] if subject.kind == "task" else judge(subject, [short_run.settings], tell)
+    return made if any(one.state == "broken" for one in made) else made + judge(subject, LAWS[subject.kind], tell)

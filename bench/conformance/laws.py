@@ -42,15 +42,24 @@ class Verdict:
     seen: str
 
 
-def judge(part: Any, laws: Sequence[Callable[[Any], str]]) -> list[Verdict]:
-    """A verdict for each law, in order. An exception that breaks several is told once, with its place."""
+def judge(
+    part: Any, laws: Sequence[Callable[[Any], str]], tell: Callable[[str], None] = lambda law: None
+) -> list[Verdict]:
+    """A verdict for each law, in order; ``tell`` hears each law's name before it is tried.
+
+    An exception that breaks several laws is told once, with its place.
+    """
     raised: dict[str, str] = {}
-    return [_verdict(part, law, raised) for law in laws]
+    verdicts = []
+    for law in laws:
+        name = law.__name__.replace("_", " ")
+        tell(name)
+        verdicts.append(_verdict(part, name, law, raised))
+    return verdicts
 
 
-def _verdict(part: Any, law: Callable[[Any], str], raised: dict[str, str]) -> Verdict:
+def _verdict(part: Any, name: str, law: Callable[[Any], str], raised: dict[str, str]) -> Verdict:
     """``raised``: exceptions so far, and the law that each broke first."""
-    name = law.__name__.replace("_", " ")
     try:
         return Verdict(name, "kept", law(part))
     except Broken as seen:

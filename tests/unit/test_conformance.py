@@ -268,3 +268,37 @@ def test_a_part_that_leaves_or_raises_what_is_no_exception_breaks_the_law() -> N
     verdicts = laws.judge(None, [leaves, is_odd])
     assert [one.state for one in verdicts] == ["broken", "broken"]
     assert verdicts[0].seen.startswith("raised SystemExit: 0") and verdicts[1].seen.startswith("raised Odd: hm")
+
+
+def test_a_part_that_ends_the_process_is_named_with_the_law(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly.py").write_text(
+        "import os, signal, subprocess\n"
+        "from dataclasses import dataclass\n"
+        "from prefrl_core.feedback.labelers import Oracle\n"
+        "@dataclass(frozen=True)\n"
+        "class Leaves(Oracle):\n"
+        "    def answer(self, questions, random):\n"
+        "        print('chatter')\n"
+        "        if os.fork() == 0: os.execvp('sleep', ['sleep', '20'])  # holds whatever it can of ours\n"
+        "        os._exit(0)\n"
+        "@dataclass(frozen=True)\n"
+        "class Crashes(Oracle):\n"
+        "    def answer(self, questions, random):\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "@dataclass(frozen=True)\n"
+        "class Unmade(Oracle):\n"
+        "    wild: bool = False\n"
+        "    def __post_init__(self):\n"
+        "        if self.wild: os.abort()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for words, says in (
+        (["deadly:Leaves", "--json"], "labeler deadly.Leaves ends the process that tries the law 'answers' (code 0): "),
+        (["deadly:Crashes"], "labeler deadly.Crashes ends the process that tries the law 'answers' (signal 11): "),
+        (["deadly:Unmade", "--set", "wild=true"], "labeler deadly.Unmade ends the process that makes it (signal 6): "),
+    ):
+        assert cli.main(["validate", *words]) == 2
+        said = capfd.readouterr()
+        assert said.err.splitlines()[-1].startswith(f"prefrl: {says}") and not said.out
