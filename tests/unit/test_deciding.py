@@ -120,7 +120,7 @@ def test_a_replay_is_the_same_however_many_returns_are_there_too_early() -> None
 
 
 def test_simulated_sweeps_are_as_seldom_wrong_as_promised() -> None:
-    """Thirty of each kind; the thousand of docs/metrics.md are made by python -m bench.simulations sweeps."""
+    """Thirty of each kind; the thousand of docs/deciding.md are made by python -m bench.simulations sweeps."""
     for effects in sweeps.EFFECTS.values():
         found = [sweeps.one_sweep(np.random.default_rng(seed), "two modes", effects)[0] for seed in range(30)]
         assert sum(found) <= 4
