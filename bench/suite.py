@@ -128,11 +128,9 @@ class Suite:
             if seed in wanted_of[arm.name]
         ]
         wanted = select([{"task": ids[task], "arm": arm.name, "seed": str(seed)} for seed, task, arm in cells], only)
-        cell = cache(lambda task, arm: self._cell(task, self.arms[arm], steps, labels))
-        places = {arm.name: place for place, arm in enumerate(self.arms)}
-        planned = [
-            _of_seed(seed, arm.name, *cell(task, places[arm.name])) for seed, task, arm in (cells[i] for i in wanted)
-        ]
+        arms = {arm.name: arm for arm in self.arms}
+        cell = cache(lambda task, arm: self._cell(task, arms[arm], steps, labels))
+        planned = [_of_seed(seed, arm.name, *cell(task, arm.name)) for seed, task, arm in (cells[i] for i in wanted)]
         _refuse_twins(self.source, planned)
         return planned
 
