@@ -1,4 +1,4 @@
-"""The laboratory of ``lab.py`` as fixtures."""
+"""The laboratory of ``lab.py`` and the finished suite of ``finished_suite.py`` as fixtures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from finished_suite import finish
 from lab import Lab, metrics
 
 
@@ -30,3 +31,9 @@ def undisturbed(lab: Lab) -> dict[str, bytes]:
     expected = metrics(out)
     assert len(expected) == 6 and len(set(expected.values())) == 6
     return expected
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite and its four finished runs; tests change copies of it."""
+    return finish(tmp_path_factory.mktemp("made"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_learner import Memory
+from small_runs import Memory
 
 from bench import cli, store
 from bench.answers.desk import LedgerDesk
