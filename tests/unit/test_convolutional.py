@@ -212,10 +212,10 @@ def test_members_differ_and_a_saved_ensemble_goes_on_to_the_bit() -> None:
 
 
 def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:
-    """A bright square is worth the more the further to the right it stands."""
+    """A bright square is worth the more the further to the right it stands. Segments have one step."""
     accuracies = {}
     for precision in ("bfloat16", "float32"):
-        random, length = np.random.default_rng(0), 4
+        random, length = np.random.default_rng(0), 1
         place = random.integers(0, 70, 400)
         clips = np.zeros((len(place), length + 3, 84, 84), np.uint8)
         for clip, left in zip(clips, place, strict=True):
@@ -228,9 +228,9 @@ def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:
         comparisons.add(pool, pairs[:120], answers[:120], 0, random)
         settings = EnsembleSettings(members=1, hidden=(64,), learning_rate=1e-3, batch_pairs=8, l2=1e-5)
         learned = ConvolutionalEnsemble(settings, Frames(84, 84, Hardware("cpu", precision)), 1)
-        learned.take_steps(comparisons, 120)
+        learned.take_steps(comparisons, 80)
         sums, new = learned.segment_sums(clips)[0], pairs[120:]
         untied = answers[120:] != 0.5
         accuracies[precision] = ((sums[new[:, 0]] > sums[new[:, 1]]) == (answers[120:] == 1))[untied].mean()
-    # seeds 0 to 3: 0.77 to 0.89, at most 0.04 apart
+    # seeds 0 to 3: 0.77 to 0.90, at most 0.05 apart
     assert min(accuracies.values()) > 0.7 and abs(np.subtract(*accuracies.values())) < 0.1, accuracies

@@ -102,6 +102,7 @@ def test_a_part_that_ends_the_process_is_named_with_the_law(
         "        if self.wild: os.abort()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PREFRL_TRIED", "deadly")  # its import is harmless
     for words, says in (
         (["deadly:Leaves", "--json"], "labeler deadly.Leaves ends the process that tries the law 'answers' (code 0): "),
         (["deadly:Crashes"], "labeler deadly.Crashes ends the process that tries the law 'answers' (signal 11): "),
