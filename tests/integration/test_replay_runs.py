@@ -19,8 +19,9 @@ from prefrl_core import checkpoint
 SUITE = """
 name = "replay"
 [run]
-total_steps = 24_000
-policy = {name = "sac", environments = 4, rollout_steps = 16, batch = 32, hidden = [16, 16], n_step = 3}
+total_steps = 8_000
+reward_model = {members = 2, hidden = [8], initial_updates = 20, updates = 2}
+policy = {name = "sac", environments = 2, rollout_steps = 16, batch = 32, hidden = [16, 16], n_step = 3}
 [sweep]
 task = ["mujoco/reacher@1"]
 seed = 1

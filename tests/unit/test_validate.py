@@ -82,14 +82,14 @@ def test_a_part_that_ends_the_process_is_named_with_the_law(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "deadly.py").write_text(
-        "import os, signal, subprocess\n"
+        "import os, signal\n"
         "from dataclasses import dataclass\n"
         "from prefrl_core.feedback.labelers import Oracle\n"
         "@dataclass(frozen=True)\n"
         "class Leaves(Oracle):\n"
         "    def answer(self, questions, random):\n"
         "        print('chatter')\n"
-        "        if os.fork() == 0: os.execvp('sleep', ['sleep', '20'])  # holds whatever it can of ours\n"
+        "        if os.fork() == 0: os.execvp('sleep', ['sleep', '5'])  # holds whatever it can of ours\n"
         "        os._exit(0)\n"
         "@dataclass(frozen=True)\n"
         "class Crashes(Oracle):\n"
