@@ -27,7 +27,7 @@ total_steps = {steps}
 policy = {{name = "ppo", environments = 4, rollout_steps = 64, minibatch = 64, hidden = [16, 16]}}
 [sweep]
 task = ["mujoco/reacher@1", "mujoco/hopper@1"]
-seed = 2
+seed = {seeds}
 [[arm]]
 name = "true reward"
 reward = "true"
@@ -67,19 +67,19 @@ def unnamed(out: Path) -> set[str]:
     return set(os.listdir(out)) - {one.path.name for one in check.inspect(out)} if out.exists() else set()
 
 
-def kill_at_random(folder: Path, kills: int, seed: int = 0, steps: int = 24_000) -> Counter[str]:
-    """Run the suite, ``steps`` a run, over and over in new results folders until ``kills`` kills have hit; returns what
-    happened.
+def kill_at_random(folder: Path, kills: int, seed: int = 0, steps: int = 24_000, seeds: int = 2) -> Counter[str]:
+    """Run the suite, four runs a seed of ``steps`` each, over and over in new results folders until ``kills`` kills
+    have hit; returns what happened.
 
     Raises:
         AssertionError: a run ended with other bytes than an undisturbed one, or no finding names what is left.
     """
-    (suite := folder / "killed.toml").write_text(SUITE.format(steps=steps))
+    (suite := folder / "killed.toml").write_text(SUITE.format(steps=steps, seeds=seeds))
     began = time.monotonic()
     assert start(suite, folder / "undisturbed").wait() == 0
-    pause = max(1.5, (time.monotonic() - began) / 8)  # a slow machine is given the time to begin
+    pause = max(1.5, (time.monotonic() - began) / (4 * seeds))  # a slow machine is given the time to begin
     expected, dice, happened, round_ = content(folder / "undisturbed"), random.Random(seed), Counter[str](), 0
-    assert len(expected) == 8 * len(DETERMINISTIC)
+    assert len(expected) == 4 * seeds * len(DETERMINISTIC)
     while happened["kills"] < kills:
         out, round_ = folder / f"round-{round_}", round_ + 1
         finished = False

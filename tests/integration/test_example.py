@@ -24,7 +24,7 @@ def start(out: Path, command: list[str] = COMMAND, *words: str) -> subprocess.Po
     paths = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
     return subprocess.Popen(
         [*command, str(out), *words],
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": paths, "PREFRL_TRIED": "my_lab my_reward"},  # their import is harmless
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -54,7 +54,7 @@ def test_example_suite_runs(undisturbed: Path) -> None:
 
 
 def test_killed_and_resumed_gives_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
-    killed_again_and_again(tmp_path, COMMAND)
+    killed(2, tmp_path, COMMAND, "--seeds", "1")
     expected = metrics(undisturbed)
     assert len(metrics(tmp_path)) == 2 and metrics(tmp_path).items() <= expected.items()
     for run in store.load(tmp_path):
@@ -70,23 +70,24 @@ def test_a_reward_model_of_ones_own_beside_the_default_killed_and_resumed(tmp_pa
     process = start(tmp_path / "whole", command, "--seeds", "1")
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    killed_again_and_again(tmp_path / "killed", command)
-    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    killed(1, tmp_path / "killed", command, "--seeds", "1", "--only", "arm=transformer")
+    ((key, found),) = metrics(tmp_path / "killed").items()
+    assert metrics(tmp_path / "whole")[key] == found
     names = [run.spec["reward_model"].get("name", "ensemble") for run in store.load(tmp_path / "whole")]
     assert sorted(names) == ["ensemble", "transformer"]
 
 
-def killed_again_and_again(out: Path, command: list[str]) -> None:
-    """Run the first seed of the suite to its end, killed twice when there is a new checkpoint."""
-    for _ in range(2):
-        known, process = checkpoints(out), start(out, command, "--seeds", "1")
+def killed(times: int, out: Path, command: list[str], *words: str) -> None:
+    """Run the suite to its end, killed so often, each time when there is a new checkpoint."""
+    for _ in range(times):
+        known, process = checkpoints(out), start(out, command, *words)
         while checkpoints(out) == known and process.poll() is None:
             time.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         time.sleep(0.2)  # the workers, in sessions of their own, end with their parent
-    process = start(out, command, "--seeds", "1")
+    process = start(out, command, *words)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert any("resumed" in run.provenance for run in store.load(out))
