@@ -137,7 +137,7 @@ def table(results: list[Result], peer: str) -> str:
             continue
         returns = [np.array([r["curve"][-1][2] for r in side]) for side in sides]
         seconds = [float(np.median([r["seconds"] for r in side])) for side in sides]
-        shown = [f"{values.mean():.0f} ({values.min():.0f} to {values.max():.0f})" for values in returns]
+        shown = [_range(values) for values in returns]
         early = np.mean([return_at(r, seconds[0]) for r in sides[1]])
         lines.append(
             f"| {name} | {sides[0][0]['total_steps']:,} | {min(map(len, sides))} | {shown[0]} | {shown[1]} "
@@ -147,8 +147,11 @@ def table(results: list[Result], peer: str) -> str:
         for library in ("ours", peer):
             found = [seconds_to(r, level) for r in results if (r["name"], r["library"]) == (name, library)]
             if found:
-                lines += [
-                    "",
-                    f"{name}, seconds to a return of {level:,}, {library}: {', '.join(f'{s:.0f}' for s in found)}",
-                ]
+                told = ", ".join(f"{s:.0f}" if np.isfinite(s) else "not reached" for s in found)
+                lines += ["", f"{name}, seconds to a return of {level:,}, {library}: {told}"]
     return "\n".join(lines) + "\n"
+
+
+def _range(values: np.ndarray[Any, Any]) -> str:
+    shown = f"{values.mean():.0f}"
+    return shown if len(values) == 1 else f"{shown} ({values.min():.0f} to {values.max():.0f})"
