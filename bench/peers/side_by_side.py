@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 _FOLDER = Path(__file__).parent
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_ONE_THREAD["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+_ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 Job = dict[str, Any]  # "library", "name" (of the task), "seed", "total_steps", and what the scripts read
 Result = dict[str, Any]  # the job's name, "seconds" of learning, and "curve": [step, second, mean return] of its parts
