@@ -25,19 +25,19 @@ _ROUND = 8  # steps of all environments between two looks at the clock
 class Bare:
     """A plain loop over simulations of their own, which can be put in another's states."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, count: int = NUM_ENVS) -> None:
         task = definition(name)
         self.model, self.frame_skip = load_model(task.xml), task.frame_skip
-        self.data = [mujoco.MjData(self.model) for _ in range(NUM_ENVS)]
+        self.data = [mujoco.MjData(self.model) for _ in range(count)]
         self.bound = [(data, data.ctrl) for data in self.data]
 
     def set_physics(self, states: np.ndarray[Any, Any]) -> None:
-        """Take over the states ``(NUM_ENVS, size)`` of a task's simulations."""
+        """Take over the states ``(count, size)`` of a task's simulations."""
         for data, state in zip(self.data, states, strict=True):
             mujoco.mj_setState(self.model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION.value)
 
     def step(self, actions: np.ndarray[Any, Any]) -> None:
-        """Step each simulation under its row of ``actions`` ``(NUM_ENVS, act)``."""
+        """Step each simulation under its row of ``actions`` ``(count, act)``."""
         step, model, frame_skip = mujoco.mj_step, self.model, self.frame_skip
         for (data, ctrl), row in zip(self.bound, actions, strict=True):
             ctrl[:] = row

@@ -36,9 +36,11 @@ def check(subject: Subject, tell: Callable[[str], None] = lambda law: None) -> l
     ``tell`` hears each law's name before it is tried.
 
     Raises:
-        UserError: of a labeler whose answers come from people.
+        UserError: of a labeler whose answers come from people, or of a reward model ``module`` without a module.
     """
     if subject.kind == "labeler" and getattr(find("labeler", subject.name), "needs_desk", False):
         raise UserError(f"labeler {subject.name!r}: its answers come from people, who keep no law that can be checked")
+    if (subject.kind, subject.name) == ("reward", "module") and not subject.settings.get("module"):
+        raise UserError("reward 'module': it has no network of its own, name one by --set module=package.module:Class")
     made = [] if subject.kind == "task" else judge(subject, [short_run.settings], tell)
     return made if any(one.state == "broken" for one in made) else made + judge(subject, LAWS[subject.kind], tell)

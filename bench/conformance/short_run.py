@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.conformance import arena
 from bench.conformance.laws import NotApplicable, as_bytes, hold, poisoned
+from bench.conformance.lesson import sees_pixels_alone
 from bench.conformance.subject import BRIEF, Subject
 from prefrl_core import checkpoint, loop, registry, tasks
 from prefrl_core.feedback.interview import Program
@@ -27,12 +28,13 @@ _PIXEL_STEPS, _PIXEL_FITS = 2_007, {"initial_updates": 8, "updates": 1}  # over 
 
 def _spec(subject: Subject) -> RunSpec:
     """A run that has the part and is otherwise small."""
-    task = tasks.describe(subject.name if subject.kind == "task" else arena.Line.info.id)
+    task = tasks.describe(_task(subject))
     rollout = max(_ROLLOUT, task.segment_steps)
     small = {"name": "ppo", "environments": _ENVIRONMENTS, "rollout_steps": rollout, "epochs": 2, "minibatch": 128}
     values: dict[str, Any] = {"task": task.id, "seed": 3, "total_steps": _STEPS, "labels": _LABELS, "policy": small}
     if task.pixels:  # a game that the package knows nothing of is tried all the same
         values |= {"total_steps": _PIXEL_STEPS, "reward_model": _PIXEL_FITS, "score_shown": True}
+        values |= {"precision": "float32", "interleaved": True}  # which every processor knows
     else:
         values["reward_model"] = {"initial_updates": BRIEF["initial_updates"], "updates": BRIEF["updates"]}
     if subject.kind != "task":
@@ -48,6 +50,14 @@ def _spec(subject: Subject) -> RunSpec:
     segment = task.segment_steps if task.fixed_length else min(task.segment_steps, _SHORT_SEGMENT)
     values |= {"segment": segment, "labels": min(_LABELS, values["total_steps"] // (4 * segment))}
     return RunSpec.of({**values, "variable_length": not task.fixed_length})
+
+
+def _task(subject: Subject) -> str:
+    """Where a part is tried: a task by itself, other parts on the line, or on pictures of it."""
+    if subject.kind == "task":
+        return subject.name
+    pixels = subject.kind == "reward" and sees_pixels_alone(subject.make())
+    return (arena.Screen if pixels else arena.Line).info.id
 
 
 class _Counted:

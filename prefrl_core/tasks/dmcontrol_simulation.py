@@ -2,7 +2,8 @@
 
 After a step dm_control has positions, velocities, body frames and sensors of the new state, where Gymnasium has some of
 them one simulation step late. MuJoCo's batch gives them without cost: it ends a step with what the next one begins
-with, if every simulation keeps its data.
+with, if every simulation keeps its data. A Runge-Kutta step does not go on from there and would pay for it. The one
+task that takes such steps, cartpole, reads positions and velocities alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prefrl_core.tasks.simulation import Simulation
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION.value
 _NO_ACTUATION = mujoco.mjtDisableBit.mjDSBL_ACTUATION.value
+_RUNGE_KUTTA = mujoco.mjtIntegrator.mjINT_RK4.value
 _HINGE, _SLIDE, _FREE = (getattr(mujoco.mjtJoint, f"mjJNT_{name}").value for name in ("HINGE", "SLIDE", "FREE"))
 
 
@@ -73,6 +75,8 @@ class ControlSimulation(Simulation):
 
     def __init__(self, task: Definition, num_envs: int, threads: int) -> None:
         super().__init__(task, num_envs, threads)
+        if self.model.opt.integrator == _RUNGE_KUTTA:
+            self.stage = mujoco.mjtStage.mjSTAGE_NONE.value
         self._probe = Probe(self.model)
         self._flags = self._batch.expand("opt.disableflags")
         self._own = self._batch.bind("userdata")

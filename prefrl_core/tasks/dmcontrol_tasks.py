@@ -7,13 +7,14 @@ suite's, one after another in its order. MuJoCo is not imported here, so that ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from prefrl_core.tasks import dmcontrol_rewards as rewards
-from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame, Observe, Score
+from prefrl_core.tasks.mujoco_tasks import Definition, Derive, Floats, Frame, Observe, Score, nothing
 
 _EPISODE, _SEGMENT = 1000, 50  # steps; PEBBLE and its successors compare clips of 50 (Lee et al. 2021)
 _SETTLING = 200  # simulation steps of a cheetah that falls to the ground
@@ -89,6 +90,7 @@ def _columns(*columns: int) -> Observe:
 
 _QUADRUPED = np.array([*range(7, 23), *range(29, 57), *range(64, 67), 57, *range(58, 64), *range(67, 91)])
 _HOPPER = np.array([*range(1, 14), 19, 20])
+_FINGER = np.array([0, 1, 5, 7, 2, 3, 4, 14, 15])
 
 
 def _observe_quadruped(frame: Frame) -> Floats:
@@ -118,14 +120,11 @@ def _observe_hopper(frame: Frame) -> Floats:
 
 def _observe_finger(frame: Frame) -> Floats:
     """Two joints, the tip from the spinner's hinge, three velocities, two touch sensors on a logarithmic scale."""
-    extra = frame.extra
-    tip, touch = extra[:, 5:8:2] - extra[:, 11:14:2], np.log1p(extra[:, 14:16])
-    return np.concatenate((extra[:, :2], tip, extra[:, 2:5], touch), axis=1)
-
-
-def _observe_reacher(frame: Frame) -> Floats:
-    extra = frame.extra
-    return np.concatenate((frame.qpos, extra[:, 0:2] - extra[:, 2:4], frame.qvel), axis=1)
+    observations = frame.extra.take(_FINGER, axis=1)
+    tip, touch = observations[:, 2:4], observations[:, 7:]
+    np.subtract(tip, frame.extra[:, 11:14:2], out=tip)
+    np.log1p(touch, out=touch)
+    return observations
 
 
 def _walker_extra(batch: Any) -> list[Floats]:
@@ -158,12 +157,28 @@ def _cup_extra(batch: Any) -> list[Floats]:
     return [batch.bind("site_xpos")[:, batch.model.site("target").id], _body(batch, "xpos", "ball")]
 
 
-def _cartpole_extra(batch: Any) -> list[Floats]:
-    return [_body(batch, "xmat", "cart"), _body(batch, "xmat", "pole_1")]
+def _pole(batch: Any) -> tuple[Floats, Callable[[], None]]:
+    """Cosine and sine ``(n, 2)`` of the pole's angle from the vertical: to the bit what MuJoCo's kinematics has in the
+    pole's rotation, which it computes from half of the angle and with the C library's functions."""
+    angle, pole = batch.bind("qpos")[:, 1], np.empty((batch.nsim, 2))
+
+    def derive() -> None:
+        halves = (0.5 * angle).tolist()
+        cos, sin = np.array(list(map(math.cos, halves))), np.array(list(map(math.sin, halves)))
+        pole[:, 0], pole[:, 1] = cos * cos - sin * sin, 2 * (cos * sin)
+
+    return pole, derive
 
 
-def _reacher_extra(batch: Any) -> list[Floats]:
-    return [batch.bind("userdata"), batch.bind("geom_xpos")[:, batch.model.geom("finger").id]]
+def _to_target(batch: Any) -> tuple[Floats, Callable[[], None]]:
+    """From the fingertip to the target ``(n, 2)``, in metres."""
+    target, tip = batch.bind("userdata"), batch.bind("geom_xpos")[:, batch.model.geom("finger").id, :2]
+    offset = np.empty((batch.nsim, 2))
+
+    def derive() -> None:
+        np.subtract(target, tip, out=offset)
+
+    return offset, derive
 
 
 def _body(batch: Any, field: str, name: str) -> Floats:
@@ -181,12 +196,12 @@ def _task(
     start: Start,
     observe: Observe,
     score: Score,
-    extra: Callable[[Any], list[Floats]],
+    extra: Callable[[Any], list[Floats]] = nothing,
+    derive: Derive | None = None,
 ) -> Definition:
     """One task; ``model`` is a name of dmcontrol_models.py."""
-    return Definition(
-        f"dm_control/{model}", frame_skip, _EPISODE, _SEGMENT, start, observe, score, ends=False, extra=extra
-    )
+    xml, ends = f"dm_control/{model}", False
+    return Definition(xml, frame_skip, _EPISODE, _SEGMENT, start, observe, score, ends=ends, extra=extra, derive=derive)
 
 
 CONTROL = {
@@ -211,7 +226,9 @@ CONTROL = {
         "ball_in_cup", 10, _without_contact(_ball_in_the_air), _columns(*range(8)), rewards.ball_in_cup, _cup_extra
     ),
     "cartpole_swingup": _task(
-        "cartpole", 1, _hanging_pole, _columns(0, 21, 15, 2, 3), rewards.cartpole_swingup, _cartpole_extra
+        "cartpole", 1, _hanging_pole, _columns(0, 4, 5, 2, 3), rewards.cartpole_swingup, derive=_pole
     ),
-    "reacher_easy": _task("reacher", 1, _random_target, _observe_reacher, rewards.reacher_easy, _reacher_extra),
+    "reacher_easy": _task(
+        "reacher", 1, _random_target, _columns(0, 1, 4, 5, 2, 3), rewards.reacher_easy, derive=_to_target
+    ),
 }

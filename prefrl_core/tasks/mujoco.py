@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-from prefrl_core.tasks.checks import checked_actions, require_finite
+from prefrl_core.tasks.checks import checked_actions, require_finite, surely_finite
 from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Frame, Score
 from prefrl_core.tasks.simulation import Simulation
 
@@ -60,6 +60,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float64)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self._actions = (self.num_envs, len(low))  # shape of a batch of them
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -106,12 +107,13 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         """
         if not self._started:
             raise ValueError(f"{self.task}: call reset() before the first step")
-        actions = checked_actions(self.task, actions, self.action_space.shape or (), self._elapsed)
+        actions = checked_actions(self.task, actions, self._actions, self._elapsed)
         before, after = self._frame, self._simulation.step(actions)
+        self._frame = after
         rewards, terminated = self._score(before, after, actions, self._simulation.dt)
         self._elapsed += 1
-        require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
-        self._frame = after
+        if not (surely_finite(after.rows) and surely_finite(rewards)):
+            require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
         observations = self._definition.observe(after)
         truncated = self._elapsed >= self._definition.episode_steps
         if terminated is None:

@@ -35,7 +35,11 @@ Observe = Callable[[Frame], Floats]
 Score = Callable[[Frame, Frame, NDArray[Any], float], "tuple[Floats, Bools | None]"]
 
 
-def _nothing(batch: Any) -> list[Floats]:
+Derive = Callable[[Any], "tuple[Floats, Callable[[], None]]"]  # batch -> an array (n, k), and what computes it anew
+
+
+def nothing(batch: Any) -> list[Floats]:
+    """No views of a batch."""
     return []
 
 
@@ -51,8 +55,9 @@ class Definition:
     observe: Observe  # a new array (n, obs) that shares no memory with the frame
     score: Score
     ends: bool  # whether an episode can terminate before its time limit
-    extra: Callable[[Any], list[Floats]] = _nothing  # views (n, k) of a batch beyond qpos, qvel and contact forces
+    extra: Callable[[Any], list[Floats]] = nothing  # views (n, k) of a batch beyond qpos, qvel and contact forces
     contact_forces: bool = False  # whether cfrc_ext (n, 6 bodies), clipped, comes first in a frame's ``extra``
+    derive: Derive | None = None  # numbers that both observation and reward are made of, last in a frame's ``extra``
 
 
 def _uniform_start(scale: float, nv: int) -> Start:

@@ -71,7 +71,10 @@ class Simulation:
         self._data = mujoco.MjData(self.model)
         self._wrenches, self._contacts = self._data.cfrc_ext, self._batch.bind("ncon")
         forces = [] if self._forces is None else [self._forces]
-        self._views = [self._qpos, self._qvel, *forces, *task.extra(self._batch)]
+        derived, self._derive = task.derive(self._batch) if task.derive else (np.empty((num_envs, 0)), None)
+        self._views = [self._qpos, self._qvel, *forces, *task.extra(self._batch), derived]
+        width = sum(view.shape[1] for view in self._views)
+        self._frames = [self.split(np.empty((num_envs, width))) for _ in range(2)]
 
     def step(self, actions: np.ndarray[Any, Any]) -> Frame:
         """Apply ``actions`` (n, nu), unclipped, for one environment step."""
@@ -107,13 +110,18 @@ class Simulation:
         return self.gather(indices)
 
     def gather(self, indices: list[int] | None = None) -> Frame:
-        """A new frame of all simulations, or of some."""
-        views = self._views if indices is None else [view[indices] for view in self._views]
-        return self.split(np.concatenate(views, axis=1))
+        """A frame of all simulations, which is written over when the one after the next is gathered; or of some."""
+        if self._derive:
+            self._derive()
+        if indices is not None:
+            return self.split(np.concatenate([view[indices] for view in self._views], axis=1))
+        self._frames.reverse()
+        np.concatenate(self._views, axis=1, out=self._frames[0].rows)
+        return self._frames[0]
 
     def scenes(self, frame: Frame) -> Floats:
         """What has to be drawn of each simulation, ``(n, scene)``: the positions of its joints."""
-        return frame.qpos
+        return frame.qpos.copy()
 
     def split(self, rows: Floats) -> Frame:
         nq, end = self._columns

@@ -16,7 +16,7 @@ from broken_rewards import REWARDS
 from broken_tasks import TASKS, History
 
 from bench import conformance
-from bench.conformance import Subject, laws, short_run, task
+from bench.conformance import Subject, laws, reward, short_run, task
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback.labelers import Oracle, Teacher
@@ -38,7 +38,7 @@ OURS = [
     for kind in ("labeler", "query", "policy", "reward")
     for name in registry.names(kind)
     if registry.find(kind, name).__module__.startswith("prefrl_core")
-    and name not in ("human", "convolutional", "module")  # people, pixels, and a module that has to be named
+    and name not in ("human", "convolutional", "module")  # people, pixels (below), and a module that has to be named
 ] + [
     ("task", name)
     for name in ("conformance/line", "conformance/choice", "mujoco/reacher@1", "mujoco-v5/inverted_double_pendulum@1")
@@ -65,6 +65,26 @@ def test_our_own_parts_keep_every_law(kind: Any, name: str) -> None:
     assert [verdict for verdict in verdicts if verdict.state == "broken"] == []
     given_up = {verdict.law for verdict in verdicts if verdict.state == "not applicable"}
     assert given_up <= ({"stagger"} if kind == "task" else set())
+
+
+def test_a_reward_model_over_pixels_is_tried_on_pictures() -> None:
+    pytest.importorskip("torch")
+    made = laws.judge(
+        Subject("reward", "convolutional", {"members": 2}),
+        [short_run.settings, reward.shapes, reward.complement],
+    )
+    assert [one for one in made if one.state != "kept"] == []
+    assert short_run._spec(Subject("reward", "convolutional")).task == "conformance/screen@1"
+
+
+def test_the_screen_keeps_the_laws_of_a_task() -> None:
+    made = laws.judge(Subject("task", "conformance/screen@1"), task.LAWS)
+    assert [one for one in made if one.state != "kept"] == [one for one in made if one.law == "stagger"]
+
+
+def test_a_reward_model_without_a_network_is_refused_in_a_line() -> None:
+    with pytest.raises(UserError, match="--set module="):
+        conformance.check(Subject("reward", "module"))
 
 
 def test_a_game_keeps_the_laws_of_a_task_over_pixels() -> None:
