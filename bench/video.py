@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import store, tracks
 from prefrl_core.errors import UserError
+
+if TYPE_CHECKING:
+    from prefrl_core.parts import Run
 
 Frames = NDArray[np.uint8]  # (frames, height, width, 3)
 
@@ -61,31 +66,43 @@ def of_run(run: store.Run, steps: int = 300) -> tuple[bytes, str]:
 
 def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Scenes ``(steps, scene)``, predicted and true rewards ``(steps,)`` of the trained policy in one environment."""
-    from prefrl_core import checkpoint, parts
-    from prefrl_core.environment import Saveable, Shown
+    from prefrl_core.environment import Shown
     from prefrl_core.rollout import collect
-    from prefrl_core.spec import RunSpec
 
-    tracks.require_environment(run.spec["task"], "bench show --video")
-    path = run.folder / "checkpoint.safetensors"
-    if not path.exists():
-        raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
-    # people's answers are in the checkpoint already, so that nobody has to sit at a desk
-    spec = RunSpec.of({**run.spec, "labeler": "oracle"})
-    acting = parts.build(spec, inputs=run.folder)
-    try:
+    with playing(run, "bench show --video") as acting:
         if not isinstance(acting.env, Shown):
-            raise UserError(f"task {spec.task} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
-        state = checkpoint.load(path, logs=False)
-        if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed
-            state["task"] = acting.env.get_state()
-        acting.restore(state)
+            raise UserError(f"task {run.spec['task']} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
         observations, _ = acting.env.reset()
         scene = acting.env.scenes().shape[1]
         rollout, truth = collect(acting.env, acting.policy, observations, steps, scene)
         true = truth.rewards
         rewards = acting.reward.predict(acting.features.of(rollout), rollout.done) if acting.learns_reward else true
         return rollout.scenes[:, 0], rewards[:, 0], true[:, 0]
+
+
+@contextmanager
+def playing(run: store.Run, what: str) -> Iterator[Run]:
+    """A run as its last checkpoint has it, to act with, its environments not reset; ``what`` asks for it.
+
+    Raises:
+        UserError: there is no checkpoint, or the run is not one in an environment.
+    """
+    from prefrl_core import checkpoint, parts
+    from prefrl_core.environment import Saveable
+    from prefrl_core.spec import RunSpec
+
+    tracks.require_environment(run.spec["task"], what)
+    path = run.folder / "checkpoint.safetensors"
+    if not path.exists():
+        raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
+    # people's answers are in the checkpoint already, so that nobody has to sit at a desk
+    acting = parts.build(RunSpec.of({**run.spec, "labeler": "oracle"}), inputs=run.folder)
+    try:
+        state = checkpoint.load(path, logs=False)
+        if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed
+            state["task"] = acting.env.get_state()
+        acting.restore(state)
+        yield acting
     finally:
         acting.env.close()
 

@@ -24,6 +24,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument(
         "--video", type=Path, metavar="FILE", help="film the trained agent (.mp4), its predicted reward below"
     )
+    made.add_argument(
+        "--saliency",
+        type=Path,
+        metavar="FILE",
+        help="draw what a reward model over pixels attends to in the trained agent's play (.png or .svg)",
+    )
     made.set_defaults(command=command)
 
 
@@ -37,6 +43,8 @@ def command(options: argparse.Namespace) -> int:
         draw(run, options.picture)
     if options.video:
         film(run, options.video)
+    if options.saliency:
+        attend(run, options.saliency)
     return 0
 
 
@@ -65,8 +73,7 @@ def draw(run: Run, to: Path) -> None:
     from bench.report import agreement
 
     tracks.require_environment(run.spec["task"], "bench show --picture")
-    if to.suffix not in (".png", ".svg"):
-        raise UserError(f"--picture {to}: give a name that ends in .png or .svg")
+    _require_picture("--picture", to)
     made = agreement.of_run(run.segments(), run.spec["total_steps"])
     if made is None:
         raise UserError(
@@ -74,6 +81,27 @@ def draw(run: Run, to: Path) -> None:
         )
     files.write_to(to, made.png if to.suffix == ".png" else made.svg)
     print(f"{to}: predicted against true return of segments, over training")
+
+
+def attend(run: Run, to: Path) -> None:
+    """What the reward model attends to, as a strip of frames with a map under each.
+
+    Raises:
+        UserError: the task has no pixels, there is no reward model or no checkpoint, or the file's name is not that of
+            a picture.
+    """
+    from bench import files
+    from bench.report import saliency
+
+    _require_picture("--saliency", to)
+    made, told = saliency.of_run(run)
+    files.write_to(to, made.png if to.suffix == ".png" else made.svg)
+    print(f"{to}: {told}")
+
+
+def _require_picture(option: str, to: Path) -> None:
+    if to.suffix not in (".png", ".svg"):
+        raise UserError(f"{option} {to}: give a name that ends in .png or .svg")
 
 
 def describe(run: Run) -> str:

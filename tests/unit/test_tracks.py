@@ -104,6 +104,7 @@ def test_ablations_at_equal_pairs_have_as_many_as_the_baseline() -> None:
         (["export", "KEY", "--to", "data"], "bench export knows runs in environments alone"),
         (["show", "KEY", "--video", "a.mp4"], "bench show --video knows runs in environments alone"),
         (["show", "KEY", "--picture", "a.png"], "bench show --picture knows runs in environments alone"),
+        (["show", "KEY", "--saliency", "a.png"], "bench show --saliency knows runs in environments alone"),
         (["gate", "language", "--write-baseline", "b.json"], "bench gate knows runs in environments alone"),
     ],
 )
