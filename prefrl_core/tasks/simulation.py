@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,10 @@ class Simulation:
         self._data = mujoco.MjData(self.model)
         self._wrenches, self._contacts = self._data.cfrc_ext, self._batch.bind("ncon")
         forces = [] if self._forces is None else [self._forces]
-        derived, self._derive = task.derive(self._batch) if task.derive else (np.empty((num_envs, 0)), None)
+        derived = np.empty((num_envs, 0))
+        self._derive: Callable[[], None] | None = None
+        if task.derive:
+            derived, self._derive = task.derive(self._batch)
         self._views = [self._qpos, self._qvel, *forces, *task.extra(self._batch), derived]
         width = sum(view.shape[1] for view in self._views)
         self._frames = [self.split(np.empty((num_envs, width))) for _ in range(2)]
