@@ -27,7 +27,7 @@ _PATCH, _STRIDE = 8, 4  # pixels: of the square's side, and between two of its p
 _STEPS = 600  # of play, among which frames are chosen
 _OF_EACH = 2  # frames
 _APART = 20  # steps between two chosen frames, at least, so that they do not show the same moment
-_WIDTH, _HEIGHT = 1.35, 3.4  # inches of a frame with its map, and of the strip
+_WIDTH, _HEIGHT = 1.35, 3.1  # inches of a frame with its map, and of the strip
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def strip(moments: list[Moment], task: str) -> Image:
         figure = Figure(figsize=(_WIDTH * len(moments) + 0.7, _HEIGHT), layout="constrained")
         axes = figure.subplots(2, len(moments), squeeze=False)
         for (above, below), moment in zip(axes.T, moments, strict=True):
-            above.set_title(f"{moment.why}\nstep {moment.step}: {moment.reward:+.2f}", loc="left")
+            above.set_title(f"{moment.why}\nstep {moment.step}: {moment.reward:+.2f}".replace("-", "−"), loc="left")
             above.imshow(moment.frame, cmap="gray", vmin=0, vmax=255)
             below.imshow(moment.frame, cmap="gray", vmin=0, vmax=510)
             strength = moment.map / largest
