@@ -90,8 +90,7 @@ def attend(run: Run, to: Path) -> None:
         UserError: the task has no pixels, there is no reward model or no checkpoint, or the file's name is not that of
             a picture.
     """
-    from bench import files
-    from bench.report import saliency
+    from bench import files, saliency
 
     _require_picture("--saliency", to)
     made, told = saliency.of_run(run)

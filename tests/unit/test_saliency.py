@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bench import cli
-from bench.report import saliency
-from bench.report.saliency import Moment, choose, occlusion, strip
+from bench import cli, saliency
+from bench.saliency import Moment, choose, occlusion, strip
 from prefrl_core.errors import UserError
 
 SIZE = 84
