@@ -59,7 +59,7 @@ class Pictures:
     """Frames with a light square, whose place is drawn anew for each."""
 
     form: Features = Frames(frames.SIZE, frames.SIZE, Hardware(precision="float32"))
-    steps, labels, taught = 2, 100, 400
+    steps, labels, taught = 2, 100, 600
 
     def features(self, random: np.random.Generator, steps: int, envs: int) -> NDArray[Any]:
         """See ``Sight``."""

@@ -105,7 +105,7 @@ def bounded(subject: Subject) -> str:
 
 
 def learns(subject: Subject) -> str:
-    """From 200 answers without an error (400 about pictures) it learns a linear reward: it prefers the better one of
+    """From 200 answers without an error (600 about pictures) it learns a linear reward: it prefers the better one of
     fresh pairs in nine cases of ten."""
     lesson = Lesson(subject, brief=False)
     accuracy = 0.0

@@ -71,7 +71,7 @@ def test_a_reward_model_over_pixels_is_tried_on_pictures() -> None:
     pytest.importorskip("torch")
     made = laws.judge(
         Subject("reward", "convolutional", {"members": 2}),
-        [short_run.settings, reward.shapes, reward.complement],
+        [short_run.settings, reward.shapes, reward.complement, reward.arguments_unchanged],
     )
     assert [one for one in made if one.state != "kept"] == []
     assert short_run._spec(Subject("reward", "convolutional")).task == "conformance/screen@1"
