@@ -158,8 +158,8 @@ def _cup_extra(batch: Any) -> list[Floats]:
 
 
 def _pole(batch: Any) -> tuple[Floats, Callable[[], None]]:
-    """Cosine and sine ``(n, 2)`` of the pole's angle from the vertical: to the bit what MuJoCo's kinematics has in the
-    pole's rotation, which it computes from half of the angle and with the C library's functions."""
+    """Cosine and sine ``(n, 2)`` of the pole's angle from the vertical, computed as MuJoCo's kinematics computes the
+    pole's rotation, from half of the angle and with the C library's functions: the same bits on most processors."""
     angle, pole = batch.bind("qpos")[:, 1], np.empty((batch.nsim, 2))
 
     def derive() -> None:
