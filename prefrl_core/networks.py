@@ -42,6 +42,14 @@ class Parameters:
             biases.append(self.take(fan_out))
         return [w for w, _ in weights], [g for _, g in weights], [b for b, _ in biases], [g for _, g in biases]
 
+    def set(self, values: Array) -> None:
+        """Overwrite all values."""
+        self.values[:] = values
+
+    def get(self) -> Array:
+        """All values, copied."""
+        return self.values.copy()
+
     def adam(self, learning_rate: float, epsilon: float = 1e-8) -> Adam:
         """An optimiser of these."""
         return Adam(self, learning_rate, epsilon)

@@ -31,6 +31,7 @@ _BUILTIN: dict[str, dict[str, str]] = {
     "task": {},  # registered by prefrl_core.tasks, from its own tables
     "policy": {
         "a2c": "prefrl_core.policy.a2c:A2CSettings",
+        "dqn": "prefrl_core.policy.dqn:DQNSettings",
         "ppo": "prefrl_core.policy.ppo:PPOSettings",
         "sac": "prefrl_core.policy.sac:SACSettings",
         "trpo": "prefrl_core.policy.trpo:TRPOSettings",

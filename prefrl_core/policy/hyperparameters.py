@@ -75,6 +75,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
         "entropy": 0.01,
         "hidden": (512,),
     },
+    "dqn": {"hidden": (256,)},
     "a2c": {
         "entropy": 0.01,
         "hidden": (512,),
@@ -121,9 +122,9 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
     """
     if task.pixels and policy not in _PIXELS:
         raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
-    centered = task.fixed_length and policy != "sac"
+    centered = task.fixed_length and policy not in ("sac", "dqn")
     general = {"center_rewards": centered, **(_PIXELS[policy] if task.pixels else {})}
-    return {**general, **_BY_POLICY[policy].get(stem(task.id), {})}
+    return {**general, **_BY_POLICY.get(policy, {}).get(stem(task.id), {})}
 
 
 def stem(task: str) -> str:

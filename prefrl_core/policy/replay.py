@@ -8,6 +8,7 @@ checkpoint adds the rows that are new (``prefrl_core.checkpoint.Log``).
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from prefrl_core.networks import Array
 from prefrl_core.policy.protocol import Predictor
 from prefrl_core.rollout import Rollout
 
-_NONE = -1  # no observation is kept apart
+NOWHERE = -1  # no observation is kept apart
 _RELABELLED = 2048  # steps of each environment that are predicted together, about
 _MEMORY_SHARE = 0.8  # of the machine's memory that a replay may take
 
@@ -36,6 +37,11 @@ class Drawn:
     apart: NDArray[np.int64]  # (batch,) where that observation is kept apart; -1 where it is not
     bootstrap: Array  # (batch,) what its value is multiplied by: discount ** steps, or 0 after a termination
 
+    def part(self, columns: slice) -> Drawn:
+        """Some of the batch."""
+        rest = (each[columns] for each in (self.following, self.apart, self.bootstrap))
+        return Drawn(self.places[:, columns], self.weights[:, columns], *rest)
+
 
 class Replay:
     """The newest ``capacity`` transitions of ``envs`` environments in lockstep.
@@ -44,16 +50,21 @@ class Replay:
         UserError: the machine's memory does not allow that many.
     """
 
-    def __init__(self, capacity: int, envs: int, observation: int, action: int) -> None:
-        self.envs, self.rows = envs, capacity // envs + 1
+    kind: type[np.generic] = np.float32  # of observations
+    stack: tuple[int, ...] = ()  # frames an observation, where a row of the ring holds one of them
+    history = 0  # rows before its own that an observation is read from
+
+    def __init__(self, capacity: int, envs: int, observation: int | tuple[int, ...], action: int) -> None:
+        shape = (observation,) if isinstance(observation, int) else observation
+        self.envs, self.rows = envs, capacity // envs + 1 + self.history
         places = self.rows * envs
-        self._require_memory(capacity, places * (4 * observation + 4 * action + 9))
-        self.observations = np.zeros((places, observation), np.float32)
+        self._require_memory(capacity, places * (np.dtype(self.kind).itemsize * math.prod(shape) + 4 * action + 9))
+        self.observations = np.zeros((places, *shape), self.kind)
         self.actions = np.zeros((places, action), np.float32)  # as executed
         self.rewards = np.zeros(places, np.float32)
         self.terminated = np.zeros(places, np.bool_)
-        self.before = np.full(places, _NONE, np.int32)  # where what came before a new beginning is kept apart
-        self.apart = np.zeros((envs, observation), np.float32)  # grows
+        self.before = np.full(places, NOWHERE, np.int32)  # where what came before a new beginning is kept apart
+        self.apart = np.zeros((envs, *self.stack, *shape), self.kind)  # grows
         self.total = self.total_apart = 0  # steps and observations ever put in
         self.rewarded = 0  # the newest steps of which a reward is known
         self._first_apart = 0  # the number of the first that ``apart`` holds
@@ -70,37 +81,44 @@ class Replay:
     @property
     def steps(self) -> int:
         """Steps of each environment that it holds."""
-        return min(self.total, self.rows - 1)
+        return min(self.total, self.most)
 
-    def add(self, rollout: Rollout, rewards: NDArray[Any] | None) -> None:
-        """Put in a rollout; ``rewards`` ``(steps, envs)`` where they are known."""
+    @property
+    def most(self) -> int:
+        """Steps of each environment that it can hold."""
+        return self.rows - 1 - self.history
+
+    def add(self, rollout: Rollout, rewards: NDArray[Any] | None) -> NDArray[np.int64]:
+        """Put in a rollout; ``rewards`` ``(steps, envs)`` where they are known. Returns the places of its steps
+        ``(steps, envs)``."""
         steps = len(rollout.observations)
-        if steps > self.rows - 1:
+        if steps > self.most:
             raise UserError(
-                f"policy setting capacity = {(self.rows - 1) * self.envs}: a rollout has {steps * self.envs} steps; "
-                "raise it"
+                f"policy setting capacity = {self.most * self.envs}: a rollout has {steps * self.envs} steps; raise it"
             )
         self._notice_resets(rollout.observations[0])
         rows = (self.total + np.arange(steps + 1)) % self.rows
         for ring, values in (
-            (self.observations, rollout.observations),
+            (self.observations, self._stored(rollout.observations)),
             (self.actions, rollout.actions),
             (self.terminated, rollout.terminated),
             (self.rewards, np.zeros((steps, self.envs)) if rewards is None else rewards),
         ):
             self._shaped(ring)[rows[:-1]] = values
-        self._shaped(self.before)[rows[1:]] = _NONE
-        self._shaped(self.observations)[rows[-1]] = rollout.last_observations
+        self._shaped(self.before)[rows[1:]] = NOWHERE
+        self._shaped(self.observations)[rows[-1]] = self._stored(rollout.last_observations)
         self._keep_apart(rows[rollout.ends[:, 0] + 1], rollout.ends[:, 1], rollout.final_observations)
         self.total += steps
-        self.rewarded = 0 if rewards is None else min(self.rewarded + steps, self.rows - 1)
+        self.rewarded = 0 if rewards is None else min(self.rewarded + steps, self.most)
+        return rows[:-1, None] * self.envs + np.arange(self.envs)
 
     def _notice_resets(self, observations: Array) -> None:
         """Where the newest observation is not what the next rollout begins with, the environment was set anew: to the
         replay that is a time limit."""
         row = self.total % self.rows
-        pending, before = self._shaped(self.observations)[row], self._shaped(self.before)[row]
-        changed = np.flatnonzero((pending != observations).any(1) & (before == _NONE) & (self.total > 0))
+        pending, before = self.observed(row * self.envs + np.arange(self.envs)), self._shaped(self.before)[row]
+        differ = (pending != observations).reshape(self.envs, -1).any(1)
+        changed = np.flatnonzero(differ & (before == NOWHERE) & (self.total > 0))
         self._keep_apart(np.full(len(changed), row), changed, pending[changed])
 
     def _keep_apart(self, rows: NDArray[Any], envs: NDArray[np.int64], observations: Array) -> None:
@@ -120,7 +138,15 @@ class Replay:
         kept = self.apart[forgotten:held]
         self._first_apart += forgotten
         size = max(len(self.apart), 2 * (len(kept) + count))
-        self.apart = np.concatenate([kept, np.zeros((size - len(kept), kept.shape[1]), np.float32)])
+        self.apart = np.concatenate([kept, np.zeros((size - len(kept), *kept.shape[1:]), self.kind)])
+
+    def _stored(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """The part of observations ``(..., obs)`` that a row of the ring keeps."""
+        return observations
+
+    def observed(self, places: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The observations ``(len(places), obs)`` at these places."""
+        return np.take(self.observations, places, axis=0, out=out, mode="clip")
 
     def _shaped(self, ring: NDArray[Any]) -> NDArray[Any]:
         """A view ``(rows, envs, ...)``."""
@@ -149,7 +175,7 @@ class Replay:
         places = np.empty((steps, count), np.int64)
         weights = np.zeros((steps, count), np.float32)
         goes_on, bootstrap = np.ones(count, np.bool_), np.ones(count, np.float32)
-        apart = np.full(count, _NONE, np.int64)
+        apart = np.full(count, NOWHERE, np.int64)
         for step in range(steps):
             place = time % self.rows * self.envs + env
             places[step] = place
@@ -160,21 +186,21 @@ class Replay:
             bootstrap[goes_on & self.terminated[place]] = 0
             np.copyto(apart, self.before[following], where=goes_on)
             if step + 1 < steps:
-                goes_on &= (apart == _NONE) & (time < self.total)
+                goes_on &= (apart == NOWHERE) & (time < self.total)
         return Drawn(places, weights, following, apart, bootstrap)
 
     def take(self, drawn: Drawn, out: Array) -> None:
         """Write the observations before and after each transition to ``out`` ``(batches, 2, rows, obs)``, where
         ``batches * rows`` were drawn."""
-        batches, _, rows, width = out.shape
+        batches, _, rows, *shape = out.shape
         places = np.stack([part.reshape(batches, rows) for part in (drawn.places[0], drawn.following)], axis=1)
-        np.take(self.observations, places.reshape(-1), axis=0, out=out.reshape(-1, width), mode="clip")
+        self.observed(places.reshape(-1), out.reshape(-1, *shape))
         ended = np.flatnonzero(drawn.apart >= 0)
         out[ended // rows, 1, ended % rows] = self.apart[drawn.apart[ended] - self._first_apart]
 
-    def features(self, drawn: Drawn) -> Array:
-        """What a reward model sees of each step that counts, ``(steps, drawn, obs + act)``."""
-        return np.concatenate([self.observations[drawn.places], self.actions[drawn.places]], axis=-1)
+    def features(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """What a reward model sees of the steps at ``places`` ``(...)``: ``(..., obs + act)``."""
+        return np.concatenate([self.observations[places], self.actions[places]], axis=-1)
 
     def relabel(self, reward: Predictor) -> None:
         """Predict the rewards of all that is held, in time order, for a reward model that looks at several steps."""
@@ -183,15 +209,15 @@ class Replay:
         for start in range(first, self.total, block):
             steps = np.arange(start, min(start + block, self.total))
             rows, following = steps % self.rows, (steps + 1) % self.rows
-            features = np.concatenate([self._shaped(self.observations)[rows], self._shaped(self.actions)[rows]], axis=2)
-            rewards[rows] = reward.predict(features, self._shaped(self.before)[following] != _NONE)
+            features = self.features(rows[:, None] * self.envs + np.arange(self.envs))
+            rewards[rows] = reward.predict(features, self._shaped(self.before)[following] != NOWHERE)
         self.rewarded = self.steps
 
     def get_state(self) -> dict[str, Any]:
         """Two logs of what is held, and what is known of the step to come."""
         row = self.total % self.rows
         return {
-            "steps": Log(self._row_type, self.total, self.total - self.steps, self._rows_of),
+            "steps": Log(self._row_type, self.total, self._oldest, self._rows_of),
             "apart": Log(self._apart_type, self.total_apart, self._first_apart, self._apart_of),
             "observations": self._shaped(self.observations)[row].copy(),
             "before": self._shaped(self.before)[row].copy(),
@@ -207,19 +233,24 @@ class Replay:
         """
         if state["rows"] != self.rows:
             raise UserError(
-                f"the checkpoint's replay holds {(state['rows'] - 1) * self.envs} transitions, policy setting capacity "
-                f"= {(self.rows - 1) * self.envs}: set it to that, or delete the checkpoint to start over"
+                f"the checkpoint's replay holds {(state['rows'] - 1 - self.history) * self.envs} transitions, policy "
+                f"setting capacity = {self.most * self.envs}: set it to that, or delete the checkpoint to start over"
             )
         steps, apart = state["steps"], state["apart"]
         self.total, self.total_apart, self.rewarded = steps.total, apart.total, state["rewarded"]
-        held = np.arange(self.total - self.steps, self.total)
-        saved = steps.rows(self.total - self.steps, self.total)
+        held = np.arange(self._oldest, self.total)
+        saved = steps.rows(self._oldest, self.total)
         for name, ring in self._rings.items():
             self._shaped(ring)[held % self.rows] = saved[name]
         row = self.total % self.rows
         self._shaped(self.observations)[row], self._shaped(self.before)[row] = state["observations"], state["before"]
         self._first_apart = apart.first
         self.apart = apart.rows(apart.first, apart.total)["observations"].copy()
+
+    @property
+    def _oldest(self) -> int:
+        """Number of the oldest step of which something is needed."""
+        return max(0, self.total - self.most - self.history)
 
     @property
     def _rings(self) -> dict[str, NDArray[Any]]:
@@ -231,7 +262,7 @@ class Replay:
 
     @property
     def _apart_type(self) -> np.dtype[Any]:
-        return np.dtype([("observations", np.float32, self.apart.shape[1:])])
+        return np.dtype([("observations", self.kind, self.apart.shape[1:])])
 
     def _rows_of(self, start: int, stop: int) -> NDArray[Any]:
         """Steps by their number, as structured rows."""

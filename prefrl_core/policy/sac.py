@@ -233,7 +233,7 @@ class SAC:
             return exploration.rewards(self.replay, drawn, self.drawing)
         if self.reward is None or self.reward.context > 1:
             return self.replay.rewards[drawn.places]
-        return np.asarray(self.reward.predict(self.replay.features(drawn)), np.float32)
+        return np.asarray(self.reward.predict(self.replay.features(drawn.places)), np.float32)
 
     def _measure_rewards(self) -> None:
         """Follow the mean and the standard deviation of the rewards over the replay."""
