@@ -4,7 +4,7 @@ frame once, as uint8, and are stacked where they are used, by a view that copies
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,16 @@ def stacked(frames: Frames) -> Frames:
     width)`` that they are made of: observation ``t`` is the frames ``t`` to ``t + STACK - 1``."""
     view = np.lib.stride_tricks.sliding_window_view(frames, STACK, axis=0)
     return np.moveaxis(view, -1, -3)
+
+
+def following(observations: Sequence[Frames]) -> Frames:
+    """Observations ``(steps, ..., STACK, height, width)`` that follow one another, as a view of their frames, each kept
+    once; copied where one does not go on with the frames of the one before."""
+    oldest = np.moveaxis(observations[0][0], -3, 0)[:-1]
+    whole = stacked(np.concatenate([oldest, *(part[..., -1, :, :] for part in observations)]))
+    starts = np.cumsum([0, *(len(part) for part in observations[:-1])])
+    goes_on = all(np.array_equal(whole[start], part[0]) for start, part in zip(starts, observations, strict=True))
+    return whole if goes_on else np.concatenate(observations)
 
 
 def interleaved(observations: Frames) -> Frames:

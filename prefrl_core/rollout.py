@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prefrl_core.environment import Environment, Shown
 from prefrl_core.errors import UserError
-from prefrl_core.frames import STACK, stacked
+from prefrl_core.frames import STACK, following, stacked
 
 
 class Actor(Protocol):
@@ -80,8 +80,10 @@ class Turn:
 
 
 def join(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays of rollouts that follow one another as one; a single one is not copied."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    """Arrays of rollouts that follow one another as one; a single one is not copied, and of stacks each frame once."""
+    if len(arrays) == 1:
+        return arrays[0]
+    return following(arrays) if arrays[0].dtype == np.uint8 else np.concatenate(arrays)
 
 
 def collect(

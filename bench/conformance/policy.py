@@ -20,19 +20,17 @@ from bench.conformance.laws import (
     unchanged,
 )
 from bench.conformance.short_run import through_a_file
-from bench.conformance.subject import Subject
+from bench.conformance.subject import CHOICES, Subject
 from prefrl_core.errors import UserError
 from prefrl_core.rollout import Rollout, collect
-
-_CHOICES = 3
 
 
 class _Live:
     """A policy in its environment, fed with predicted rewards that are a function of what was seen."""
 
-    def __init__(self, subject: Subject, seed: int = 0, choices: int = 0, paid: float = 1.0) -> None:
+    def __init__(self, subject: Subject, seed: int = 0, choices: int | None = None, paid: float = 1.0) -> None:
         settings = subject.make()
-        self.env = arena.Points(settings.environments, 5, choices, paid)
+        self.env = arena.Points(settings.environments, 5, subject.choices if choices is None else choices, paid)
         self.policy = settings.make(self.env, seed)
         self.observations, _ = self.env.reset(seed=5)
         self.said: list[Any] = []
@@ -60,7 +58,7 @@ class _Live:
 def shapes_and_bounds(subject: Subject) -> str:
     """Actions are one for each environment, finite, and as executed inside the task's action space."""
     tried = []
-    for name, choices in (("continuous", 0), ("discrete", _CHOICES)):
+    for name, choices in (("continuous", 0), ("discrete", CHOICES)):
         try:
             live = _Live(subject, choices=choices)
         except UserError:  # it says that it does not take this kind of action

@@ -56,6 +56,8 @@ def _task(subject: Subject) -> str:
     """Where a part is tried: a task by itself, other parts on the line, or on pictures of it."""
     if subject.kind == "task":
         return subject.name
+    if subject.kind == "policy" and subject.choices:
+        return arena.Choice.info.id
     pixels = subject.kind == "reward" and sees_pixels_alone(subject.make())
     return (arena.Screen if pixels else arena.Line).info.id
 

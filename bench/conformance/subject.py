@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, get_args
 
 from bench.conformance import arena
@@ -15,6 +16,7 @@ from prefrl_core.spec import KINDS, RunSpec, make_part
 
 # gradient steps of a fit, where nothing has to be learned
 BRIEF = {"initial_updates": 20, "updates": 2, "initial_dynamics_updates": 10, "dynamics_updates": 2}
+CHOICES = 3  # actions of the task of choices
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -42,6 +44,19 @@ class Subject:
             raise ValueError("a task has no settings")
         spec = RunSpec.of({"task": task, self.setting: {"name": self.name, **self.settings}})
         return dict(getattr(spec, self.setting))
+
+    @cached_property
+    def choices(self) -> int:
+        """Actions there are to choose between where it is tried: none, so that actions are numbers, unless it is a
+        policy that refuses these."""
+        if self.kind != "policy":
+            return 0
+        settings = self.make()
+        try:
+            settings.make(arena.Points(settings.environments, 0), 0)
+        except UserError:
+            return CHOICES
+        return 0
 
     @property
     def setting(self) -> str:

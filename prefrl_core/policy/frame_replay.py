@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl_core.errors import require
 from prefrl_core.frames import STACK, Frames
 from prefrl_core.policy.replay import NOWHERE, Replay
-from prefrl_core.rollout import Rollout
 
 _BEGINS = -2  # the run's first row: a new beginning with nothing before it
 
 
 class FrameReplay(Replay):
     """The newest ``capacity`` transitions of ``envs`` environments whose observations are stacks of frames ``(height,
-    width)``. A row of the ring is the newest frame of a step; its stack is that and the rows before it. Where the
-    environments begin anew the stack is of copies of one frame: those older than the beginning are read as copies."""
+    width)``. A row of the ring is the newest frame of a step; its stack is that and the rows before it.
+
+    Where environments begin anew, at the run's first step or between two rollouts, frames older than the beginning are
+    read as copies of its first frame, as a reset gives them. (An Atari game that is started anew by its period just
+    between two rollouts really shows frames of the old game for three more steps.)
+    """
 
     kind, stack, history = np.uint8, (STACK,), STACK - 1
 
     def __init__(self, capacity: int, envs: int, frame: tuple[int, ...], action: int) -> None:
         super().__init__(capacity, envs, frame, action)
         self._shaped(self.before)[0] = _BEGINS
-
-    def add(self, rollout: Rollout, rewards: NDArray[Any] | None) -> NDArray[np.int64]:
-        """See ``Replay``.
-
-        Raises:
-            UserError: the environments begin with different frames in one stack.
-        """
-        places = super().add(rollout, rewards)
-        require(
-            bool((self.observed(places[0]) == rollout.observations[0]).all()),
-            "policy 'dqn': the task begins with a stack of different frames, and each is kept once; let its reset give "
-            "copies of the first",
-        )
-        return places
 
     def observed(self, places: NDArray[np.int64], out: Frames | None = None) -> Frames:
         """The stacks ``(len(places), STACK, height, width)`` at these places."""

@@ -66,6 +66,9 @@ _BY_POLICY: dict[str, dict[str, dict[str, Any]]] = {
 
 
 # Over pixels. A2C: section A.2 of Christiano et al. 2017, with the learning rate falling to 0 at 80M of 50M steps.
+# DQN: for 500,000 steps on a core. Rainbow (Hessel et al. 2018) takes 50,000,000, a learning rate of 6.25e-5 and a copy
+# to the target network every 2,000 updates. Each look at the reward model makes all predicted rewards unknown, hence
+# only one in 4,096 steps.
 _PIXELS: dict[str, dict[str, Any]] = {
     "ppo": {
         "environments": 16,
@@ -75,13 +78,21 @@ _PIXELS: dict[str, dict[str, Any]] = {
         "entropy": 0.01,
         "hidden": (512,),
     },
-    "dqn": {"hidden": (256,)},
     "a2c": {
         "entropy": 0.01,
         "hidden": (512,),
         "center_rewards": False,
         "scale_rewards": False,
         "anneal": 1.6,
+    },
+    "dqn": {
+        "environments": 16,
+        "rollout_steps": 64,
+        "rollouts": 4,
+        "hidden": (256,),
+        "learning_rate": 2.5e-4,
+        "target_updates": 500,
+        "epsilon_steps": 50_000,
     },
 }
 

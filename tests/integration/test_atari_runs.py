@@ -37,6 +37,15 @@ TINY: dict[str, Any] = {
     "reward_model": {"members": 2, "batch_pairs": 2, "initial_updates": 3, "updates": 1, "hidden": (8,)},
 }
 A2C = {"name": "a2c", "environments": 4, "rollout_steps": 5, "rollouts": 5, "hidden": (16,)}
+DQN = {
+    "name": "dqn",
+    "environments": 4,
+    "rollout_steps": 13,
+    "rollouts": 2,
+    "hidden": (16,),
+    "batch": 4,
+    "capacity": 600,
+}
 
 
 def rows(learner: Run, turns: int | None = None) -> list[str]:
@@ -48,8 +57,8 @@ def rows(learner: Run, turns: int | None = None) -> list[str]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"policy": {**TINY["policy"], "convolutions": "mnih2013"}, "interleaved": True}, {"policy": A2C}],
-    ids=["ppo", "a2c"],
+    [{"policy": {**TINY["policy"], "convolutions": "mnih2013"}, "interleaved": True}, {"policy": A2C}, {"policy": DQN}],
+    ids=["ppo", "a2c", "dqn"],
 )
 def test_a_run_gives_the_same_bytes_again_and_from_a_checkpoint(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

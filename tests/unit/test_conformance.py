@@ -172,7 +172,7 @@ def test_names_are_found_in_every_spelling() -> None:
     )
     assert found("mujoco/hopper") == found("task:mujoco/hopper@1") == [("task", tasks.describe("mujoco/hopper").id)]
     assert found("gymnasium/CartPole-v1") == [("task", "gymnasium/CartPole-v1@1")]
-    assert set(found("prefrl_core.policy")) == {("policy", name) for name in ("ppo", "trpo", "a2c", "sac")}
+    assert set(found("prefrl_core.policy")) == {("policy", name) for name in ("ppo", "trpo", "a2c", "sac", "dqn")}
     with pytest.raises(UserError, match="did you mean"):
         conformance.resolve("query:k_centre", {})
 
