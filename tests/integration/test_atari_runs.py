@@ -40,11 +40,12 @@ A2C = {"name": "a2c", "environments": 4, "rollout_steps": 5, "rollouts": 5, "hid
 DQN = {
     "name": "dqn",
     "environments": 4,
-    "rollout_steps": 13,
+    "rollout_steps": 10,
     "rollouts": 2,
     "hidden": (16,),
     "batch": 4,
-    "capacity": 600,
+    "steps_per_update": 20,
+    "capacity": 400,  # fewer than are seen
 }
 
 
@@ -57,7 +58,11 @@ def rows(learner: Run, turns: int | None = None) -> list[str]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"policy": {**TINY["policy"], "convolutions": "mnih2013"}, "interleaved": True}, {"policy": A2C}, {"policy": DQN}],
+    [
+        {"policy": {**TINY["policy"], "convolutions": "mnih2013"}, "interleaved": True},
+        {"policy": A2C},
+        {"policy": DQN, "interleaved": True, "total_steps": 900, "query": "uniform"},
+    ],
     ids=["ppo", "a2c", "dqn"],
 )
 def test_a_run_gives_the_same_bytes_again_and_from_a_checkpoint(
