@@ -39,8 +39,8 @@ class Drawn:
 
     def part(self, columns: slice) -> Drawn:
         """Some of the batch."""
-        rest = (each[columns] for each in (self.following, self.apart, self.bootstrap))
-        return Drawn(self.places[:, columns], self.weights[:, columns], *rest)
+        places, weights = self.places[:, columns], self.weights[:, columns]
+        return Drawn(places, weights, self.following[columns], self.apart[columns], self.bootstrap[columns])
 
 
 class Replay:
