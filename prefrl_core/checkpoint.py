@@ -11,7 +11,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from prefrl_core.errors import UserError
 
 _SEPARATOR = "/"
 _LOGS = ".rows"  # ends the names of side files
+_BLOCK = 1 << 24  # bytes of a log that are in memory at once: a replay of frames is a gigabyte
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Log:
     total: int  # rows ever added
     first: int  # number of the oldest that can still be given
     rows: Callable[[int, int], NDArray[Any]]
+
+    def blocks(self, start: int) -> Iterator[NDArray[Any]]:
+        """The rows from ``start`` to the newest, some megabytes at a time."""
+        size = max(1, _BLOCK // self.dtype.itemsize)
+        return (self.rows(first, min(first + size, self.total)) for first in range(start, self.total, size))
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -124,11 +130,13 @@ def _append(path: Path, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]
     goes_on = kept is not None and kept["type"] == _type(log) and _holds_the_last(path, log, kept)
     if goes_on and kept is not None:
         start, checksum = kept["first"] + kept["count"], kept["checksum"]
-    rows = log.rows(start, log.total).tobytes()
     with open(path, "r+b" if goes_on else "wb") as file:
         file.truncate((kept["count"] if goes_on and kept is not None else 0) * log.dtype.itemsize)
         file.seek(0, os.SEEK_END)
-        file.write(rows)
+        for rows in log.blocks(start):
+            data = rows.tobytes()
+            checksum = zlib.crc32(data, checksum)
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
     first = kept["first"] if goes_on and kept is not None else start
@@ -136,7 +144,7 @@ def _append(path: Path, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]
         "type": _type(log),
         "first": first,
         "count": log.total - first,
-        "checksum": zlib.crc32(rows, checksum),
+        "checksum": checksum,
     }
 
 
@@ -157,11 +165,15 @@ def _read(path: Path, kept: dict[str, Any]) -> Log:
         OSError: it is missing, or not what the checkpoint says.
     """
     dtype = np.dtype([(name, kind, tuple(shape)) for name, kind, shape in kept["type"]])
-    data = path.read_bytes()[: kept["count"] * dtype.itemsize]
-    if len(data) < kept["count"] * dtype.itemsize or zlib.crc32(data) != kept["checksum"]:
+    first, count = kept["first"], kept["count"]
+    with open(path, "rb") as file:
+        left, checksum = count * dtype.itemsize, 0
+        while data := file.read(min(_BLOCK, left)):
+            left, checksum = left - len(data), zlib.crc32(data, checksum)
+    if left or checksum != kept["checksum"]:
         raise OSError(f"its {path.name} is truncated or not what it wrote")
-    rows, first = np.frombuffer(data, dtype), kept["first"]
-    return Log(dtype, first + len(rows), first, lambda start, stop: rows[start - first : stop - first])
+    rows = np.memmap(path, dtype, "r", shape=(count,)) if count else np.empty(0, dtype)  # read where it is used
+    return Log(dtype, first + count, first, lambda start, stop: rows[start - first : stop - first])
 
 
 def _type(log: Log) -> list[Any]:

@@ -238,10 +238,12 @@ class Replay:
             )
         steps, apart = state["steps"], state["apart"]
         self.total, self.total_apart, self.rewarded = steps.total, apart.total, state["rewarded"]
-        held = np.arange(self._oldest, self.total)
-        saved = steps.rows(self._oldest, self.total)
-        for name, ring in self._rings.items():
-            self._shaped(ring)[held % self.rows] = saved[name]
+        number = self._oldest
+        for saved in steps.blocks(number):
+            rows = np.arange(number, number + len(saved)) % self.rows
+            for name, ring in self._rings.items():
+                self._shaped(ring)[rows] = saved[name]
+            number += len(saved)
         row = self.total % self.rows
         self._shaped(self.observations)[row], self._shaped(self.before)[row] = state["observations"], state["before"]
         self._first_apart = apart.first
