@@ -223,11 +223,10 @@ class DQN:
         return np.einsum("sb,sb->b", rewards, drawn.weights)
 
     def _predict(self, places: NDArray[np.int64]) -> None:
-        """Predict the rewards at these places that the present model has not predicted yet.
-
-        What costs less, as measured on Pong by the schedule of suite atari-cpu: this, or to predict the whole replay
-        anew whenever the reward model changes.
-        """
+        """Predict the rewards at these places that the present model has not predicted yet."""
+        # Never dearer than to predict the whole replay anew after each fit. On Pong three members take 0.36 ms a step.
+        # The 1,024 updates between two fits draw 98,304 rewards, which are those of 62,600 steps of 100,000: 22 s in
+        # place of 36 (and of 35 if each were predicted whenever it is drawn). The updates themselves take 22 s.
         assert self.reward is not None
         wanted = np.unique(places[self.unknown[places]])
         for start in range(0, len(wanted), _PREDICTED):
