@@ -195,6 +195,15 @@ def test_random_actions_become_rare_as_the_settings_say() -> None:
         assert others == pytest.approx(0.75 * share, abs=0.03)  # a random action is the best one in a quarter
 
 
+def test_a_finished_run_acts_without_its_replay() -> None:
+    (policy, env), (other, _) = made(), made(seed=1)
+    lived(env, policy, 20)
+    other.set_state({**policy.get_state(), "replay": {}})
+    assert policy.epsilon == pytest.approx(0.01)
+    for _ in range(20):
+        assert (policy.act(env.shown) == other.act(env.shown)).all()
+
+
 def test_it_learns_a_task_of_four_choices() -> None:
     policy, env = made(learning_rate=3e-3, discount=0.5)
     lived(env, policy, 60)
