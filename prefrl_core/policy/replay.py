@@ -189,7 +189,7 @@ class Replay:
                 goes_on &= (apart == NOWHERE) & (time < self.total)
         return Drawn(places, weights, following, apart, bootstrap)
 
-    def take(self, drawn: Drawn, out: Array) -> None:
+    def take(self, drawn: Drawn, out: NDArray[Any]) -> None:
         """Write the observations before and after each transition to ``out`` ``(batches, 2, rows, obs)``, where
         ``batches * rows`` were drawn."""
         batches, _, rows, *shape = out.shape
