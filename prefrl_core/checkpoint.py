@@ -25,7 +25,7 @@ from prefrl_core.errors import UserError
 
 _SEPARATOR = "/"
 _LOGS = ".rows"  # ends the names of side files
-_BLOCK = 1 << 24  # bytes of a log that are in memory at once: a replay of frames is a gigabyte
+_BLOCK = 1 << 22  # bytes of a log that are in memory at once: a replay of frames is a gigabyte
 
 
 @dataclass(frozen=True)
