@@ -53,7 +53,7 @@ def _spec(subject: Subject) -> RunSpec:
 
 
 def _task(subject: Subject) -> str:
-    """Where a part is tried: a task by itself, a policy of choices where one chooses, others on the line, or on pictures of it."""
+    """Where a part is tried: a task by itself, other parts on the line, on pictures of it, or where one chooses."""
     if subject.kind == "task":
         return subject.name
     if subject.kind == "policy" and subject.choices:
