@@ -33,7 +33,7 @@ _FLAT = 16 * 7 * 7
 _SLOPE = 0.01  # of the leaky ReLU for negative inputs
 _MOMENTUM = 0.1  # weight of the newest minibatch in the running moments
 _EPSILON = 1e-5
-_BLOCK = 512  # observations evaluated at a time
+_BLOCK = 128  # observations evaluated at a time: 512 take 1.1 times as long for the same numbers
 Folded = list[tuple[torch.Tensor, torch.Tensor]]
 
 
