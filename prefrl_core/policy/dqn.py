@@ -24,6 +24,7 @@ from prefrl_core.normalize import AsTheyAre, Standardizer
 from prefrl_core.policy import hyperparameters
 from prefrl_core.policy.actor_critic import CONVOLUTIONS
 from prefrl_core.policy.frame_replay import FrameReplay
+from prefrl_core.policy.off_policy import OffPolicy
 from prefrl_core.policy.protocol import Predictor
 from prefrl_core.policy.q_learning import DoubleQ, Dueling
 from prefrl_core.policy.replay import Drawn, Replay
@@ -34,8 +35,6 @@ from prefrl_core.tasks import TaskInfo
 _STRETCH = 32  # updates whose batches are drawn together
 _PREDICTED = 64  # observations whose rewards are predicted together: with 512, 1.4 times the time on pixels
 _SCALE_RATE = 0.03  # weight of the newest stretch in the moving mean and standard deviation of the predicted rewards
-_PROGRESS = ("learned", "owed", "reward_mean", "reward_std")
-_GENERATORS = ("acting", "drawing")
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,16 @@ class DQNSettings:
         return DQN(self, env, seed, hardware)
 
 
-class DQN:
+class DQN(OffPolicy):
     """Two networks and the replay.
 
     Raises:
         UserError: the task's actions are not discrete.
     """
+
+    _PARTS = ("learner", "standardizer")
+    _PROGRESS = ("learned", "owed", "reward_mean", "reward_std")
+    _GENERATORS = ("acting", "drawing")
 
     def __init__(
         self, settings: DQNSettings, env: gym.vector.VectorEnv, seed: int, hardware: Hardware | None = None
@@ -119,20 +122,13 @@ class DQN:
                 f"policy 'dqn': it chooses between discrete actions, and the task takes {space}; choose policy = 'sac'"
             )
         self.choices, shape = int(space.n), seen.shape or ()
-        self.replay: Replay
         self.standardizer: Any
         if hardware is not None:
-            self.replay, self.standardizer = (
-                FrameReplay(settings.capacity, env.num_envs, shape[1:], self.choices),
-                AsTheyAre(),
-            )
+            self.replay = FrameReplay(settings.capacity, env.num_envs, shape[1:], self.choices)
         else:
-            self.replay, self.standardizer = (
-                Replay(settings.capacity, env.num_envs, shape[0], self.choices),
-                AsTheyAre(),
-            )
-            if settings.standardize:
-                self.standardizer = Standardizer(shape[0])
+            self.replay = Replay(settings.capacity, env.num_envs, shape[0], self.choices)
+        standardizes = hardware is None and settings.standardize
+        self.standardizer = Standardizer(shape[0]) if standardizes else AsTheyAre()
         initial = seeding.generator(seed, "policy initialisation")
         self.learner = DoubleQ(settings, lambda: Dueling(seen, self.choices, settings, initial, hardware))
         self.acting, self.drawing = seeding.generator(seed, "acting"), seeding.generator(seed, "replay")
@@ -140,7 +136,6 @@ class DQN:
         self.unknown = np.zeros(len(self.replay.rewards), np.bool_)  # places whose reward is that of an older model
         self.learned = 0  # environment steps that it was given to improve from
         self.owed = 0  # of them, those that no update was taken for yet
-        self.reward_mean, self.reward_std = 0.0, 0.0  # of predicted rewards, over the replay; 0: never measured
 
     @property
     def updates(self) -> int:
@@ -215,7 +210,7 @@ class DQN:
         if self.reward is not None:
             self._predict(drawn.places[counted])
         rewards = self.replay.rewards[drawn.places]
-        self._measure(rewards[counted])
+        self._follow_scale(rewards[counted], _SCALE_RATE)
         if self.settings.center_rewards:
             rewards = rewards - np.float32(self.reward_mean)
         if self.settings.predicted_std and self.reward is not None:
@@ -233,32 +228,3 @@ class DQN:
             some = wanted[start : start + _PREDICTED]
             self.replay.rewards[some] = self.reward.predict(self.replay.features(some))
         self.unknown[wanted] = False
-
-    def _measure(self, rewards: Array) -> None:
-        """Follow mean and standard deviation of the rewards over the replay, by those that are drawn."""
-        mean, std = float(rewards.mean(dtype=np.float64)), float(rewards.std(dtype=np.float64)) + 1e-6
-        rate = _SCALE_RATE if self.reward_std else 1.0
-        self.reward_mean += rate * (mean - self.reward_mean)
-        self.reward_std += rate * (std - self.reward_std)
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that a later ``act`` or ``improve`` depends on, the reward apart: after ``set_state`` call
-        ``reward_changed`` again."""
-        return {
-            "learner": self.learner.get_state(),
-            "standardizer": self.standardizer.get_state(),
-            "replay": self.replay.get_state(),
-            "progress": {name: getattr(self, name) for name in _PROGRESS},
-            "random": {name: seeding.state_of(getattr(self, name)) for name in _GENERATORS},
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The reverse of ``get_state``; from a finished run, whose replay is not kept, it can only ``act``."""
-        self.learner.set_state(state["learner"])
-        self.standardizer.set_state(state["standardizer"])
-        if "steps" in state["replay"]:
-            self.replay.set_state(state["replay"])
-        for name in _PROGRESS:
-            setattr(self, name, state["progress"][name])
-        for name in _GENERATORS:
-            seeding.restore(getattr(self, name), state["random"][name])

@@ -20,6 +20,7 @@ from prefrl_core.errors import require
 from prefrl_core.networks import Array
 from prefrl_core.normalize import Standardizer
 from prefrl_core.policy import exploration, hyperparameters
+from prefrl_core.policy.off_policy import OffPolicy
 from prefrl_core.policy.protocol import Predictor
 from prefrl_core.policy.replay import Drawn, Replay
 from prefrl_core.policy.soft import SoftActorCritic, Stretch
@@ -29,8 +30,6 @@ from prefrl_core.settings import later
 from prefrl_core.tasks import TaskInfo
 
 _SCALE_ROWS, _SCALE_RATE = 4096, 0.1  # steps over which the rewards' scale is measured at each improvement; its weight
-_PROGRESS = ("improved", "owed", "reward_mean", "reward_std")
-_GENERATORS = ("initial", "acting", "drawing")
 _STRETCH = 32  # updates whose batches are drawn together
 _SLOWEST, _FASTEST = 64, 1  # environment steps an update: beyond these the learner starves, or drowns in each step
 
@@ -114,8 +113,12 @@ class SACSettings:
         return SAC(self, env, seed)
 
 
-class SAC:
+class SAC(OffPolicy):
     """Actor, critics, their targets, the temperature, and the replay."""
+
+    _PARTS = ("soft", "standardizer")
+    _PROGRESS = ("improved", "owed", "reward_mean", "reward_std")
+    _GENERATORS = ("initial", "acting", "drawing")
 
     def __init__(self, settings: SACSettings, env: gym.vector.VectorEnv, seed: int) -> None:
         self.settings, self.rollout_steps, self.rollouts = settings, settings.rollout_steps, settings.rollouts
@@ -132,7 +135,6 @@ class SAC:
         self.reward: Predictor | None = None
         self.improved = False
         self.owed = 0  # environment steps that no update was taken for yet
-        self.reward_mean, self.reward_std = 0.0, 0.0  # over the replay; 0: never measured
 
     @property
     def updates(self) -> int:
@@ -238,10 +240,7 @@ class SAC:
     def _measure_rewards(self) -> None:
         """Follow the mean and the standard deviation of the rewards over the replay."""
         rewards = self._rewards(self.replay.draw(_SCALE_ROWS, 1, 1.0, self.drawing, self.reward is None))
-        mean, std = float(rewards.mean(dtype=np.float64)), float(rewards.std(dtype=np.float64)) + 1e-6
-        rate = _SCALE_RATE if self.reward_std else 1.0
-        self.reward_mean += rate * (mean - self.reward_mean)
-        self.reward_std += rate * (std - self.reward_std)
+        self._follow_scale(rewards, _SCALE_RATE)
 
     def _standardized(self, rows: Array) -> Array:
         return self.standardizer(rows) if self.settings.standardize else rows
@@ -249,25 +248,3 @@ class SAC:
     def _new_noise(self) -> Array:
         noise: Array = self.drawing.standard_normal(dtype=np.float32, out=self._noise)
         return noise
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that a later ``act`` or ``improve`` depends on, the reward apart: after ``set_state`` call
-        ``reward_changed`` again."""
-        return {
-            "soft": self.soft.get_state(),
-            "standardizer": self.standardizer.get_state(),
-            "replay": self.replay.get_state(),
-            "progress": {name: getattr(self, name) for name in _PROGRESS},
-            "random": {name: seeding.state_of(getattr(self, name)) for name in _GENERATORS},
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The reverse of ``get_state``; from a finished run, whose replay is not kept, it can only ``act``."""
-        self.soft.set_state(state["soft"])
-        self.standardizer.set_state(state["standardizer"])
-        if "steps" in state["replay"]:
-            self.replay.set_state(state["replay"])
-        for name in _PROGRESS:
-            setattr(self, name, state["progress"][name])
-        for name in _GENERATORS:
-            seeding.restore(getattr(self, name), state["random"][name])

@@ -11,12 +11,6 @@ from numpy.typing import NDArray
 from prefrl_core.errors import UserError
 
 
-def surely_finite(array: NDArray[Any]) -> bool:
-    """Whether the sum of the squares is finite, the quickest look at all values. It may overflow where all are finite,
-    so it accuses nobody."""
-    return math.isfinite(np.vdot(array, array))
-
-
 def require_finite(task: str, steps: NDArray[np.int64], **arrays: NDArray[Any]) -> None:
     """Raise UserError for the first environment with a value that is NaN or infinite.
 
@@ -24,7 +18,8 @@ def require_finite(task: str, steps: NDArray[np.int64], **arrays: NDArray[Any]) 
         steps: ``(num_envs,)`` of the episodes under way, for the message.
         arrays: by name ("action", "state", "reward"), one row per environment.
     """
-    if all(map(surely_finite, arrays.values())):
+    # A sum of squares is the quickest look at all values; it may overflow where all are finite, so it accuses nobody.
+    if all(math.isfinite(np.vdot(array, array)) for array in arrays.values()):
         return
     for what, array in arrays.items():
         for i in np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).tolist():
@@ -50,6 +45,5 @@ def checked_actions(task: str, actions: Any, shape: tuple[int, ...], steps: NDAr
         raise ValueError(f"{task} takes actions of shape {shape}, got {actions.shape}")
     if actions.dtype.kind not in "fiu":
         raise ValueError(f"{task} takes real numbers as actions, got {actions.dtype}")
-    if not surely_finite(actions):
-        require_finite(task, steps + 1, action=actions)
+    require_finite(task, steps + 1, action=actions)
     return actions

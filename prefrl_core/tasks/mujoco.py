@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from prefrl_core.errors import UserError
-from prefrl_core.tasks.checks import checked_actions, require_finite, surely_finite
+from prefrl_core.tasks.checks import checked_actions, require_finite
 from prefrl_core.tasks.mujoco_tasks import Bools, Definition, Floats, Frame, Score
 from prefrl_core.tasks.simulation import Simulation
 
@@ -112,8 +112,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         self._frame = after
         rewards, terminated = self._score(before, after, actions, self._simulation.dt)
         self._elapsed += 1
-        if not (surely_finite(after.rows) and surely_finite(rewards)):
-            require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
+        require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
         observations = self._definition.observe(after)
         truncated = self._elapsed >= self._definition.episode_steps
         if terminated is None:
