@@ -17,6 +17,7 @@ import numpy as np
 _SOURCE = Path(__file__).resolve().parent.parent
 _CODE = ("bench", "prefrl", "prefrl_core")
 _CPUINFO = Path("/proc/cpuinfo")
+_CARDS = Path("/proc/driver/nvidia/gpus")
 _PACKAGES = ("numpy", "prefrl-bench")  # of every run; a track has others
 
 
@@ -39,6 +40,7 @@ def collect(packages: Iterable[str] = (), plugins: Mapping[str, Source] | None =
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in (*packages, *_PACKAGES)}},
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        **({"cards": cards} if (cards := _cards()) else {}),
         "platform": platform.platform(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -85,6 +87,16 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _cards() -> list[str]:
+    """The names of this machine's graphics cards, as their driver gives them, without loading it."""
+    names = []
+    for card in sorted(_CARDS.glob("*/information")):
+        with contextlib.suppress(OSError):
+            told = dict(line.partition(":")[::2] for line in card.read_text("utf-8", "replace").splitlines())
+            names.append(told.get("Model", "unknown").strip())
+    return names
 
 
 def _cpu() -> str:

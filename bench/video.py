@@ -95,8 +95,9 @@ def playing(run: store.Run, what: str) -> Iterator[Run]:
     path = run.folder / "checkpoint.safetensors"
     if not path.exists():
         raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
-    # people's answers are in the checkpoint already, so that nobody has to sit at a desk
-    acting = parts.build(RunSpec.of({**run.spec, "labeler": "oracle"}), inputs=run.folder)
+    # people's answers are in the checkpoint already, so that nobody has to sit at a desk; a card is not needed to play
+    spec = RunSpec.of({**run.spec, "labeler": "oracle", "device": "cpu"})
+    acting = parts.build(spec, inputs=run.folder)
     try:
         state = checkpoint.load(path, logs=False)
         if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed

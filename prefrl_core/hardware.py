@@ -8,6 +8,8 @@ from typing import Any
 
 from prefrl_core.errors import UserError
 
+THREADS = "PREFRL_THREADS"  # the environment variable that says how many threads step the environments of a run
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -56,5 +58,6 @@ class Hardware:
 
     @property
     def threads(self) -> int:
-        """Threads that step the environments: one beside others like it, all where a card does the learning."""
-        return 1 if self.device == "cpu" else os.cpu_count() or 1
+        """Threads that step the environments: one beside others like it; where a card does the learning, as many as
+        the environment variable ``PREFRL_THREADS`` says (runs side by side share the cores), else one a core."""
+        return 1 if self.device == "cpu" else int(os.environ.get(THREADS, 0)) or os.cpu_count() or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 
+from bench import resources
 from bench.executors import Event
 from bench.executors.process import WorkerProcess
 from bench.progress import Job
@@ -21,7 +22,7 @@ class LocalExecutor:
         return len(self._running) < self.workers
 
     def start(self, job: Job) -> None:
-        process = WorkerProcess(job.folder)
+        process = WorkerProcess(job.folder, threads=max(1, resources.cores() // self.workers))
         self._running[process] = job
         self._selector.register(process, selectors.EVENT_READ)
 

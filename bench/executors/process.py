@@ -11,19 +11,26 @@ from typing import Any
 
 from bench import worker
 from bench.executors import Ended
+from prefrl_core.hardware import THREADS
 
 
 class WorkerProcess:
-    """``bench.worker`` on one folder. It ends with this process. A selector can wait for it."""
+    """``bench.worker`` on one folder. It ends with this process. A selector can wait for it.
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    Args:
+        words: further words of its command.
+        threads: that step its environments where a graphics card does the learning; None leaves it to the run. What
+            the environment says already counts more.
+    """
+
+    def __init__(self, folder: Path, *words: str, threads: int | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (read after the worker's end)
         self._process = subprocess.Popen(
             worker.words_for("bench.worker", str(folder), "--parent", str(os.getpid()), *words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, **worker.ONE_THREAD},
+            env={**({THREADS: str(threads)} if threads else {}), **os.environ, **worker.ONE_THREAD},
             start_new_session=True,  # Ctrl-C reaches us alone, and we end them
         )
         assert self._process.stdout is not None

@@ -84,6 +84,7 @@ def software(study: Study) -> list[tuple[str, str]]:
     rows = [(name, ", ".join(found)) for name, found in _versions(made).items()]
     rows.append(("git revision", ", ".join(revisions) or "unknown"))
     rows += [(name, ", ".join(_values(made, name)) or "unknown") for name in ("cpu", "cores", "platform")]
+    rows += [("graphics cards", ", ".join(cards)) for cards in [_values(made, "cards")] if cards]
     started = sorted(one["started"] for one in made if one.get("started"))
     if started:
         rows.append(("started (UTC)", " to ".join(dict.fromkeys((started[0], started[-1])))))
