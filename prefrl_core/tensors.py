@@ -190,9 +190,15 @@ def inputs(rows: torch.Tensor, hardware: Hardware) -> torch.Tensor:
     return numbers
 
 
+def cast(parameters: torch.Tensor, hardware: Hardware) -> torch.Tensor:
+    """A layer's parameters in the precision of the arithmetic. For a graphics card they are always copied: a layer's
+    begin anywhere in the flat tensor, and the card reads 16 bytes at a time, from places that 16 divides."""
+    return parameters.to(getattr(torch, hardware.precision), copy=hardware.device != "cpu")
+
+
 def kernels(weight: torch.Tensor, hardware: Hardware) -> torch.Tensor:
     """Weights of a convolution in the precision of the arithmetic, in the order that goes with ``inputs``."""
-    numbers = weight.to(getattr(torch, hardware.precision))
+    numbers = cast(weight, hardware)
     return numbers.contiguous(memory_format=torch.channels_last) if hardware.interleaved else numbers
 
 

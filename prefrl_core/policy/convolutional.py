@@ -17,7 +17,7 @@ from torch.nn import functional
 from prefrl_core.frames import SIZE, STACK
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array, orthogonal
-from prefrl_core.tensors import Tensors, blocks, inputs, kernels, pixels
+from prefrl_core.tensors import Tensors, blocks, cast, inputs, kernels, pixels
 
 LAYERS = {  # channels in and out, kernel, stride
     "mnih2015": ((STACK, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)),
@@ -111,12 +111,11 @@ class Convolutional:
 
     def _weights_of_leaves(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Weights and biases in the precision of the arithmetic; the first layer takes pixels as they are, 0 to 255."""
-        dtype = self.parameters.dtype
         (first, bias), *others = self.weights
-        pairs = [(first * (1 / 255), bias), *others]
+        pairs, where = [(first * (1 / 255), bias), *others], self.hardware
         count = len(self.layers)
-        convolutions = [(kernels(weight, self.hardware), bias.to(dtype)) for weight, bias in pairs[:count]]
-        return convolutions + [(weight.to(dtype), bias.to(dtype)) for weight, bias in pairs[count:]]
+        convolutions = [(kernels(weight, where), cast(bias, where)) for weight, bias in pairs[:count]]
+        return convolutions + [(cast(weight, where), cast(bias, where)) for weight, bias in pairs[count:]]
 
     def _heads(self, observations: torch.Tensor, weights: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         hidden = inputs(observations, self.hardware)

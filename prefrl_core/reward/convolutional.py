@@ -26,7 +26,7 @@ from prefrl_core.frames import STACK, Frames
 from prefrl_core.networks import Array
 from prefrl_core.reward.fitted import FittedReward
 from prefrl_core.reward.settings import EnsembleSettings
-from prefrl_core.tensors import Tensors, blocks, from_numpy, inputs, kernels, pixels, to_numpy
+from prefrl_core.tensors import Tensors, blocks, cast, from_numpy, inputs, kernels, pixels, to_numpy
 
 _LAYERS = ((STACK, 16, 7, 3), (16, 16, 5, 2), (16, 16, 3, 1), (16, 16, 3, 1))  # channels in and out, kernel, stride
 _FLAT = 16 * 7 * 7
@@ -72,32 +72,34 @@ class Member:
     def fitting(self, observations: torch.Tensor, dropout: float, random: np.random.Generator) -> torch.Tensor:
         """Outputs ``(rows,)`` with a graph, normalised by these rows, channels left out; moves the running moments."""
         dtype, hardware = self.parameters.dtype, self.parameters.hardware
+        copied = hardware.device != "cpu"  # as ``cast`` does; moments and what goes with them stay float32
         hidden = inputs(observations, hardware)
         for layer, (weight, scale, shift) in enumerate(self.convolutions):
             if layer == 0:
                 weight = weight * (1 / 255)
             hidden = functional.conv2d(hidden, kernels(weight, hardware), stride=_LAYERS[layer][3])
             hidden = functional.batch_norm(
-                hidden, self.means[layer], self.variances[layer], scale, shift, True, _MOMENTUM, _EPSILON
+                *(hidden, self.means[layer], self.variances[layer]),
+                *(scale.to(scale.dtype, copy=copied), shift.to(shift.dtype, copy=copied), True, _MOMENTUM, _EPSILON),
             )
             hidden = functional.leaky_relu(hidden, _SLOPE)
             if dropout:
                 kept = random.random(hidden.shape[:2], dtype=np.float32) >= dropout
                 mask = torch.from_numpy(kept.astype(np.float32) / (1 - dropout))[..., None, None]
                 hidden = hidden * mask.to(hidden.device, dtype)
-        return self._read(hidden, [(weight.to(dtype), bias.to(dtype)) for weight, bias in self.full])
+        return self._read(hidden, [(cast(weight, hardware), cast(bias, hardware)) for weight, bias in self.full])
 
     def folded(self) -> tuple[Folded, Folded]:
         """Convolutions with the running moments in their weights and biases, and the fully connected layers."""
-        dtype, hardware = self.parameters.dtype, self.parameters.hardware
+        hardware = self.parameters.hardware
         convolutions = []
         for layer, (weight, scale, shift) in enumerate(self.convolutions):
             factor = scale / torch.sqrt(self.variances[layer] + _EPSILON)
             brightness = 1 / 255 if layer == 0 else 1.0
             bias = shift - self.means[layer] * factor
             folded = kernels(weight * (factor * brightness)[:, None, None, None], hardware)
-            convolutions.append((folded, bias.to(dtype)))
-        return convolutions, [(weight.to(dtype), bias.to(dtype)) for weight, bias in self.full]
+            convolutions.append((folded, cast(bias, hardware)))
+        return convolutions, [(cast(weight, hardware), cast(bias, hardware)) for weight, bias in self.full]
 
     def predicting(self, seen: torch.Tensor, folded: tuple[Folded, Folded]) -> torch.Tensor:
         """Outputs ``(rows,)`` for observations in the precision of the arithmetic."""
