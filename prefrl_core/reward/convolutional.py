@@ -78,9 +78,9 @@ class Member:
             if layer == 0:
                 weight = weight * (1 / 255)
             hidden = functional.conv2d(hidden, kernels(weight, hardware), stride=_LAYERS[layer][3])
+            scale, shift = (each.to(each.dtype, copy=copied) for each in (scale, shift))
             hidden = functional.batch_norm(
-                *(hidden, self.means[layer], self.variances[layer]),
-                *(scale.to(scale.dtype, copy=copied), shift.to(shift.dtype, copy=copied), True, _MOMENTUM, _EPSILON),
+                hidden, self.means[layer], self.variances[layer], scale, shift, True, _MOMENTUM, _EPSILON
             )
             hidden = functional.leaky_relu(hidden, _SLOPE)
             if dropout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from prefrl_core.features import Frames
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Segments
 from prefrl_core.frames import unstacked
-from prefrl_core.hardware import Hardware
+from prefrl_core.hardware import THREADS, Hardware
 from prefrl_core.networks import Adam, Parameters, RMSProp, clip_norm
 from prefrl_core.policy.actor_critic import CONVOLUTIONS
 from prefrl_core.policy.convolutional import LAYERS, Convolutional
@@ -209,6 +210,46 @@ def test_members_differ_and_a_saved_ensemble_goes_on_to_the_bit() -> None:
     assert np.array_equal(one, two) and not np.allclose(one[0], one[1])
     assert np.array_equal(step(mine), step(again))
     assert abs(float(mine.predict(pixels(8)).mean())) < 1e-3  # normalised over these
+
+
+def test_on_a_card_layers_get_parameters_that_begin_where_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second member begins at a number that 4 does not divide; a card stops there ("misaligned address"). A device
+    that is not "cpu" is treated as a card, so that another name for the processor shows what a card would get."""
+    unaligned: list[int] = []
+
+    def watched(function: Any) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            unaligned.extend(each.data_ptr() % 16 for each in given if isinstance(each, torch.Tensor))
+            return function(*given, **named)
+
+        return call
+
+    for name in ("conv2d", "batch_norm", "linear"):
+        monkeypatch.setattr(torch.nn.functional, name, watched(getattr(torch.nn.functional, name)))
+    stored = np.random.default_rng(0).integers(0, 256, (1, 2, 5, 84, 84), dtype=np.uint8)
+    made = {}
+    for device in ("cpu", "cpu:0"):
+        unaligned.clear()
+        hardware = Hardware(device, "float32")
+        mine, policy = ensemble(hardware), Convolutional(5, (31,), np.random.default_rng(3), hardware)
+        for member in mine.members:
+            sums = mine.pair_sums(member, stored, fitting=True)
+            mine.backward(member, np.array([[1, -1]], np.float32), 1e-3)
+        policy.forward(policy.prepare(pixels(2)))
+        policy.backward(np.ones((2, 5), np.float32), np.ones(2, np.float32))
+        outputs = mine.outputs(pixels(3))
+        gradients = [each.gradient.numpy() for each in (mine.parameters, policy.parameters)]
+        made[device] = sums, outputs, *gradients
+        assert any(unaligned) == (device == "cpu")
+    for one, other in zip(*made.values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3, rtol=1e-3)
+
+
+def test_runs_side_by_side_share_the_cores_that_step_their_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(THREADS, raising=False)
+    assert Hardware("cuda").threads == os.cpu_count() and Hardware("cpu").threads == 1
+    monkeypatch.setenv(THREADS, "3")
+    assert Hardware("cuda").threads == 3 and Hardware("cpu").threads == 1
 
 
 def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:

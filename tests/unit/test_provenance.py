@@ -39,6 +39,15 @@ def test_a_machine_without_cpuinfo_has_a_name(monkeypatch: pytest.MonkeyPatch, t
     assert provenance.collect()["cpu"].split(" (")[0]
 
 
+def test_graphics_cards_are_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(provenance, "_CARDS", tmp_path)
+    assert "cards" not in provenance.collect()
+    for place, text in (("0000:01", "Model: \t\t NVIDIA H200\nIRQ:   \t 5\n"), ("0000:02", "IRQ: 6\n")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "information").write_text(text)
+    assert provenance.collect()["cards"] == ["NVIDIA H200", "unknown"]
+
+
 @pytest.mark.parametrize(
     ("changed", "dirty"),
     [("runs-mine/metrics.jsonl", False), ("README.md", False), ("bench/cli.py", True), ("prefrl_core/new.py", True)],
