@@ -244,7 +244,7 @@ def _leave(folder: Path, error: BaseException) -> None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether it is ours: nobody foresaw it, and no plug-in raised it."""
-    return not isinstance(error, (UserError, OSError)) and not fault.blamed(error)
+    return not isinstance(error, (UserError, OSError)) and not fault.of_card(error) and not fault.blamed(error)
 
 
 def in_words(folder: Path, error: BaseException) -> str:
@@ -253,7 +253,9 @@ def in_words(folder: Path, error: BaseException) -> str:
         return f"no space left for {folder}: free some, then run the same command again"
     if isinstance(error, OSError):
         return fault.of_system(error)
-    return one_line(error) if isinstance(error, UserError) else fault.told(error, folder / "traceback.txt")
+    if isinstance(error, UserError):
+        return one_line(error)
+    return fault.of_card(error) or fault.told(error, folder / "traceback.txt")
 
 
 def prepare_process(parent: int | None) -> None:

@@ -49,6 +49,8 @@ def learn(spec, recorder, state=None, people=None, inputs=None):
             raise UserError("the environment gave NaN: look at it")
         if step == 12000 and how == "crash":
             raise RuntimeError("two\\nlines")
+        if step == 12000 and how == "card":
+            raise RuntimeError("CUDA error: the launch failed\\nFor debugging, see there")
         if step == 12000 and how == "exit":
             os._exit(0)
         if step == 12000 and how == "sys.exit":

@@ -121,6 +121,18 @@ def test_a_worker_that_always_dies_is_given_up(lab: Lab) -> None:
     assert "its worker was killed by SIGSEGV" in stdout.splitlines()[-1]
 
 
+def test_a_card_that_fails_costs_nothing_that_was_saved(lab: Lab, undisturbed: dict[str, bytes]) -> None:
+    code, stdout, _ = lab.run("--only", "arm=20", FAKE_SEED1="card", FAKE_PAUSE="0")
+    line = stdout.splitlines()[-1]
+    assert code == 1 and "3 runs: 2 done, 1 failed." in stdout
+    assert "the graphics card failed (CUDA error: the launch failed): see whether it works (nvidia-smi)" in line
+    assert line.endswith("it goes on from the last checkpoint")
+    log = lab.folder / "log"
+    assert lab.run("--only", "arm=20", FAKE_PAUSE="0", FAKE_LOG=str(log))[0] == 0
+    assert log.read_text().split()[2] == "11000"
+    assert metrics(lab.out).items() <= undisturbed.items() and len(metrics(lab.out)) == 3
+
+
 def test_a_damaged_checkpoint_starts_the_run_over(lab: Lab, undisturbed: dict[str, bytes]) -> None:
     run = killed_half_way(lab)
     path = checkpoint_of(run)
