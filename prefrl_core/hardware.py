@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 
 THREADS = "PREFRL_THREADS"  # the environment variable that says how many threads step the environments of a run
 
@@ -59,5 +59,13 @@ class Hardware:
     @property
     def threads(self) -> int:
         """Threads that step the environments: one beside others like it; where a card does the learning, as many as
-        the environment variable ``PREFRL_THREADS`` says (runs side by side share the cores), else one a core."""
-        return 1 if self.device == "cpu" else int(os.environ.get(THREADS, 0)) or os.cpu_count() or 1
+        the environment variable ``PREFRL_THREADS`` says (runs side by side share the cores), else one a core.
+
+        Raises:
+            UserError: the variable holds no whole number above 0.
+        """
+        said = os.environ.get(THREADS, "")
+        if self.device == "cpu" or not said:
+            return 1 if self.device == "cpu" else os.cpu_count() or 1
+        require(said.isdecimal() and int(said) > 0, f"the environment says {THREADS}={said!r}: give a number above 0")
+        return int(said)

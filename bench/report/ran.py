@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -84,7 +85,8 @@ def software(study: Study) -> list[tuple[str, str]]:
     rows = [(name, ", ".join(found)) for name, found in _versions(made).items()]
     rows.append(("git revision", ", ".join(revisions) or "unknown"))
     rows += [(name, ", ".join(_values(made, name)) or "unknown") for name in ("cpu", "cores", "platform")]
-    rows += [("graphics cards", ", ".join(cards)) for cards in [_values(made, "cards")] if cards]
+    if cards := sorted({card for one in made for card in json.loads(one.get("cards", "[]"))}):
+        rows.append(("graphics cards", ", ".join(cards)))
     started = sorted(one["started"] for one in made if one.get("started"))
     if started:
         rows.append(("started (UTC)", " to ".join(dict.fromkeys((started[0], started[-1])))))

@@ -250,6 +250,10 @@ def test_runs_side_by_side_share_the_cores_that_step_their_games(monkeypatch: py
     assert Hardware("cuda").threads == os.cpu_count() and Hardware("cpu").threads == 1
     monkeypatch.setenv(THREADS, "3")
     assert Hardware("cuda").threads == 3 and Hardware("cpu").threads == 1
+    for wrong in ("0", "many", "-1", "1.5"):
+        monkeypatch.setenv(THREADS, wrong)
+        with pytest.raises(UserError, match=f"PREFRL_THREADS='{wrong}': give a number above 0"):
+            assert Hardware("cuda").threads
 
 
 def test_both_precisions_learn_the_same_reward_from_comparisons() -> None:

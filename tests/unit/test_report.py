@@ -156,6 +156,13 @@ def test_effort_stands_beside_the_cost_where_runs_tell_it(tmp_path: Path) -> Non
     assert frame["reward_gradient_steps"].max() == 804 and frame["policy_updates"].isna().sum() == 1
 
 
+def test_graphics_cards_are_named_where_there_were_any(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["true reward"])
+    assert "graphics cards" not in dict(ran.software(study_of(tmp_path, planned)))
+    write_run(tmp_path, planned[0], cards=["NVIDIA H200", "NVIDIA H200"])
+    assert dict(ran.software(study_of(tmp_path, planned)))["graphics cards"] == "NVIDIA H200"
+
+
 # The whole report
 
 
