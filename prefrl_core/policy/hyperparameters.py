@@ -106,8 +106,8 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # HalfCheetah: SAC 5,848 after 250,000 steps (81 s), TRPO about 3,000 after 1,000,000.
 # Hopper: TRPO 3,900 after 1,000,000 (five other seeds), SAC 3,274 after 400,000 (283 s).
 # InvertedDoublePendulum: PPO with half the epochs 10,370 after 1,000,000 (122 s), with all 10,597 and 6,090 after
-# 500,000; SAC 3,932 after 300,000 (205 s). With an entropy bonus of 0.01 10,612 and 10,787, and from 1,400 labels 11,056
-# where it was 2,859 without: the poles no longer end in a swing all the way around.
+# 500,000; SAC 3,932 after 300,000 (205 s). With an entropy bonus of 0.01 10,612 and 10,787, and from 1,400 labels
+# 11,056 where it was 2,859 without: fewer runs end with poles that swing all the way around.
 # Walker2d: PPO 2,033 after 1,500,000; with half the epochs and a learning rate of 1e-3 1,827;
 # TRPO 1,708 after 1,200,000; SAC 1,222 after 350,000 (313 s).
 # Swimmer: SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
