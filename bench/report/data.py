@@ -224,7 +224,8 @@ def generator(*parts: object) -> np.random.Generator:
 
 def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple[Series, ...]:
     """Arms on the learned reward, grouped by all of their settings but the task, the seed and the number of labels. A
-    group of one has its arm's name, a larger one its labeler's and whatever else tells it from the others."""
+    group of one has its arm's name. A larger one has what its arms' names have in common beside the number of labels,
+    where every group has such a name of its own; else its labeler's name and whatever tells it from the others."""
     groups: dict[str, list[tuple[int, str]]] = {}
     specs: dict[str, dict[str, Any]] = {}
     for arm in arms:
@@ -234,7 +235,9 @@ def _series(arms: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> tuple
             specs[kind := json.dumps(own)] = own
             groups.setdefault(kind, []).append((spec.labels, arm))
     swept = [kind for kind, arms_of in groups.items() if len(arms_of) > 1]
-    labels = dict(zip(swept, names.tell_apart([specs[kind] for kind in swept]), strict=True))
+    common = [names.in_common([arm for _, arm in groups[kind]]) for kind in swept]
+    told = common if all(common) and len(set(common)) == len(common) else None
+    labels = dict(zip(swept, told or names.tell_apart([specs[kind] for kind in swept]), strict=True))
     return tuple(
         Series(labels.get(kind, found[0][1]), tuple(arm for _, arm in sorted(found))) for kind, found in groups.items()
     )

@@ -33,6 +33,13 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return rows
 
 
+def in_common(arms: Sequence[str]) -> str:
+    """What arms are called apart from their number of labels: 'SURF' of 'SURF, 25 labels' and 'SURF, 100 labels';
+    empty where that is nothing or not the same."""
+    rests = {re.sub(r"\b[\d,]+ labels?\b", "", arm).strip(" ,") for arm in arms}
+    return rests.pop() if len(rests) == 1 else ""
+
+
 def tell_apart(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A label for each spec: its labeler in words, then every other setting in which the specs differ."""
     flats = [flat(spec) for spec in specs]

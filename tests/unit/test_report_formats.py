@@ -54,3 +54,16 @@ def test_latex_escapes_and_uses_booktabs() -> None:
 def test_markdown_keeps_its_columns() -> None:
     text = formats.markdown(formats.Table("t", "", ["a|b", "c"], [[formats.Entry("x|y"), formats.Entry("1")]], []))
     assert all(line.replace("\\|", "").count("|") == 3 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arms", "common"),
+    [
+        (["SURF, 25 labels", "SURF, 1,000 labels"], "SURF"),
+        (["50 labels, fitted longer", "175 labels, fitted longer"], "fitted longer"),
+        (["30 labels", "1 label"], ""),
+        (["SURF, 25 labels", "RUNE, 25 labels"], ""),
+    ],
+)
+def test_what_arms_of_one_kind_are_called(arms: Sequence[str], common: str) -> None:
+    assert names.in_common(arms) == common
