@@ -13,7 +13,7 @@ from prefrl_core.errors import located
 
 CODE = 70  # EX_SOFTWARE of sysexits.h
 _OURS = ("bench", "prefrl_core", "prefrl")
-_OUR_MISTAKES = ("misaligned address", "illegal memory access", "assert")  # of what a card says
+_OUR_MISTAKES = ("misaligned address", "illegal memory access", "device-side assert triggered")  # a card says
 _SOURCE = Path(__file__).resolve().parent.parent
 _REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -45,13 +45,13 @@ def of_system(error: OSError) -> str:
 def of_card(error: BaseException) -> str:
     """What a graphics card that failed or went away comes to, in one line; empty for any other error, and where the
     card only found our own fault (an address that nobody may read). PyTorch is not imported for it."""
-    text = str(error)
+    text = next(iter(str(error).splitlines()), "")  # the lines behind it are PyTorch's advice
     failed = any(sign in text for sign in ("CUDA error", "CUDA out of memory", "CUDNN_STATUS", "CUBLAS_STATUS", "NVML"))
     if not isinstance(error, RuntimeError) or not failed or any(sign in text for sign in _OUR_MISTAKES):
         return ""
     full = any(sign in text for sign in ("out of memory", "ALLOC_FAILED"))
     remedy = "use fewer --workers, or leave the card to this alone" if full else "see whether it works (nvidia-smi)"
-    failure = f"the graphics card failed ({text.splitlines()[0][:120]})"
+    failure = f"the graphics card failed ({text[:120]})"
     what = "the graphics card has no memory left" if full else failure
     return one_line(f"{what}: {remedy}, then run the same command again; it goes on from the last checkpoint")
 

@@ -64,8 +64,10 @@ class Hardware:
         Raises:
             UserError: the variable holds no whole number above 0.
         """
-        said = os.environ.get(THREADS, "")
-        if self.device == "cpu" or not said:
-            return 1 if self.device == "cpu" else os.cpu_count() or 1
+        said = os.environ.get(THREADS)
+        if self.device == "cpu":
+            return 1
+        if said is None:
+            return os.cpu_count() or 1
         require(said.isdecimal() and int(said) > 0, f"the environment says {THREADS}={said!r}: give a number above 0")
         return int(said)

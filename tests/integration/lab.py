@@ -50,7 +50,7 @@ def learn(spec, recorder, state=None, people=None, inputs=None):
         if step == 12000 and how == "crash":
             raise RuntimeError("two\\nlines")
         if step == 12000 and how == "card":
-            raise RuntimeError("CUDA error: the launch failed\\nFor debugging, see there")
+            raise RuntimeError("CUDA error: the launch failed\\nCompile it to enable device-side assertions.")
         if step == 12000 and how == "exit":
             os._exit(0)
         if step == 12000 and how == "sys.exit":

@@ -8,12 +8,18 @@ import pytest
 
 from bench import fault, worker
 
+ADVICE = (  # what PyTorch says behind every error of a card
+    "\nSearch for it in https://docs.nvidia.com\nCUDA kernel errors might be asynchronously reported at some other API "
+    "call.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+    "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+)
+
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (
-            RuntimeError("CUDA error: unspecified launch failure\nSearch for it"),
+            RuntimeError("CUDA error: unspecified launch failure" + ADVICE),
             "failed (CUDA error: unspecified launch",
         ),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "no memory left: use fewer --workers"),
@@ -33,9 +39,9 @@ def test_a_card_that_fails_is_told_in_a_line_and_is_no_fault_of_ours(error: Exce
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError("CUDA error: misaligned address\nSearch for it"),
-        RuntimeError("CUDA error: an illegal memory access was encountered"),
-        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: misaligned address" + ADVICE),
+        RuntimeError("CUDA error: an illegal memory access was encountered" + ADVICE),
+        RuntimeError("CUDA error: device-side assert triggered" + ADVICE),
         RuntimeError("shapes do not fit"),
         ValueError("CUDA error: what"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from test_report import STEPS, plan, study_of, write_run
 
 from bench import store
-from bench.report import agreement, efficiency_tables, formats, results
+from bench.report import agreement, data, efficiency_tables, formats, results
 from bench.suite import Planned
 
 
@@ -36,6 +36,14 @@ def test_labels_to_reach_lies_between_the_budgets_around_it(whole: tuple[Path, l
     assert table is not None
     assert [entry.text for entry in table.rows[0][:3]] == ["HalfCheetah", oracle.label, "≤ 60"]
     assert table.rows[1][3] == formats.Entry("not reached", "", "only 200 labels were tried")
+
+
+def test_budgets_of_one_method_are_called_by_what_their_arms_have_in_common(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    (task, *_), (oracle, *_) = study.tasks, study.series
+    cells = {(f"SURF, {arm}", task): study.cells[arm, task] for arm in oracle.arms}
+    (named,) = data._series([arm for arm, _ in cells], cells)
+    assert named.label == "SURF" != oracle.label and named.arms == tuple(f"SURF, {arm}" for arm in oracle.arms)
 
 
 def test_aggregates_and_profiles_are_of_all_tasks(whole: tuple[Path, list[Planned]]) -> None:
