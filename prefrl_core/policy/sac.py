@@ -64,6 +64,8 @@ class SACSettings:
     # Half of each batch is drawn from so many of the newest transitions, the other from all; 0 draws all of it from all
     # (Hu et al. 2024, QPA, section 4.2: hybrid experience replay; the release takes the newest 10 episodes, 10,000).
     recent: int = later(0)
+    # Share of the actions' range that it uses. Ant's full torques, drawn at random, turn it over within 100 steps.
+    action_limit: float = later(1.0)
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -90,6 +92,7 @@ class SACSettings:
             require(value >= least, f"policy setting {name} = {value}: at least {least}")
         for name in ("actor_learning_rate", "critic_learning_rate", "temperature", "tau"):
             require(getattr(self, name) > 0, f"policy setting {name} = {getattr(self, name)}: above 0")
+        require(0 < self.action_limit <= 1, f"policy setting action_limit = {self.action_limit}: in (0, 1]")
         for name in ("discount", "tau", "anneal"):
             require(0 <= getattr(self, name) <= 1, f"policy setting {name} = {getattr(self, name)}: in [0, 1]")
         widths = len(self.hidden) > 0 and all(width >= 1 for width in self.hidden)
@@ -122,7 +125,7 @@ class SAC(OffPolicy):
 
     def __init__(self, settings: SACSettings, env: gym.vector.VectorEnv, seed: int) -> None:
         self.settings, self.rollout_steps, self.rollouts = settings, settings.rollout_steps, settings.rollouts
-        self.squashed = Squashed(env.single_action_space)
+        self.squashed = Squashed(env.single_action_space, settings.action_limit)
         (width,), act = env.single_observation_space.shape or (), self.squashed.size
         self.width = width
         self.replay = Replay(settings.capacity, env.num_envs, width, act)

@@ -17,11 +17,13 @@ _LOW, _HIGH = np.float32(-5), np.float32(2)  # bounds of the log standard deviat
 class Squashed:
     """Actions ``a = tanh(mean + std * noise)`` in [-1, 1] for outputs ``(rows, 2 act)``: means and logarithms of stds.
 
+    1 stands for ``limit`` times the way from the middle of the task's box to its edge.
+
     Raises:
         UserError: the action space is no flat box with bounds.
     """
 
-    def __init__(self, space: gym.Space[NDArray[np.float32]]) -> None:
+    def __init__(self, space: gym.Space[NDArray[np.float32]], limit: float = 1.0) -> None:
         require(
             isinstance(space, gym.spaces.Box) and len(space.shape) == 1,
             f"policy 'sac' on action space {space}: it knows flat boxes only; choose policy = 'ppo' or 'a2c'",
@@ -30,7 +32,7 @@ class Squashed:
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise UserError(f"policy 'sac' on action space {space}: its actions need bounds; choose 'ppo'")
         self.size = len(low)
-        self.middle, self.reach = (high + low) / np.float32(2), (high - low) / np.float32(2)
+        self.middle, self.reach = (high + low) / np.float32(2), np.float32(limit) * (high - low) / np.float32(2)
         self._low, self._high = low, high
 
     def executed(self, actions: Array) -> Array:

@@ -128,6 +128,17 @@ def test_random_until_it_improves() -> None:
     assert policy.improved and policy.act(env.shown).shape == (4, 1)
 
 
+def test_a_limit_of_actions_holds_before_and_after_it_learns() -> None:
+    policy, env = made(action_limit=0.25)
+    for trained in (False, True):
+        draws = np.concatenate([policy.executed(policy.act(env.shown)) for _ in range(200)])
+        assert np.abs(draws).max() <= 0.25 and (trained or np.abs(draws).max() > 0.24)
+        lived(env, policy, 1)
+    assert policy.improved and np.abs(policy.replay.actions).max() <= 0.25
+    drawn = policy.squashed.drawn(policy.replay.actions)  # what the critics see
+    assert 0.9 < np.abs(drawn).max() <= 1
+
+
 def test_exploration_learns_before_the_first_improvement_and_then_forgets_its_critics() -> None:
     policy, env = made(random_steps=64, explore_steps=96)
     assert policy.untrained_steps == 160
@@ -197,6 +208,8 @@ def test_without_its_replay_it_can_act(tmp_path: Path) -> None:
         ({"discount": 1.5}, r"discount = 1.5: in \[0, 1\]"),
         ({"n_step": 0}, "n_step = 0: at least 1"),
         ({"recent": -1}, "recent = -1: at least 0"),
+        ({"action_limit": 0.0}, r"action_limit = 0.0: in \(0, 1\]"),
+        ({"action_limit": 1.5}, r"action_limit = 1.5: in \(0, 1\]"),
         (
             {"recent": 2000, "capacity": 1000},
             r"recent = 2000: the replay holds 1000 transitions \(capacity\); lower it",

@@ -61,8 +61,9 @@ def test_going_back_from_the_first_rows_alone() -> None:
     np.testing.assert_allclose(made[0].gradient, made[1].gradient, atol=1e-6)
 
 
-def test_squashed_actions_their_density_and_its_gradient() -> None:
-    squashed = Squashed(gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32)))
+@pytest.mark.parametrize("limit", [1.0, 0.3])
+def test_squashed_actions_their_density_and_its_gradient(limit: float) -> None:
+    squashed = Squashed(gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32)), limit)
     outputs, noise = (
         (2 * rng(1).standard_normal((50, 4))).astype(np.float32),
         rng(2).standard_normal((50, 2), np.float32),
@@ -83,7 +84,7 @@ def test_squashed_actions_their_density_and_its_gradient() -> None:
     np.testing.assert_allclose(mine[moderate], twin.grad[moderate], atol=2e-3)  # type: ignore[index]
     assert moderate.sum() > 25 and (mine[:3, 2:][np.eye(3, 2, dtype=bool)] == [0, 1])[0]
     executed = squashed.executed(actions)
-    assert (executed[:, 1] >= 0).all() and (executed[:, 1] <= 1).all()
+    assert (np.abs(executed - [0, 0.5]) <= np.float32(limit) * np.float32([2, 0.5]) + 1e-6).all()
     np.testing.assert_allclose(squashed.drawn(executed), actions, atol=1e-6)
 
 
