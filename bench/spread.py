@@ -47,12 +47,20 @@ class Pool:
     freedom: int = 0
 
 
-def pool(cells: Iterable[ArrayLike]) -> Pool:
-    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing."""
+def pool(cells: Iterable[ArrayLike], unlike: bool = False) -> Pool:
+    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing.
+
+    Where spreads are ``unlike`` by orders of magnitude, the mean would be that of the largest. S^2 then is the median of
+    the variances, each divided by what the median of such an estimate is of its expectation."""
     several = [cell for cell in (np.asarray(one, float) for one in cells) if len(cell) > 1]
     if not several:
         return Pool(np.asarray(np.nan))
-    variance = np.mean([cell.var(axis=0, ddof=1) for cell in several], axis=0)
+    found = [cell.var(axis=0, ddof=1) for cell in several]
+    if unlike:
+        degrees = [len(cell) - 1 for cell in several]
+        variance = np.median([one * n / special.chdtri(n, 0.5) for one, n in zip(found, degrees, strict=True)], axis=0)
+    else:
+        variance = np.mean(found, axis=0)
     return Pool(np.asarray(variance, float), len(several), sum(len(cell) - 1 for cell in several))
 
 

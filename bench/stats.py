@@ -50,14 +50,16 @@ class Draws:
 
 
 def iqm(scores: ArrayLike, axis: int | None = None) -> Array:
-    """Interquartile mean: a quarter of the scores is cut off at each end, the rest averaged.
+    """Interquartile mean: a quarter of the scores is cut off at each end, the rest averaged; NaN where a score is.
 
     ``scores`` has any shape; the default takes all runs x tasks together.
     """
     ordered = np.sort(np.asarray(scores, float), axis=axis)
     count = ordered.shape[-1 if axis is None else axis]
     cut = int(0.25 * count)
-    return np.asarray(np.take(ordered, range(cut, count - cut), axis=axis or 0).mean(axis=axis), float)
+    middle = np.take(ordered, range(cut, count - cut), axis=axis or 0).mean(axis=axis)
+    highest = np.take(ordered, -1, axis=axis or 0)  # sorting puts NaN last, where it would be cut off unseen
+    return np.where(np.isnan(highest), np.nan, middle)
 
 
 def mean(scores: ArrayLike, axis: int | None = None) -> Array:

@@ -25,6 +25,10 @@ def test_the_pool_is_the_mean_variance_of_the_cells_that_have_one() -> None:
     made = spread.pool([[1.0, 3.0], [5.0], [0.0, 0.0, 3.0], []])
     assert (float(made.variance), made.cells, made.freedom) == (2.5, 2, 3)
     assert spread.pool([[1.0], []]).cells == 0
+    assert spread.pool([[1.0, 3.0], [5.0], [0.0, 0.0, 3.0]], unlike=True).variance == pytest.approx(
+        np.median([2 * 1 / 0.4549, 3 * 2 / 1.3863]),
+        rel=1e-3,  # medians of chi squared of 1 and 2 degrees of freedom
+    )
     curves = spread.pool([np.array([[1.0, 0.0], [3.0, 4.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])])
     assert curves.variance.tolist() == [1.0, 4.0]
 
@@ -116,3 +120,17 @@ def test_a_mean_is_where_its_interval_says(shape: str, seeds: int) -> None:
         reach = spread.quantile(freedom) * np.sqrt(believed / seeds)
         covered += float((np.abs(cells.mean(axis=2)) <= reach).mean()) / 2
     assert covered >= 0.92
+
+
+def test_where_spreads_are_unlike_one_wild_cell_does_not_make_all_intervals_wide() -> None:
+    """Five seeds of twelve arms, whose spreads differ up to 50 times: each interval holds about what it promises."""
+    rng, scales, kept, reach = np.random.default_rng(0), np.exp(np.linspace(-2, 2, 12)), [], []
+    for _ in range(300):
+        cells = scales[:, None] * rng.standard_normal((12, 5))
+        usual, mean = (spread.pool(cells, unlike=unlike) for unlike in (True, False))
+        made = [spread.mean_estimate(cell, usual) for cell in cells]
+        kept.append([one.low <= 0 <= one.high for one in made])
+        reach.append([one.high - one.value for one in (made[0], spread.mean_estimate(cells[0], mean))])
+    assert np.mean(kept) > 0.94 and np.mean(kept, axis=0).min() > 0.88
+    of_usual, of_mean = np.mean(reach, axis=0)
+    assert of_usual < of_mean / 2

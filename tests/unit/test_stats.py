@@ -29,6 +29,22 @@ def test_iqm_by_hand() -> None:
     assert stats.iqm([0, 1, 2, 100]) == 1.5
     assert stats.iqm([[5, 1], [1, 9]]) == 3.0  # all runs x tasks together
     assert stats.iqm([1, 2, 6]) == 3.0  # a quarter of three runs is none
+    assert np.isnan(stats.iqm([0, 1, 2, np.nan]))  # which would be the one that is cut off
+    np.testing.assert_array_equal(stats.iqm([[0, 1, 2, np.nan], [0, 1, 2, 100]], axis=-1), [np.nan, 1.5])
+
+
+def test_a_task_of_one_seed_leaves_the_iqm_without_an_interval() -> None:
+    """Nobody knows how far its mean may be off. Its draws were sorted last, and cut off as if they were the best."""
+    rng = np.random.default_rng(0)
+    many = [stats.Draws(rng.normal(0.5, 0.1, 5), rng.normal(0, 0.05, 500)) for _ in range(3)]
+    single = stats.Draws(np.array([0.5]), np.full(500, np.nan))
+    controls = [stats.Draws(np.ones(5), np.zeros(500)) for _ in range(4)]
+    for cells, told in ((many, True), ([*many, single], False)):
+        made = stats.normalised_scores(
+            [[cell] for cell in cells], controls[: len(cells)], [0.0] * len(cells), stats.iqm_over_runs
+        )
+        (found,) = made.estimates()
+        assert 0.3 < found.value < 0.7 and (np.isfinite([found.low, found.high]).all() == told)
 
 
 @settings(max_examples=50, deadline=None)

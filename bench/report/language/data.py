@@ -122,16 +122,19 @@ class Result:
     def estimate(self, name: str, beside: Result | None = None, among: int = 1) -> stats.Estimate:
         """Mean over seeds of a measure, or of how much higher it is than another result's, paired by seed.
 
-        The spread is believed to be that of all arms of the task, and of a mean over prompts at least what prompts let
-        it be. Intervals of ``among`` comparisons hold all at once (Bonferroni).
+        The spread is believed to be what is usual among all arms of the task, and of a mean over prompts at least what
+        prompts let it be. What every seed agrees on is so by definition: best of n's distance from SFT, or SFT's own
+        from itself. Intervals of ``among`` comparisons hold all at once (Bonferroni).
         """
-        least = spread.of_mean(self._prompts(name, beside))
-        return spread.mean_estimate(self.values(name, beside), self.pool(name, beside), least, 1 - 0.05 / among)
+        least, values = spread.of_mean(self._prompts(name, beside)), self.values(name, beside)
+        if len(values) > 1 and not least and np.ptp(values) == 0:
+            return stats.Estimate(*np.repeat(values[:1], 3).tolist())
+        return spread.mean_estimate(values, self.pool(name, beside), least, 1 - 0.05 / among)
 
     def pool(self, name: str, beside: Result | None = None) -> spread.Pool:
         """What the arms of the task tell of the spread of a measure; of best of n one n an arm: the same runs."""
         arms = {one.arm: one for one in (*self.family, self) if beside is None or one.arm != beside.arm}
-        return spread.pool([one.values(name, beside) for one in arms.values()])
+        return spread.pool([one.values(name, beside) for one in arms.values()], unlike=True)
 
     def _prompts(self, name: str, beside: Result | None) -> list[stats.Array]:
         """Of each seed the values ``(prompts,)`` that a measure is the mean of; none of other measures."""
