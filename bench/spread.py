@@ -50,8 +50,8 @@ class Pool:
 def pool(cells: Iterable[ArrayLike], unlike: bool = False) -> Pool:
     """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing.
 
-    Where spreads are ``unlike`` by orders of magnitude, the mean would be that of the largest. S^2 then is the median of
-    the variances, each divided by what the median of such an estimate is of its expectation."""
+    Where spreads are ``unlike`` by orders of magnitude, the mean would be that of the largest. S^2 then is the median
+    of the variances, each divided by what the median of such an estimate is of its expectation."""
     several = [cell for cell in (np.asarray(one, float) for one in cells) if len(cell) > 1]
     if not several:
         return Pool(np.asarray(np.nan))
