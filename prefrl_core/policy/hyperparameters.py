@@ -27,7 +27,7 @@ from prefrl_core.tasks import TaskInfo
 # (390 s). The same with a discount of 0.995 and the sum of eight: 760 after 200,000.
 # Swimmer: 246 after 300,000 with the sum of five and 0.999; 155 with ten and 0.9995.
 # Ant: of its 105 observations 78 are contact forces, mostly 0, so they are taken as they are. Random torques of the
-# full range turn it over within 100 steps, and then it lies there: -527 was the best. With 0.3 of the range it walks:
+# full range turn it over within 200 steps, and then it lies there: -527 was the best. With 0.3 of the range it walks:
 # 838 after 300,000, and 834, less evenly, with rates of 1e-3. With 0.4 545 and -330, with 0.2 -36 (stopped at about
 # 100,000, where 0.3 has 585).
 # Control Suite, seed 100. walker_walk: 750 after 125,000 steps with the sum of three rewards and batches of 128

@@ -64,7 +64,7 @@ class SACSettings:
     # Half of each batch is drawn from so many of the newest transitions, the other from all; 0 draws all of it from all
     # (Hu et al. 2024, QPA, section 4.2: hybrid experience replay; the release takes the newest 10 episodes, 10,000).
     recent: int = later(0)
-    # Share of the actions' range that it uses. Ant's full torques, drawn at random, turn it over within 100 steps.
+    # Share of the actions' range that it uses. Ant's full torques, drawn at random, turn it over within 200 steps.
     action_limit: float = later(1.0)
 
     def __post_init__(self) -> None:

@@ -27,5 +27,5 @@ def test_published_tables_are_those_of_their_archive(path: Path, tmp_path: Path)
     made = page.table_files(of.tables_of(study))
     published = {one.name: one for one in path.parent.glob("*.md")}
     assert published
-    differ = [name for name, one in published.items() if name in made and one.read_bytes() != made[name]]
+    differ = [name for name, one in published.items() if one.read_bytes() != made.get(name)]
     assert not differ, f"prefrl report {path.parent.name} makes these anew: {', '.join(sorted(differ))}"

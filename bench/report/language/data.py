@@ -128,7 +128,8 @@ class Result:
         """
         least, values = spread.of_mean(self._prompts(name, beside)), self.values(name, beside)
         if len(values) > 1 and not least and np.ptp(values) == 0:
-            return stats.Estimate(*np.repeat(values[:1], 3).tolist())
+            agreed = float(values[0])
+            return stats.Estimate(agreed, agreed, agreed)
         return spread.mean_estimate(values, self.pool(name, beside), least, 1 - 0.05 / among)
 
     def pool(self, name: str, beside: Result | None = None) -> spread.Pool:

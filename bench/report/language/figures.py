@@ -134,7 +134,7 @@ def _over(axis: Axes, one: Result, measure: str, pen: Pen) -> tuple[float, float
     if measure == GOLD:
         family = [_shared(other, measure) for other in one.family if other.runs]
         alike = [curves for points, curves in family if np.array_equal(points, shared)]
-        figures.band(axis, shared, *spread.band(values, spread.pool(alike or [values])), pen["color"])
+        figures.band(axis, shared, *spread.band(values, spread.pool(alike or [values], unlike=True)), pen["color"])
     return shared[-1], mean[-1]
 
 
