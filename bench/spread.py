@@ -39,8 +39,8 @@ FADES = 4  # degrees of freedom of a cell up to which its companions' spread cou
 
 @dataclass(frozen=True)
 class Pool:
-    """What the companions of a cell say, itself among them: the usual variance ``(...)`` of the cells that have one, how
-    many they are, and the degrees of freedom in all."""
+    """What the companions of a cell say, itself among them: the usual variance ``(...)`` of the cells that have one,
+    how many they are, and the degrees of freedom in all."""
 
     variance: Array
     cells: int = 0
