@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import PIL.Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,6 +27,7 @@ from bench.report.names import slug
 from bench.report.parallel import side_by_side
 from bench.report.style import BLACK, LINES, Look, look, styled
 
+_DPI = 200
 COLUMN = 3.4  # inches: a column of a two-column paper
 _TITLE = 36  # letters that fit above a panel
 _CROWD = 8  # arms, from which on bands of all would hide each other
@@ -222,5 +224,13 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 def _bytes(figure: Figure, kind: str) -> bytes:
     file = io.BytesIO()
     nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    figure.savefig(file, format=kind, dpi=200, metadata=nothing)
+    figure.savefig(file, format=kind, dpi=_DPI, metadata=nothing)
+    return _of_few_colors(file) if kind == "png" else file.getvalue()
+
+
+def _of_few_colors(png: io.BytesIO) -> bytes:
+    """The same picture with a palette of 256 colors: a third of the size, and no difference that one sees."""
+    picture = PIL.Image.open(png).convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+    file = io.BytesIO()
+    picture.save(file, "png", dpi=(_DPI, _DPI))
     return file.getvalue()
