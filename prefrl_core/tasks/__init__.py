@@ -108,7 +108,7 @@ def _find(id: str) -> Task:
     elif name.startswith("atari/"):
         from prefrl_core.tasks.atari_task import AtariTask
 
-        task = AtariTask(name)
+        task = AtariTask(id)
     elif name.startswith("dmcontrol/") and name not in registry.names("task"):
         from prefrl_core.tasks.dmcontrol_package import PackageTask
 

@@ -1,4 +1,4 @@
-"""Atari games as tasks, ``atari/<game>@1``, on ale_py's own vector environment, in the form of Christiano et al. 2017
+"""Atari games as tasks, ``atari/<game>``, on ale_py's own vector environment, in the form of Christiano et al. 2017
 (section A.2).
 
 The usual preprocessing: up to 30 no-ops at the start, every action held for 4 frames, the brighter of the last two,
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ale_py import Action
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from prefrl_core import seeding
 from prefrl_core.errors import UserError
 from prefrl_core.frames import SIZE, STACK, Frames
-from prefrl_core.tasks.atari_games import GAMES, NOVEL, UNKNOWN
+from prefrl_core.tasks.atari_games import GAMES, NOVEL, UNKNOWN, Rules
 
 _PERIOD = 10_000  # steps of each environment between two starts from a seed of their own, see ``AtariVectorEnv``
 
@@ -37,12 +38,13 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
     ``step`` tells of real games that ended in ``infos["games"]``: ``(ended, 3)``, environment, score and steps.
     """
 
-    def __init__(self, game: str, num_envs: int, seed: int, threads: int = 1) -> None:
+    def __init__(self, game: str, num_envs: int, seed: int, threads: int, rules: Rules) -> None:
         from ale_py.vector_env import AtariVectorEnv as Games
 
         self.task, self.num_envs, self._seed = f"atari/{game}", num_envs, seed
         program = NOVEL.get(game, game)
-        self._known, self._level = GAMES.get(program, UNKNOWN), game in NOVEL
+        self._blank, self._level = GAMES.get(program, UNKNOWN).blank, game in NOVEL
+        self._rules = rules
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self._games: Any = Games(
             program,
@@ -53,7 +55,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         self.single_action_space = self._games.single_action_space
-        self._choices = len(self._games.ale.get_action_set())
+        choices = self._games.ale.get_action_set()
+        self._choices, self._fire = len(choices), choices.index(Action.FIRE) if rules.serve else 0
         self.single_observation_space = Box(0, 255, (STACK, SIZE, SIZE), np.uint8)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -61,7 +64,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._played = np.zeros((_PERIOD, num_envs), np.uint8)  # actions since the latest start
         self._start = self._elapsed = -1  # number of the latest start, and steps since
         self._scores, self._steps = np.zeros(num_envs), np.zeros(num_envs, np.int64)
-        self._lives = np.zeros(num_envs, np.int64)
+        self._lives, self._serving = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.bool_)
         self._before: Frames = self._stack  # the stack as it was at the latest start
 
     def reset(
@@ -93,11 +96,12 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._see(frames)
         self._before = self._stack
         self._lives = infos["lives"].astype(np.int64)
+        self._serving[:] = False
         self._scores[:], self._steps[:] = 0, 0
 
     def _see(self, frames: Frames) -> None:
         """Blank the newest frames ``(num_envs, 1, SIZE, SIZE)`` and put them behind those of before."""
-        for top, bottom, left, right in self._known.blank:
+        for top, bottom, left, right in self._blank:
             frames[:, :, top:bottom, left:right] = 0
         self._stack = np.concatenate([self._stack[:, 1:], frames], axis=1)
 
@@ -119,6 +123,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
             raise ValueError(f"{self.task} takes {self.num_envs} actions of {self.single_action_space}")
         if self._start < 0:
             raise ValueError(f"{self.task}: call reset() before the first step")
+        if self._rules.serve:
+            actions = np.where(self._serving, self._fire, actions)
         self._played[self._elapsed] = actions
         rewards, ended = self._play(actions)
         if self._elapsed == _PERIOD:
@@ -131,9 +137,9 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._see(frames)
         lives, over = infos["lives"].astype(np.int64), terminated | truncated
         lost = (lives < self._lives) | terminated
-        self._lives = lives
+        self._lives, self._serving = lives, lost & ~over  # a new game is served by the emulator's wrapper
         self._elapsed += 1
-        rewards = level(self._scores, gained) if self._level else gained - self._known.penalty * lost
+        rewards = level(self._scores, gained) if self._level else gained - self._rules.penalty * lost
         self._scores += gained
         self._steps += 1
         which = np.flatnonzero(over)

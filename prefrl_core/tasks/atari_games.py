@@ -18,24 +18,37 @@ _ALL = 84
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What is ours to choose in a game, and differs between versions of its task.
+
+    ``penalty``: what a lost life or game costs in the oracle's eyes, in units of the score. The paper gives no size;
+    here it is about that of a common reward or two. ``serve``: after a lost life the next action is FIRE, whatever the
+    agent chooses, as it is with the usual wrappers (OpenAI Baselines) where a lost life ends an episode. An agent that
+    need not serve can keep its lives by never playing.
+    """
+
+    penalty: float
+    serve: bool = False
+
+
+@dataclass(frozen=True)
 class Game:
-    """``blank``: areas that are painted black. ``penalty``: what a lost life or game costs in the oracle's eyes, in
-    units of the score; the paper gives no size, here it is that of a common reward or two."""
+    """``blank``: areas that are painted black. ``rules``: those of each version of the task, the present one last."""
 
     blank: tuple[Area, ...]
-    penalty: float
+    rules: tuple[Rules, ...]
 
 
 GAMES = {
-    "beam_rider": Game(((0, 12, 0, _ALL), (12, 17, 0, 30)), 100.0),
-    "breakout": Game(((0, 6, 0, _ALL),), 5.0),
-    "enduro": Game(((63, _ALL, 0, _ALL),), 10.0),
-    "pong": Game(((0, 9, 0, _ALL),), 0.0),  # a lost point is a reward of -1 already
-    "qbert": Game(((0, 6, 14, 42),), 100.0),
-    "seaquest": Game(((0, 8, 0, _ALL),), 40.0),
-    "space_invaders": Game(((0, 8, 0, _ALL),), 30.0),
+    "beam_rider": Game(((0, 12, 0, _ALL), (12, 17, 0, 30)), (Rules(100.0),)),
+    "breakout": Game(((0, 6, 0, _ALL),), (Rules(5.0), Rules(5.0, serve=True))),
+    "enduro": Game(((63, _ALL, 0, _ALL),), (Rules(10.0),)),
+    "pong": Game(((0, 9, 0, _ALL),), (Rules(0.0),)),  # a lost point is a reward of -1 already
+    "qbert": Game(((0, 6, 14, 42),), (Rules(100.0), Rules(20.0))),
+    "seaquest": Game(((0, 8, 0, _ALL),), (Rules(40.0),)),
+    "space_invaders": Game(((0, 8, 0, _ALL),), (Rules(30.0),)),
 }
 
 NOVEL = {"enduro_level": "enduro"}  # behaviours that no score rewards, by the game that they are played in
 
-UNKNOWN = Game((), 1.0)  # any other game: nothing is blanked, which a run has to ask for
+UNKNOWN = Game((), (Rules(1.0),))  # any other game: nothing is blanked, which a run has to ask for

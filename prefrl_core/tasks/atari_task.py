@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from prefrl_core.errors import UserError, unknown
-from prefrl_core.tasks.atari_games import GAMES, LONGEST, NOVEL, SEGMENT
+from prefrl_core.tasks.atari_games import GAMES, LONGEST, NOVEL, SEGMENT, UNKNOWN
 from prefrl_core.tasks.task import TaskInfo
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AtariTask:
-    """The task ``atari/<game>``.
+    """The task ``atari/<game>``, or an older version of it, ``atari/<game>@<version>``.
 
     Raises:
         UserError: ale_py has no such game, or is not installed and the game is not one of the paper's.
@@ -24,12 +24,16 @@ class AtariTask:
     packages = ("ale-py",)
 
     def __init__(self, name: str) -> None:
-        self._game = name.removeprefix("atari/")
+        self._game, _, version = name.removeprefix("atari/").partition("@")
         self._program = NOVEL.get(self._game, self._game)
         if self._program not in GAMES and self._program not in games():
             raise unknown("game", self._game, (*games(), *NOVEL))
+        rules = GAMES.get(self._program, UNKNOWN).rules
+        older = version in map(str, range(1, len(rules)))
+        number = int(version) if older else len(rules)
+        self._rules = rules[number - 1]
         self.info = TaskInfo(
-            f"atari/{self._game}@1",
+            f"atari/{self._game}@{number}",
             LONGEST,
             SEGMENT,
             fixed_length=True,
@@ -48,7 +52,7 @@ class AtariTask:
         _require_program(self._program)
         from prefrl_core.tasks.atari import AtariVectorEnv
 
-        return AtariVectorEnv(self._game, num_envs, seed, threads)
+        return AtariVectorEnv(self._game, num_envs, seed, threads, self._rules)
 
 
 def _require_program(game: str) -> None:

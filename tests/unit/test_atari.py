@@ -135,8 +135,11 @@ def frames_of_start(env: Any, theirs: Any) -> np.ndarray:
     return raw
 
 
-def test_a_lost_life_is_a_penalty_and_no_end() -> None:
-    env: Any = tasks.make("atari/breakout", 4, 0)
+@pytest.mark.parametrize(
+    ("task", "penalty"), [("breakout@1", 5.0), ("breakout@2", 5.0), ("qbert@1", 100.0), ("qbert@2", 20.0)]
+)
+def test_a_lost_life_is_a_penalty_and_no_end(task: str, penalty: float) -> None:
+    env: Any = tasks.make(f"atari/{task}", 4, 0)
     env.reset(seed=0)
     random, lost, gained, score = np.random.default_rng(0), 0, 0.0, 0.0
     for _ in range(400):
@@ -147,7 +150,28 @@ def test_a_lost_life_is_a_penalty_and_no_end() -> None:
         score += infos["games"][:, 1].sum() if "games" in infos else 0.0
     score += env._scores.sum()
     assert lost >= 8
-    assert gained == pytest.approx(score - lost * GAMES["breakout"].penalty)
+    assert gained == pytest.approx(score - lost * penalty)
+
+
+def test_an_agent_that_never_serves_loses_all_the_same() -> None:
+    """In the second version of Breakout. In the first a ball that is not served is never lost."""
+
+    def lost(task: str) -> int:
+        env = tasks.make(task, 4, 0)
+        env.reset(seed=0)
+        return sum(int((env.step(np.zeros(4, np.int64))[1] < 0).sum()) for _ in range(400))
+
+    first, second = lost("atari/breakout@1"), lost("atari/breakout@2")
+    assert first <= 4 and second > 4 * 5  # the first ball is served; more than a game of five lives
+
+
+def test_every_version_of_a_game_has_an_id_and_no_other_has() -> None:
+    assert [tasks.describe(f"atari/{task}").id for task in ("breakout", "breakout@1", "pong")] == [
+        *("atari/breakout@2", "atari/breakout@1", "atari/pong@1")
+    ]
+    for wrong in ("breakout@3", "breakout@0", "breakout@01", "pong@2", "qbert@"):
+        with pytest.raises(UserError, match="has no version"):
+            tasks.describe(f"atari/{wrong}")
 
 
 def test_level_with_the_traffic_is_worth_most() -> None:
@@ -175,12 +199,15 @@ def test_enduro_level_is_enduro_by_another_oracle() -> None:
     assert bare_speed("atari/enduro_level@1", seconds=0.01)  # a run measures that of its game
 
 
-def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("game", ["seaquest", "breakout"])  # one presses a button by itself
+def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(
+    game: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(atari, "_PERIOD", 70)
-    env, other = (tasks.make("atari/seaquest", 2, 5) for _ in range(2))
+    env, other = (tasks.make(f"atari/{game}", 2, 5) for _ in range(2))
     env.reset(seed=5)
     random = np.random.default_rng(0)
-    actions = random.integers(0, 18, (200, 2))
+    actions = random.integers(0, env.single_action_space.n, (200, 2))
     for row in actions[:100]:
         env.step(row)
     state = env.get_state()
@@ -189,7 +216,7 @@ def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(monkey
     for row in actions[100:]:
         for mine, its in zip(env.step(row)[:2], other.step(row)[:2], strict=True):
             assert np.array_equal(mine, its)
-    with pytest.raises(UserError, match="saved state is of atari/seaquest with 2 environments, but this is atari/pong"):
+    with pytest.raises(UserError, match=f"saved state is of atari/{game} with 2 environments, but this is atari/pong"):
         tasks.make("atari/pong", 2, 0).set_state(state)
 
 
