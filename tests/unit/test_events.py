@@ -146,6 +146,7 @@ def test_killed_and_resumed_every_row_is_there_once_and_the_runs_bytes_are_the_s
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "bench", "run", str(ROOT / "examples" / "my_suite.toml"), "--seeds", "1", "--out"]
     plain, watched = tmp_path / "plain", tmp_path / "watched"
+    events_of = watched / "tensorboard"  # looked at alone: the runs' folders beside it appear and are renamed meanwhile
     subprocess.run([*command, str(plain)], env=environment, check=True, capture_output=True, timeout=120)
     for size in (2_000, 8_000, None):  # bytes of some event file at which all is killed
         process = subprocess.Popen(
@@ -154,13 +155,13 @@ def test_killed_and_resumed_every_row_is_there_once_and_the_runs_bytes_are_the_s
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while size and not any(path.stat().st_size > size for path in watched.rglob("events.out.tfevents.*")):
+        while size and not any(path.stat().st_size > size for path in events_of.rglob("events.out.tfevents.*")):
             assert process.poll() is None, "it was done before it could be killed"
             time.sleep(0.01)
         if size:
             os.killpg(process.pid, signal.SIGKILL)
         assert process.wait(timeout=120) == (-signal.SIGKILL if size else 0)
-    found = {path.name.rpartition(".")[2]: path for path in watched.rglob("events.out.tfevents.*")}
+    found = {path.name.rpartition(".")[2]: path for path in events_of.rglob("events.out.tfevents.*")}
     for run in store.load(watched):
         twin = plain / run.key / "metrics.jsonl"
         assert (run.folder / "metrics.jsonl").read_bytes() == twin.read_bytes()
