@@ -19,8 +19,9 @@ from prefrl_core import parts
 from prefrl_core.feedback.desk import Desk
 from prefrl_core.feedback.segments import cut, draw_starts, windows
 from prefrl_core.parts import Run
-from prefrl_core.policy.protocol import LearnsFromReplay
+from prefrl_core.policy.protocol import LearnsFromReplay, LooksAhead
 from prefrl_core.reward.agreement import agreement
+from prefrl_core.reward.protocol import AsksCritic
 from prefrl_core.rollout import Rollout, Turn, collect, join
 from prefrl_core.spec import RunSpec
 
@@ -94,6 +95,8 @@ def start(
     """
     run = parts.build(spec, people, inputs)
     run.restore(state)
+    if isinstance(run.reward, AsksCritic) and isinstance(run.policy, LooksAhead):
+        run.reward.consult(run.policy.look_ahead)
     _reward_changed(run)
     return run
 

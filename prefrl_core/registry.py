@@ -40,6 +40,7 @@ _BUILTIN: dict[str, dict[str, str]] = {
         "convolutional": "prefrl_core.reward.settings:ConvolutionalSettings",
         "ensemble": "prefrl_core.reward.settings:EnsembleSettings",
         "module": "prefrl_core.reward.module:ModuleSettings",
+        "mrn": "prefrl_core.reward.mrn:MrnSettings",
         "qpa": "prefrl_core.reward.crops:CropSettings",
         "reed": "prefrl_core.reward.settings:ReedSettings",
         "rime": "prefrl_core.reward.rime:RimeSettings",

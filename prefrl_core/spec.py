@@ -113,8 +113,8 @@ class RunSpec:
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "
             f"total_steps = {self.total_steps} can show; ask at most {self.total_steps // (2 * self.segment)}",
         )
-        self._check_parts_agree()
         self._check_pixels(task)
+        self._check_parts_agree()
         rollout = self.policy.get("rollout_steps", self.segment) * self.policy.get("rollouts", 1)
         require(
             self.labels == 0 or self.segment <= rollout,
@@ -174,6 +174,13 @@ class RunSpec:
             or not getattr(registry.find("query", strategy), "needs_ensemble", False),
             f"query {strategy!r} with reward_model.members = 1: one member cannot disagree with itself; choose query = "
             "'uniform', or more members",
+        )
+        require(
+            self.reward == "true"
+            or not getattr(registry.find("reward", model["name"]), "asks_critic", False)
+            or getattr(registry.find("policy", self.policy["name"]), "looks_ahead", False),
+            f"reward_model {model['name']!r} with policy {self.policy['name']!r}: it asks what the critic of a replay "
+            "would learn, and this policy cannot tell; choose policy = 'sac'",
         )
         if self.reward == "learned" and getattr(registry.find("query", strategy), "ranks", False):
             self._check_lists(strategy)

@@ -31,6 +31,8 @@ def _spec(subject: Subject) -> RunSpec:
     task = tasks.describe(_task(subject))
     rollout = max(_ROLLOUT, task.segment_steps)
     small = {"name": "ppo", "environments": _ENVIRONMENTS, "rollout_steps": rollout, "epochs": 2, "minibatch": 128}
+    if subject.asks_critic:
+        small = {"name": "sac", "environments": _ENVIRONMENTS, "rollout_steps": rollout, "rollouts": 1, "batch": 32}
     values: dict[str, Any] = {"task": task.id, "seed": 3, "total_steps": _STEPS, "labels": _LABELS, "policy": small}
     if task.pixels:  # a game that the package knows nothing of is tried all the same
         values |= {"total_steps": _PIXEL_STEPS, "reward_model": _PIXEL_FITS, "score_shown": True}

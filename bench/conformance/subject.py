@@ -42,8 +42,14 @@ class Subject:
         """Name and all settings, as a run on ``task`` completes them."""
         if self.kind == "task":
             raise ValueError("a task has no settings")
-        spec = RunSpec.of({"task": task, self.setting: {"name": self.name, **self.settings}})
+        policy = {"policy": "sac"} if self.asks_critic else {}
+        spec = RunSpec.of({"task": task, **policy, self.setting: {"name": self.name, **self.settings}})
         return dict(getattr(spec, self.setting))
+
+    @property
+    def asks_critic(self) -> bool:
+        """It is a reward model that needs a policy with a critic that it may ask."""
+        return self.kind == "reward" and bool(getattr(registry.find("reward", self.name), "asks_critic", False))
 
     @cached_property
     def choices(self) -> int:

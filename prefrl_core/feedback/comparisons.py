@@ -169,6 +169,10 @@ class Comparisons:
         """Indices of the answered questions in a member's bootstrap, repeated as often as it drew them."""
         return np.repeat(np.arange(self.count), self.multiplicity[:, member] * self._teaching)
 
+    def newest_answered(self, most: int) -> NDArray[np.int64]:
+        """Indices of the newest answered questions, at most so many, oldest first."""
+        return np.flatnonzero(self._teaching)[-most:]
+
     def left_out(self, member: int) -> NDArray[np.int64]:
         """Indices of the answered questions outside a member's bootstrap."""
         return np.flatnonzero((self.multiplicity[:, member] == 0) & self._teaching)

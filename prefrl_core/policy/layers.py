@@ -119,6 +119,23 @@ class ReLUNetwork:
                 gradient *= positive
         return gradient if inputs is None else gradient @ self.weights[0][inputs].T
 
+    def tangent(self) -> Array:
+        """Derivative ``(rows, sizes[-1])`` of the latest ``forward``'s outputs along the parameters' gradient: how they
+        begin to change when that is added to the parameters. A derivative in forward mode."""
+        below, buffers, moved = self._input, self._of(len(self._input)), None
+        for layer, buffer in enumerate(buffers):
+            change = below @ self.weight_gradients[layer]
+            if moved is not None:
+                change += moved @ self.weights[layer]
+            if buffer.normal is not buffer.output:
+                _through_standardizing(change, buffer)  # its derivative is a symmetric matrix
+            change += self.bias_gradients[layer]
+            if buffer is not buffers[-1]:
+                change *= buffer.output > 0
+            below, moved = buffer.output, change
+        assert moved is not None
+        return moved
+
     def _of(self, rows: int) -> list[_Buffers]:
         """Buffers for a number of rows; few numbers occur."""
         if rows not in self._buffers:

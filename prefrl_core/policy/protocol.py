@@ -62,3 +62,21 @@ class LearnsFromReplay(Protocol):
         """The reward model is another one from here on. Called before the first improvement of a run that learns its
         reward, after each fit, and after a checkpoint was restored; never where the true reward is used. The policy
         predicts when it samples, or, where ``reward.context`` is above 1, predicts all it has stored anew."""
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A policy with a critic that can tell how the critic's next update depends on the rewards it is given. Its
+    settings say so by ``looks_ahead = True``, a class variable."""
+
+    def look_ahead(self, pairs: NDArray[Any], mu: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+        """The critic's preferences after its next update, held against answers; the update itself is not taken.
+
+        Args:
+            pairs: raw features ``(pairs, 2, width)`` of the first steps of compared segments, left and right.
+            mu: ``(pairs,)``, share of preference on the left.
+
+        Returns:
+            Raw features ``(..., width)`` of the steps whose rewards that update would use, the derivative ``(...)`` of
+            the loss with respect to each of these rewards, and the loss: the cross-entropy, summed over the critics.
+        """

@@ -9,7 +9,7 @@ Left out: discrete actions, pixels, prioritised replay.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -19,7 +19,7 @@ from prefrl_core import seeding
 from prefrl_core.errors import require
 from prefrl_core.networks import Array
 from prefrl_core.normalize import Standardizer
-from prefrl_core.policy import exploration, hyperparameters
+from prefrl_core.policy import exploration, hyperparameters, look_ahead
 from prefrl_core.policy.off_policy import OffPolicy
 from prefrl_core.policy.protocol import Predictor
 from prefrl_core.policy.replay import Drawn, Replay
@@ -66,6 +66,7 @@ class SACSettings:
     recent: int = later(0)
     # Share of the actions' range that it uses. Ant's full torques, drawn at random, turn it over within 200 steps.
     action_limit: float = later(1.0)
+    looks_ahead: ClassVar[bool] = True  # it can tell how its critic depends on the rewards (``LooksAhead``)
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -207,12 +208,32 @@ class SAC(OffPolicy):
             "learning_rate": self.soft.actor_optimiser.learning_rate,
         }
 
+    def look_ahead(self, pairs: NDArray[Any], mu: NDArray[Any]) -> tuple[NDArray[Any], Array, float]:
+        """How the critics' preferences after their next update depend on its rewards, see ``LooksAhead``."""
+        drawn = self._drawn(1)
+        inputs, targets, _, _ = self.soft.look(self._stretch(drawn, 1), 0, self._new_noise())
+        states, actions = pairs[..., : self.width], self.squashed.drawn(pairs[..., self.width :])
+        shown = np.concatenate([self._standardized(states), actions], axis=-1).astype(np.float32, copy=False)
+        rate = self.soft.critic_optimiser.learning_rate
+        by_target, loss = look_ahead.outer(self.soft.critics, inputs, targets, shown, mu, rate)
+        scale = self.reward_std if self.settings.scale_rewards and self.reward_std else 1.0
+        return self.replay.features(drawn.places), by_target * drawn.weights / np.float32(scale), loss
+
     def _draw(self, batches: int) -> Stretch:
         """The batches of so many updates: drawn together, because a call of NumPy costs more than 256 rows."""
-        settings, rows = self.settings, self.settings.batch
+        return self._stretch(self._drawn(batches), batches)
+
+    def _drawn(self, batches: int) -> Drawn:
+        """The transitions of so many batches."""
+        settings = self.settings
         recent = 0 if self.exploring else settings.recent  # there is no feedback yet to be near to
         rewarded = self.reward is None and not self.exploring
-        drawn = self.replay.draw(batches * rows, settings.n_step, settings.discount, self.drawing, rewarded, recent)
+        count = batches * settings.batch
+        return self.replay.draw(count, settings.n_step, settings.discount, self.drawing, rewarded, recent)
+
+    def _stretch(self, drawn: Drawn, batches: int) -> Stretch:
+        """Drawn transitions as updates learn from them."""
+        rows = self.settings.batch
         states = np.empty((batches, 2, rows, self.width), np.float32)
         self.replay.take(drawn, states)
         actions = self.squashed.drawn(self.replay.actions[drawn.places[0]])

@@ -85,7 +85,20 @@ class SoftActorCritic:
         """Learn from one batch, with standard normal ``noise`` ``(2 rows, act)``; returns the critics' loss and the
         policy's entropy in nats."""
         settings, rows = self.settings, self.settings.batch
-        states = stretch.states[place]
+        before, targets, actions, density = self.look(stretch, place, noise)
+        loss = self._update_critics(before, targets)
+        entropy = -float(density[:rows].sum()) / rows
+        self.updates += 1
+        if self.updates % settings.actor_delay == 0:
+            before[:, self.width :] = actions[:rows]
+            self._update_actor(before, entropy)
+        self._move_targets()
+        return loss, entropy
+
+    def look(self, stretch: Stretch, place: int, noise: Array) -> tuple[Array, Array, Array, Array]:
+        """What an update of the critics from one batch begins with: inputs ``(rows, obs + act)`` and targets
+        ``(rows,)``; and of both states of each transition drawn actions ``(2 rows, act)`` and their log-densities."""
+        rows, states = self.settings.batch, stretch.states[place]
         actions, density = self.squashed.draw(self.actor.forward(states), noise)
         before, after = self._pairs
         before[:, : self.width], after[:, : self.width] = states[:rows], states[rows:]
@@ -94,14 +107,7 @@ class SoftActorCritic:
         value -= self.temperature * density[rows:]
         value *= stretch.bootstrap[place]
         value += stretch.returns[place]
-        loss = self._update_critics(before, value)
-        entropy = -float(density[:rows].sum()) / rows
-        self.updates += 1
-        if self.updates % settings.actor_delay == 0:
-            before[:, self.width :] = actions[:rows]
-            self._update_actor(before, entropy)
-        self._move_targets()
-        return loss, entropy
+        return before, value, actions, density
 
     def _update_critics(self, rows: Array, targets: Array) -> float:
         """One step on the mean over the batch of half the squared error, summed over both; returns that."""

@@ -54,7 +54,7 @@ class Batch:
 class FittedReward(RewardLearner):
     """An ensemble, and what fitting it needs between calls: the L2 weight, the running losses, the minibatches."""
 
-    needs_unlabelled = False  # it cannot be fitted without a run's unlabelled segments
+    needs_run = ""  # what it learns from beside comparisons, if that is something that only a run has
     normalising_rows = 2048  # single steps over which the members' outputs are measured after a fit
     validation_pairs = 64  # comparisons a member and fit that measure its validation loss
 

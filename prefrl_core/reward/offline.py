@@ -28,8 +28,8 @@ def fit(
         reward_model: its name, or a table of name and settings, as a suite file has it.
 
     Raises:
-        UserError: no comparison was answered, the parameters diverged, or the reward model needs a run's unlabelled
-            segments.
+        UserError: no comparison was answered, the parameters diverged, or the reward model learns from something
+            that only a run has.
     """
     settings = make_part("reward", complete("reward", reward_model))
     features = np.concatenate([recorded.observations, recorded.actions], axis=-1)
@@ -37,9 +37,9 @@ def fit(
     if not isinstance(model, FittedReward):
         raise UserError(f"reward_model {type(model).__name__} cannot be fitted by itself: inherit from FittedReward")
     require(
-        not model.needs_unlabelled,
-        f"reward_model {type(model).__name__} learns from unlabelled segments, and recorded comparisons have none: use "
-        "it in a run",
+        not model.needs_run,
+        f"reward_model {type(model).__name__} learns from {model.needs_run}, and recorded comparisons have nothing of "
+        "the kind: use it in a run",
     )
     comparisons = recorded.comparisons(model.bootstraps, seed)
     if not comparisons.informative:

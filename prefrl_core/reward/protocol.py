@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +58,21 @@ class RewardLearner(Protocol):
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
         raise NotImplementedError
+
+
+class LookAhead(Protocol):
+    """How a critic's next update depends on rewards: ``LooksAhead.look_ahead`` of a policy, of which a reward model
+    knows nothing else."""
+
+    def __call__(self, pairs: NDArray[Any], mu: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+        """Features ``(..., width)`` of steps, the derivative ``(...)`` of a loss by their rewards, and the loss, for
+        features ``(pairs, 2, width)`` of the first steps of segments and answers ``(pairs,)`` about them."""
+
+
+@runtime_checkable
+class AsksCritic(Protocol):
+    """A reward model that learns from what the policy's critic would learn. Its settings say so by ``asks_critic =
+    True``, a class variable; a run with a policy that has no such critic is refused."""
+
+    def consult(self, look_ahead: LookAhead) -> None:
+        """From now on ``fit`` may ask this. Called once, before the first turn or after a checkpoint was restored."""

@@ -91,7 +91,7 @@ class Reed(ModuleReward):
     """Each member learns the dynamics on batches of its own, then from comparisons."""
 
     settings: ReedSettings
-    needs_unlabelled = True
+    needs_run = "unlabelled segments"
 
     def __init__(self, settings: ReedSettings, features: Features, seed: int, segment: int) -> None:
         self.acted = int(getattr(features, "acted", 0))

@@ -43,7 +43,7 @@ class Surf(Cropped):
     """Labelled pairs, and as many times ``unlabelled`` pairs of the pool, labelled by the member itself."""
 
     settings: SurfSettings
-    needs_unlabelled = True
+    needs_run = "unlabelled segments"
 
     def batch(self, member: int, comparisons: Comparisons, chosen: NDArray[np.int64], pool: Pool | None) -> Batch:
         """The weights make the loss of the paper: the mean over labelled pairs plus ``weight`` times the mean over all

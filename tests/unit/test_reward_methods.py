@@ -21,7 +21,7 @@ from prefrl_core.reward.transitions import Sample, transitions
 from prefrl_core.rollout import Turn
 from prefrl_core.spec import RunSpec
 
-NAMES = ("qpa", "reed", "rime", "rune", "star", "surf")
+NAMES = ("mrn", "qpa", "reed", "rime", "rune", "star", "surf")
 QUICK = {"reed": {"initial_dynamics_updates": 20, "dynamics_batch": 32}}
 
 FORM = Vectors(WIDTH, acted=1)  # the last number is the action
