@@ -179,7 +179,9 @@ def _read_reward(path: Path) -> bytes:
         require(path.is_file() or not path.exists(), f"{path} is no file: give what a run wrote")
         return _packed(checkpoint.load(path))
     identity = _json(path / "spec.json")
-    spec, state = identity.get("spec", {}), checkpoint.load(path / "checkpoint.safetensors")
+    saved = path / "checkpoint.safetensors"
+    require(saved.exists(), f"{path} has no checkpoint.safetensors (archives leave it out): give a run's own folder")
+    spec, state = identity.get("spec", {}), checkpoint.load(saved, logs=False)  # a finished run keeps no replay
     learned = "reward" in state and spec.get("reward") == "learned" and not isinstance(state["pool"]["features"], dict)
     require(learned, f"{path} has no reward model over vectors: give a run that learned its reward")
     about = {

@@ -19,6 +19,7 @@ from prefrl_core.reward import offline
 from prefrl_core.spec import RunSpec
 
 SMALL = {"name": "ppo", "environments": 4, "rollout_steps": 64, "minibatch": 64, "hidden": [8]}
+SMALL_SAC = {"name": "sac", "environments": 4, "rollout_steps": 50, "rollouts": 1, "batch": 32, "hidden": [16, 16]}
 REACHER: dict[str, Any] = {"task": "mujoco/reacher@1", "total_steps": 3000, "labels": 8, "policy": SMALL}
 
 
@@ -138,10 +139,11 @@ def test_a_reward_model_fitted_offline_is_where_a_run_begins(tmp_path: Path) -> 
         RunSpec.of({**values, "task": "mujoco/hopper"})
 
 
-def test_a_run_goes_on_from_another_runs_comparisons_and_reward_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", [REACHER["policy"], SMALL_SAC])
+def test_a_run_goes_on_from_another_runs_comparisons_and_reward_model(tmp_path: Path, policy: dict[str, Any]) -> None:
     from prefrl_core import checkpoint
 
-    spec = RunSpec.of(REACHER)
+    spec = RunSpec.of({**REACHER, "policy": policy})
     first = start(spec)
     while not first.finished:
         turn(first)
@@ -149,12 +151,17 @@ def test_a_run_goes_on_from_another_runs_comparisons_and_reward_model(tmp_path: 
         tmp_path, store.key_of(spec.canonical(), {"method": 4}), spec.canonical(), {"method": 4}
     ).folder
     checkpoint.save(folder / "checkpoint.safetensors", first.get_state())
+    for log in checkpoint.sides(folder / "checkpoint.safetensors"):
+        log.unlink()  # as a run does when it is finished
     save_file(first.comparisons.arrays(), folder / "comparisons.safetensors")
     values = {**REACHER, "seed": 1, "known_comparisons": str(folder), "known_reward": str(folder)}
     second = start(RunSpec.of(values))
     features = np.random.default_rng(1).standard_normal((20, 12), np.float32)
     assert (second.reward.predict(features) == first.reward.predict(features)).all()
     assert second.comparisons.known == 8
+    (folder / "checkpoint.safetensors").unlink()
+    with pytest.raises(UserError, match="has no checkpoint.safetensors"):
+        RunSpec.of({**values, "seed": 2})
 
 
 def test_a_reward_model_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
