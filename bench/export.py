@@ -38,6 +38,7 @@ def recorded(run: store.Run) -> Recorded:
     if run.status != "done":
         raise UserError(f"run {run.key} is {run.status}: only finished runs are exported; run its suite to the end")
     tracks.require_environment(run.spec["task"], "bench export")
+    run.require_file("comparisons.safetensors")
     arrays, spec = run.comparisons(), run.spec
     if "features" not in arrays:
         raise UserError(

@@ -170,6 +170,18 @@ class Run:
         """
         return self._arrays("samples.safetensors"), self._json("samples.json", schemas.Texts)
 
+    def require_file(self, name: str) -> None:
+        """What the finished run wrote is still here.
+
+        Raises:
+            UserError: it is not.
+        """
+        if name in (self.done.get("sha256") or {}) and not present(self.folder / name):
+            raise UserError(
+                f"run {self.key} has no {name} here, as a run out of an archive has none: make it anew by running its "
+                "suite with another --out"
+            )
+
     def _json(self, name: str, model: type[parse.Model]) -> dict[str, Any]:
         path = self.folder / name
         return parse.read_json(path, model, REMEDY) if present(path) else {}

@@ -94,7 +94,9 @@ def playing(run: store.Run, what: str) -> Iterator[Run]:
     tracks.require_environment(run.spec["task"], what)
     path = run.folder / "checkpoint.safetensors"
     if not path.exists():
-        raise UserError(f"run {run.key} has no checkpoint here to act from: run its suite again")
+        raise UserError(
+            f"run {run.key} has no checkpoint here to act from: make it anew by running its suite with another --out"
+        )
     # people's answers are in the checkpoint already, so that nobody has to sit at a desk; a card is not needed to play
     spec = RunSpec.of({**run.spec, "labeler": "oracle", "device": "cpu"})
     acting = parts.build(spec, inputs=run.folder)

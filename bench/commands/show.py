@@ -74,6 +74,7 @@ def draw(run: Run, to: Path) -> None:
 
     tracks.require_environment(run.spec["task"], "bench show --picture")
     _require_picture("--picture", to)
+    run.require_file("segments.safetensors")
     made = agreement.of_run(run.segments(), run.spec["total_steps"])
     if made is None:
         raise UserError(

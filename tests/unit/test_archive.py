@@ -163,6 +163,18 @@ def refused(path: Path, said: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_what_an_archive_leaves_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.unpack(PUBLISHED / "beyond/runs.parquet", tmp_path / "runs")
+    run = next(run for run in store.load(tmp_path / "runs") if run.spec["reward"] == "learned")
+    (run.folder / "segments.safetensors").unlink(missing_ok=True)  # some archives have them, the larger ones do not
+    for command, file in (
+        (["export", run.key, "--to", str(tmp_path / "data")], "comparisons"),
+        (["show", run.key, "--picture", str(tmp_path / "a.png")], "segments"),
+    ):
+        assert cli.main([*command, "--out", str(tmp_path / "runs")]) == 2
+        assert f"has no {file}.safetensors here, as a run out of an archive has none" in capsys.readouterr().err
+
+
 def test_the_commands_name_what_they_did(
     whole: tuple[Path, list[Planned]],
     tmp_path: Path,
