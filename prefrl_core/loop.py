@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import parts
+from prefrl_core.errors import UserError
 from prefrl_core.feedback.desk import Desk
 from prefrl_core.feedback.segments import cut, draw_starts, windows
 from prefrl_core.parts import Run
@@ -95,7 +96,9 @@ def start(
     """
     run = parts.build(spec, people, inputs)
     run.restore(state)
-    if isinstance(run.reward, AsksCritic) and isinstance(run.policy, LooksAhead):
+    if run.learns_reward and isinstance(run.reward, AsksCritic):
+        if not isinstance(run.policy, LooksAhead):
+            raise UserError(f"policy {spec.policy['name']!r} has no look_ahead, which the reward model asks for")
         run.reward.consult(run.policy.look_ahead)
     _reward_changed(run)
     return run

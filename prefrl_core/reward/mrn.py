@@ -30,7 +30,7 @@ class MrnSettings(EnsembleSettings):
     """The critic that the reward makes has to prefer what the labels prefer (MRN)."""
 
     outer_updates: int = 1  # gradient steps on the critic's preferences before each fit but the first
-    outer_weight: float = 0.1  # of their loss; Adam hardly notices it
+    outer_weight: float = 0.1  # of their loss, beside the loss of the fit
     newest: int = 16  # labels that one looks at; the release: those of the latest session
     asks_critic: ClassVar[bool] = True
     learner: ClassVar[str] = f"{__name__}:Mrn"

@@ -180,6 +180,14 @@ def test_a_policy_without_such_a_critic_is_refused_by_name(policy: str) -> None:
         RunSpec.of({"task": "mujoco/reacher", "policy": policy, "labels": 100, "reward_model": "mrn"})
 
 
+def test_a_policy_that_says_it_looks_ahead_and_does_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefrl_core.policy.sac import SAC
+
+    monkeypatch.delattr(SAC, "look_ahead")
+    with pytest.raises(UserError, match="policy 'sac' has no look_ahead"):
+        loop.start(RunSpec.of({"task": "mujoco/reacher", "policy": "sac", "labels": 8, "reward_model": "mrn"}))
+
+
 def test_recorded_comparisons_alone_are_refused() -> None:
     from test_dataset import recorded
 
