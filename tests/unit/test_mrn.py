@@ -181,9 +181,22 @@ def test_a_policy_without_such_a_critic_is_refused_by_name(policy: str) -> None:
 
 
 def test_a_policy_that_says_it_looks_ahead_and_does_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefrl_core import parts
     from prefrl_core.policy.sac import SAC
 
-    monkeypatch.delattr(SAC, "look_ahead")
+    class Promises(SAC):
+        """Its own class: Python remembers, for each class, whether it keeps a protocol."""
+
+        look_ahead = None
+
+    build = parts.build
+
+    def built(*arguments: Any) -> Any:
+        run = build(*arguments)
+        run.policy.__class__ = Promises
+        return run
+
+    monkeypatch.setattr(parts, "build", built)
     with pytest.raises(UserError, match="policy 'sac' has no look_ahead"):
         loop.start(RunSpec.of({"task": "mujoco/reacher", "policy": "sac", "labels": 8, "reward_model": "mrn"}))
 
