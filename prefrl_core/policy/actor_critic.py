@@ -70,8 +70,12 @@ class Separate:
         self.actor, self.critic = actor, critic
 
     def prepare(self, observations: Array) -> Array:
-        """Observations in the form in which minibatches are taken of them."""
+        """Observations in the form in which ``rows`` are taken of them."""
         return observations
+
+    def rows(self, prepared: Array, of: NDArray[np.int64]) -> Array:
+        """A minibatch of prepared observations, copied."""
+        return prepared[of]
 
     def forward(self, observations: Array, learning: bool = True) -> tuple[Array, Array]:
         """The actor's outputs ``(rows, outputs)`` and the critic's values ``(rows,)``."""

@@ -85,12 +85,14 @@ class PPO(ActorCritic):
         old = self.distribution.log_prob(batch.outputs, batch.actions).copy()
         self.optimiser.learning_rate = settings.learning_rate * (1 - progress)
         measured = []
-        parts = (batch.observations, batch.actions, batch.advantages, batch.returns, old)
+        others = (batch.actions, batch.advantages, batch.returns, old)
         for _ in range(settings.epochs):
             order = self.shuffling.permutation(rows)
-            shuffled = [part[order] for part in parts]
+            shuffled = [part[order] for part in others]
             for start in range(0, rows, settings.minibatch):
-                measured.append(self._step(*(part[start : start + settings.minibatch] for part in shuffled)))
+                here = slice(start, start + settings.minibatch)
+                observations = self.network.rows(batch.observations, order[here])
+                measured.append(self._step(observations, *(part[here] for part in shuffled)))
         self.require_finite()
         self.observe(rollout)
         kl, clipped, value_loss = np.mean(measured, axis=0)

@@ -46,6 +46,16 @@ def twin(of: Convolutional) -> nn.Module:
     return made
 
 
+@pytest.mark.parametrize("hardware", [EXACT, INTERLEAVED])
+def test_rows_of_prepared_observations_are_a_minibatch_of_their_own(hardware: Hardware) -> None:
+    mine, seen = network(hardware), pixels(6)
+    prepared, of = mine.prepare(seen), np.array([4, 0, 4])
+    taken = mine.rows(prepared, of)
+    np.testing.assert_array_equal(taken, mine.prepare(seen[of]))
+    taken.zero_()
+    assert prepared.any()
+
+
 @pytest.mark.parametrize(
     ("hardware", "convolutions"), [(EXACT, "mnih2015"), (INTERLEAVED, "mnih2015"), (INTERLEAVED, "mnih2013")]
 )
