@@ -50,10 +50,13 @@ Draw = Callable[[Axes], Legend]  # fills one panel
 
 
 def looks(study: Study) -> dict[str, Look]:
-    """Each arm's look: black for controls, the palette in the suite's order for the rest."""
+    """Each arm's look: black for controls, the palette in the suite's order for the rest. Where all arms learn from the
+    true reward, only the first is the control."""
     controls = {arm for (arm, _), cell in study.cells.items() if cell.spec.reward == "true"}
     black = [arm for arm in study.arms if arm in controls]
-    rest = [arm for arm in study.arms if arm not in controls]
+    if len(black) == len(study.arms):
+        black = black[:1]
+    rest = [arm for arm in study.arms if arm not in black]
     return {arm: Look(BLACK, LINES[i % len(LINES)], "*") for i, arm in enumerate(black)} | {
         arm: look(i) for i, arm in enumerate(rest)
     }

@@ -11,7 +11,7 @@ import pytest
 from test_report import COMMAND, Suite, plan, some, study_of, write_run
 
 from bench import cli, suite
-from bench.report import Asked, beside, comparison, findings, ran, runs, style, write_report
+from bench.report import Asked, beside, comparison, figures, findings, ran, runs, style, write_report
 from bench.suite import Planned
 from prefrl_core.errors import UserError
 
@@ -91,6 +91,17 @@ def test_a_style_changes_the_figures_and_their_colours(tmp_path: Path) -> None:
         assert style.colours() == ("#ff0000", "#00ff00") and style.look(2).color == "#ff0000"
         assert mpl.rcParams["font.size"] == 20 and mpl.rcParams["svg.hashsalt"] == "prefrl"
     assert style.colours() == before and "axes.grid" in style.load("ggplot")
+
+
+def test_controls_are_black_and_arms_on_the_true_reward_alone_are_told_apart(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["true reward", "200 labels"])
+    controls = [run for run in planned if run.arm == "true reward"]
+    others = [replace(run, arm=arm) for arm in ("PPO", "A2C") for run in controls]
+    with_labels = figures.looks(study_of(tmp_path, planned + others))
+    assert {arm for arm, look in with_labels.items() if look.color == style.BLACK} == {"true reward", "PPO", "A2C"}
+    without = figures.looks(study_of(tmp_path, controls + others))
+    assert without["true reward"].color == style.BLACK
+    assert len({look.color for look in without.values()}) == len({look.marker for look in without.values()}) == 3
 
 
 def test_the_matplotlibrc_counts_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
