@@ -13,14 +13,15 @@ from bench.report.language import page as language
 
 RESULTS = Path(__file__).parents[2] / "results"
 SUITES = {"atari": "atari-quick"}  # by the folder, where it is not named after its suite
+SHARED = {"optimisers": "mujoco"}  # whose archive holds some of its runs
 ARCHIVES = sorted(RESULTS.glob("*/runs.parquet"))
 
 
 @pytest.mark.parametrize("path", ARCHIVES, ids=[path.parent.name for path in ARCHIVES])
 def test_published_tables_are_those_of_their_archive(path: Path, tmp_path: Path) -> None:
     archive.unpack(path, tmp_path)
-    if path.parent.name.startswith("language-"):
-        archive.unpack(RESULTS / "language/runs.parquet", tmp_path)  # arms that the suites share
+    if shared := "language" if path.parent.name.startswith("language-") else SHARED.get(path.parent.name):
+        archive.unpack(RESULTS / shared / "runs.parquet", tmp_path)
     planned = suite.load(SUITES.get(path.parent.name, path.parent.name))
     study = data.load(planned, planned.runs(), tmp_path, "")
     of = language if path.parent.name.startswith("language") else page
