@@ -1,7 +1,7 @@
 """``[decide]`` of a suite file: what the suite is for.
 
 [decide]
-arms = ["entropy", "recent"]   # compared with `against`; default: every arm that learns from labels
+arms = ["entropy", "near on policy"]   # compared with `against`; default: every arm that learns from labels
 against = "uniform"            # default: the suite's baseline
 tasks = ["mujoco/hopper@1"]    # default: all
 difference = 0.05              # of mean normalised return: one that is smaller does not matter

@@ -38,9 +38,7 @@ def shared(spec: LanguageSpec) -> dict[str, Work]:
     model, fields = spec.model, dataclasses.asdict
     text = f"text {fields(model)} {fields(spec.pretrain)}"
     made = {text: {"rows of text": float(spec.pretrain.steps * spec.pretrain.batch)}}
-    if spec.method == "base":
-        return made
-    sft = f"{text} sft {fields(spec.sft)}"
+    sft = f"{text} sft {fields(spec.sft)}"  # what a run of the pretrained model is measured against, too
     rows = spec.sft.epochs * spec.sft.demos
     made[sft] = {"demonstrations": float(rows), "rows of text": rows * spec.sft.mix}
     if spec.learns_reward:

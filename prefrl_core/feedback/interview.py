@@ -163,7 +163,8 @@ class Interview:
         """The ``count`` most useful of many candidate pairs. An untrained model's opinion says nothing: the first
         questions are drawn uniformly."""
         strategy = queries.Uniform() if self.comparisons.unanswered else self.strategy
-        pairs = queries.draw_pairs(len(pool), max(0, count) * strategy.factor, self.random)
+        newest = min(len(pool), getattr(strategy, "window", len(pool)))
+        pairs = queries.draw_pairs(newest, max(0, count) * strategy.factor, self.random) + (len(pool) - newest)
         if not len(pairs):
             return pairs
         preferences = opinion.preferences(pool.features, pairs)

@@ -197,8 +197,8 @@ class Human:
 class HumanCurve:
     """Ties and errs as often as people do at the same gap (``feedback/human_curve.py``).
 
-    A standard deviation of the true returns shown in a session stands for that of one sentence's ratings, 0.82 points,
-    times ``scale``. A session whose returns are all equal is a session of equal pairs.
+    A standard deviation of the true returns of the segments that could be asked about (``Questions.spread``) stands for
+    that of one sentence's ratings, 0.82 points, times ``scale``. Where these are all equal, so are all pairs.
     """
 
     scale: float = 1.0  # above 1 the differences are easier to see, below 1 harder
@@ -217,5 +217,4 @@ class HumanCurve:
     def _rated(self, questions: Questions) -> NDArray[np.float64]:
         """By how many rating points the left is better ``(questions,)``."""
         left, right = questions.left.sum(1), questions.right.sum(1)
-        spread = float(np.concatenate([left, right]).std()) or 1.0
-        return (left - right) / spread * human_curve.RATING_SD * self.scale
+        return (left - right) / (questions.spread or 1.0) * human_curve.RATING_SD * self.scale

@@ -35,7 +35,8 @@ class Candidates:
 
 class QueryStrategy(Protocol):
     """Chooses among candidate pairs. ``needs_ensemble`` (default False) says that one member is not enough,
-    ``vectors_only`` (default False) that segments of pixels are beyond it."""
+    ``vectors_only`` (default False) that segments of pixels are beyond it, ``window`` (default: all) that candidates
+    are pairs of so many of the newest segments."""
 
     factor: int  # candidates drawn for each question
 
@@ -155,9 +156,10 @@ class MemberEntropyKCenter(_Strategy):
 
 
 @dataclass(frozen=True)
-class Recent(_Strategy):
-    """Uniform over pairs of segments of the present policy (Hu et al. 2024, QPA)."""
+class NearOnPolicy(_Strategy):
+    """Uniform over pairs of segments of the present policy (near on-policy query, Hu et al. 2024, QPA)."""
 
+    factor: int = 1  # candidates drawn for each question
     window: int = 128  # newest segments that count as the present policy's: about two rollouts
 
     def __post_init__(self) -> None:
@@ -165,9 +167,8 @@ class Recent(_Strategy):
         require(self.window >= 2, f"query setting window = {self.window}: at least 2")
 
     def choose(self, candidates: Candidates, count: int, random: np.random.Generator) -> Indices:
-        """The first ones whose older segment lies in the window; where these are too few, the newest of the others."""
-        age = len(candidates.segments) - candidates.pairs.min(1)
-        return np.argsort(np.maximum(age - self.window, 0), kind="stable")[:count]
+        """The first ones: candidates come from the window, in random order."""
+        return np.arange(count)
 
 
 def disagreement(candidates: Candidates) -> Scores:

@@ -23,6 +23,7 @@ from prefrl_core.feedback import human_curve
 from prefrl_core.settings import build
 
 Floats = NDArray[np.float64]
+JUDGES = 0  # the persona of the panel whose second half judges
 
 
 class Ranker(Protocol):
@@ -105,7 +106,7 @@ class Panel:
     persons: int = 10
     spread: float = 0.3  # standard deviation of the logarithm of a person's weight of a part
     rationality: float = 2.0  # a pair is right with probability sigmoid(rationality * gap); 0 stands for no noise
-    persona: int = 0  # which panel
+    persona: int = JUDGES  # which panel
     held_out: bool = False  # whether the second half answers
 
     def __post_init__(self) -> None:

@@ -55,8 +55,8 @@ COLUMNS = (
     "summary_hallucination",  # summaries that name what the text does not
     "ptx_nll",  # nats a token on held-out pretraining text
     "rm_accuracy",  # on held-out clean pairs (untied gold), sampled from SFT
-    "rm_accuracy_train_labelers",  # on held-out prompts, by answers of the persons who taught it
-    "rm_accuracy_heldout_labelers",  # the same by persons who did not
+    "rm_accuracy_train_labelers",  # by the first half of the panel: who taught it, if the labeler is a panel
+    "rm_accuracy_heldout_labelers",  # by the second half, who never teach
     "rm_ece",  # expected calibration error over ten bins, held-out labels of the teaching labeler
     "rm_skipped",  # rankings without an untied pair, which teach nothing
     "win_rate",  # against SFT's response to the same prompt, by a held-out noisy labeler, ties a half

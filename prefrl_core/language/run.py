@@ -72,6 +72,7 @@ class Run:
                 "asked": [spec.rankings, spec.k, spec.candidates, spec.labeler, spec.seed],
                 "settings": dataclasses.asdict(spec.reward_model),
                 "judges": [spec.evaluation.persons, spec.evaluation.spread, spec.evaluation.rationality],
+                "held_out": self._held_out_rankings,  # its rows have accuracies on so many
             },
         )
 
@@ -94,7 +95,7 @@ class Run:
     def held_out(self) -> dict[str, Rankings]:
         """The same new rankings, answered by who teaches and by the two halves of the judging panel."""
         spec = self.spec
-        count = min(HELD_OUT_RANKINGS, max(64, spec.evaluation.prompts))
+        count = self._held_out_rankings
         blocks = [self._block("validation", index, (_HELD_OUT_K, _HELD_OUT_K)) for index in range(-(-count // 64))]
         judging = spec.evaluation
         panel = labelers.Panel(judging.persons, judging.spread, judging.rationality)
@@ -106,6 +107,10 @@ class Run:
             name: collect.rank(self.task, blocks, count, person, spec.seed, f"held-out answers of {name}")
             for name, person in who.items()
         }
+
+    @property
+    def _held_out_rankings(self) -> int:
+        return min(HELD_OUT_RANKINGS, max(64, self.spec.evaluation.prompts))
 
     def emit(self, row: Row, steps_before: int = 0) -> None:
         """Report a row of the stage that is under way, which began after ``steps_before`` steps."""

@@ -66,7 +66,7 @@ class LanguageSpec:
             raise UserError("a run needs a task: set task = 'language/tinyinstruct@1', for example")
         values = presets.complete(values)
         values["task"] = tasks.describe(values["task"]).id
-        values["model"] = _of_checkpoint(values["model"])
+        values["model"] = _of_checkpoint(values["model"], tasks.describe(values["task"]).tokens)
         values["labeler"] = labelers.complete(values.get("labeler", "oracle"))
         for name, kind in TABLES.items():
             if not isinstance(values[name], kind):
@@ -117,6 +117,7 @@ class LanguageSpec:
         if self.reward not in ("learned", "gold"):
             raise unknown("reward", self.reward, ("learned", "gold"))
         self._check_rankings()
+        self._check_panel()
         info = tasks.describe(self.task)
         require(
             self.model.context in (0, *range(info.tokens, 2**20)),
@@ -130,6 +131,20 @@ class LanguageSpec:
         )
         heads, width = self.model.heads, self.reward_model.width
         require(width % heads == 0, f"reward_model.width = {width}: not a multiple of model.heads = {heads}")
+
+    def _check_panel(self) -> None:
+        """Those who judge teach nobody: the second half of the evaluation's panel."""
+        labeler, judging = self.labeler, self.evaluation.persons
+        if labeler["name"] != "panel" or not self.learns_reward:
+            return
+        require(
+            not labeler["held_out"], "labeler setting held_out = true: the second half of a panel judges; leave it out"
+        )
+        require(
+            labeler["persona"] != labelers.JUDGES or labeler["persons"] // 2 <= judging // 2,
+            f"labeler setting persons = {labeler['persons']} with evaluation.persons = {judging}: some of those who "
+            "judge would teach; make the two equal, or take another persona",
+        )
 
     def _check_rankings(self) -> None:
         require(self.k >= 2, f"k = {self.k}: a ranking needs at least 2 completions")
@@ -150,11 +165,11 @@ class LanguageSpec:
         )
 
 
-def _of_checkpoint(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's table with the shape and the hash of its checkpoint, where it has one.
+def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """The model's table with the shape and the hash of its checkpoint, where it has one; a task has ``tokens``.
 
     Raises:
-        UserError: no model is there, or another than the hash says.
+        UserError: no model is there, another than the hash says, or one for shorter texts.
     """
     made = dict(table)
     if not (folder := made.get("checkpoint")):
@@ -163,5 +178,10 @@ def _of_checkpoint(table: Mapping[str, Any]) -> dict[str, Any]:
 
     found, known = hf.digest(str(folder)) if hf.shape(str(folder)) else "", made.get("checkpoint_hash")
     require(known in (None, "", found), f"model.checkpoint = {folder!r} has hash {found}, not {known}: it was changed")
-    shape = {name: value for name, value in hf.shape(str(folder)).items() if name != "context"}
+    shape = hf.shape(str(folder))
+    has = shape.pop("context")
+    require(
+        (needed := made.get("context") or tokens) <= has,
+        f"model.checkpoint = {folder!r} knows {has} positions, and the run needs {needed}: take a model that knows more",
+    )
     return {**made, **shape, "checkpoint_hash": found}

@@ -1,5 +1,5 @@
 """Many temporal crops of each label (Hu et al. 2024, QPA, section 4.3): ``reward_model = "qpa"``, of which the queries
-are ``query = "recent"``.
+are ``query = "near_on_policy"``.
 
 It takes the gradient steps that its settings say, on the loop's own schedule, so that it differs from the default model
 in the idea and not in the effort. Crops are cut inside the compared segment: nothing

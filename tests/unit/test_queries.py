@@ -17,7 +17,7 @@ from prefrl_core.registry import find, names
 from prefrl_core.spec import RunSpec
 
 OURS = [name for name in names("query") if find("query", name).__module__ == queries.__name__]
-SCORED = [name for name in OURS if name not in ("uniform", "recent")]  # their choice does not depend on the order
+SCORED = [name for name in OURS if name not in ("uniform", "near_on_policy")]  # their choice does not depend on the order
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -92,7 +92,7 @@ def slow_choice(name: str, given: Candidates, count: int) -> list[int]:
 
 def test_all_strategies_are_known() -> None:
     assert set(OURS) == {
-        *("uniform", "disagreement", "entropy", "mutual_information", "recent"),
+        *("uniform", "disagreement", "entropy", "mutual_information", "near_on_policy"),
         *("k_center", "disagreement_k_center", "entropy_k_center", "member_entropy", "member_entropy_k_center"),
     }
 
@@ -160,17 +160,6 @@ def test_mutual_information_tells_doubt_from_disagreement() -> None:
     np.testing.assert_allclose(queries.entropy(made), [math.log(2)] * 2)
 
 
-def test_recent_asks_about_the_newest_segments_only() -> None:
-    made = candidates(400, segments=40)
-    chosen = made.pairs[queries.Recent(window=10).choose(made, 20, rng())]
-    inside = np.flatnonzero(made.pairs.min(1) >= 30)
-    assert len(inside) > 20 and chosen.min() >= 30
-    np.testing.assert_array_equal(chosen, made.pairs[inside[:20]])  # uniform among them: candidates' own order
-    few = queries.Recent(window=3).choose(made, 20, rng())
-    left_out = np.setdiff1d(np.arange(400), few)
-    assert made.pairs[few].min(1).min() >= made.pairs[left_out].min(1).max()
-
-
 def test_k_center_goes_where_nothing_was_asked() -> None:
     """Two far groups of segments, and questions so far about one of them."""
     segments = np.zeros((20, 4, 2), np.float32)
@@ -199,4 +188,4 @@ def test_distances_between_pixels_are_refused(name: str) -> None:
 @pytest.mark.parametrize(("setting", "value"), [("factor", 0), ("window", 1)])
 def test_settings_out_of_range_are_refused(setting: str, value: int) -> None:
     with pytest.raises(UserError, match=f"query setting {setting} = {value}"):
-        RunSpec.of({"task": "mujoco/hopper", "query": {"name": "recent", setting: value}})
+        RunSpec.of({"task": "mujoco/hopper", "query": {"name": "near_on_policy", setting: value}})

@@ -25,7 +25,7 @@ SPEC = {
     "seed": 0,
     "policy": {"learning_rate": 0.0003},
     "labeler": {"name": "oracle"},
-    "query": {"name": "recent"},
+    "query": {"name": "near_on_policy"},
     "reward_model": {},
     "labels": 10,
     "segment": 25,

@@ -101,7 +101,8 @@ class Result:
     @property
     def method(self) -> str:
         """base, sft, best_of_n, ppo, and for the PPO that learns from gold itself: gold."""
-        return "gold" if self.spec.reward == "gold" else str(self.settings["method"])
+        method = str(self.settings["method"])
+        return "gold" if method == "ppo" and self.spec.reward == "gold" else method
 
     @property
     def pairs(self) -> int:

@@ -32,10 +32,15 @@ def _budgets(language: Language, task: str) -> Iterable[str]:
 
 def _overoptimised(language: Language, task: str) -> Iterable[str]:
     """Arms that end below SFT although their own reward model says that they rose."""
-    fell = [one for one in language.shown(task) if _below(one, COLUMN) and one.estimate("proxy_mean").value > 0]
+    fell = [one for one in language.shown(task) if _below(one, COLUMN) and _risen(one)]
     if fell:
         names = some([one.name for one in fell])
         yield f"Overoptimised, below SFT in gold while the reward model's own score rose: {names}."
+
+
+def _risen(one: Result) -> bool:
+    """In the reward model's score: beyond SFT's at the beginning of PPO; of best of n always, and then beyond 0."""
+    return one.estimate("proxy_mean" if one.n else "tax:proxy_mean").value > 0
 
 
 def _below(one: Result, column: str) -> bool:

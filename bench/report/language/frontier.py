@@ -57,12 +57,22 @@ def points(language: Language, result: Result, measure: str) -> list[stats.Array
         found = [pairs[np.isfinite(pairs).all(axis=1)] for pairs in found]
     else:
         found = [told.curve("kl_exact", measure) for told in result.runs]
-    zero = 0 if measure == "gold_gain" else 1  # a gain is counted from SFT's already
-    return [
-        np.column_stack([np.sqrt(np.maximum(pairs[:, 0], 0)), pairs[:, 1] - zero * pairs[0, 1]])
-        for pairs in found
-        if len(pairs)
-    ]
+    made = []
+    for pairs in found:
+        if len(pairs) and (zero := _at_sft(result, measure, pairs)) is not None:
+            made.append(np.column_stack([np.sqrt(np.maximum(pairs[:, 0], 0)), pairs[:, 1] - zero]))
+    return made
+
+
+def _at_sft(result: Result, measure: str, pairs: stats.Array) -> float | None:
+    """What SFT has of a measure, for points ``(points, 2)`` of KL and measure; None where nothing tells it."""
+    if measure == "gold_gain":
+        return 0.0  # it is counted from SFT's
+    if result.method != "best_of_n" or 0 in pairs[:, 0]:  # PPO begins there; one of one is SFT's own
+        return float(pairs[pairs[:, 0].argmin(), 1])
+    reward = result.settings["reward_model"]
+    centered = reward["normalisation"] == "mean_sd" and (reward["combine"] == "mean" or reward["members"] == 1)
+    return 0.0 if centered else None
 
 
 def of(language: Language, result: Result, measure: str) -> Fit | None:

@@ -14,8 +14,8 @@ from bench.report.language.efficiency import feedback_efficiency
 INTERVALS = "with 95 % intervals"
 RM = {
     "reward_model:rm_accuracy": "Accuracy (gold)",
-    "reward_model:rm_accuracy_train_labelers": "Accuracy (teachers)",
-    "reward_model:rm_accuracy_heldout_labelers": "Accuracy (held out)",
+    "reward_model:rm_accuracy_train_labelers": "Accuracy (panel, first half)",
+    "reward_model:rm_accuracy_heldout_labelers": "Accuracy (panel, second half)",
     "reward_model:rm_ece": "Calibration error",
 }
 _OUTCOMES = {
@@ -194,8 +194,9 @@ def reward_model(language: Language) -> Table | None:
     facts = [about(language, one, one.arm) | measured(one, RM | _LABELS) for one in models]
     caption = (
         "The reward model (named by the first arm that learns from it): share of held-out pairs whose better side it "
-        "predicts, by gold, by the labelers who taught it and by those who did not; expected calibration error of its "
-        f"probabilities; and how often the labels agree with gold, {INTERVALS} over seeds."
+        "predicts, by gold and by the two halves of a panel of persons, of whom the second never teaches and the first "
+        "only where the labeler is that panel; expected calibration error of its probabilities; and how often the "
+        f"labels agree with gold, {INTERVALS} over seeds."
     )
     columns = {"Rankings": "_rankings", "Pairs": "pairs", **_titled(RM | _LABELS)}
     return _table(language, "reward-model", caption, facts, columns)

@@ -1,0 +1,82 @@
+"""Which pairs a session asks about, and who answers: the interview, with real parts at a small size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import STEPS, WIDTH, acted, behaviour
+
+from prefrl_core.features import Vectors
+from prefrl_core.feedback import queries
+from prefrl_core.feedback.comparisons import Comparisons
+from prefrl_core.feedback.interview import Interview, Program, Session
+from prefrl_core.feedback.labelers import HumanCurve, Oracle
+from prefrl_core.feedback.segments import Pool
+
+FORM = Vectors(WIDTH)
+
+
+class Undecided:
+    """A reward model to which all is equal."""
+
+    def preferences(self, kept: Any, pairs: Any) -> Any:
+        return np.full((3, len(pairs)), 0.5, np.float32)
+
+
+class Watched(Program):
+    """Remembers what was asked."""
+
+    pairs: list[Any]
+
+    def ask(self, session: Session, opinion: Any) -> None:
+        self.pairs.append(session.pairs)
+        super().ask(session, opinion)
+
+
+def pool(count: int = 400) -> Pool:
+    made = Pool(count, STEPS, FORM)
+    held = behaviour(count, 8)
+    made.add(held)
+    made.turn = acted(held.features[:4])
+    return made
+
+
+@pytest.mark.parametrize("window", [2, 10, 64])
+def test_near_on_policy_asks_about_the_newest_segments_alone_and_about_all_of_their_pairs(window: int) -> None:
+    """Once something was answered. One question a session, as most suites have it, many times over."""
+    held, answers = pool(), Watched(Oracle(), np.random.default_rng(0))
+    answers.pairs = []
+    known = Comparisons(601, STEPS, FORM, 3)
+    one = Interview(
+        queries.NearOnPolicy(window=window), answers, known, np.random.default_rng(1), np.random.default_rng(2)
+    )
+    for turn in range(601):
+        one.hold(1, held, Undecided(), 0.0, turn, turn)
+    later = np.concatenate(answers.pairs[1:])
+    assert len(later) == 600 and later.min() >= 400 - window
+    assert set(later.ravel().tolist()) == set(range(400 - window, 400))
+    if window == 10:  # uniform: 600 draws of 45 pairs
+        met = np.unique(np.sort(later), axis=0, return_counts=True)[1]
+        assert len(met) == 45 and met.max() < 35
+    assert answers.pairs[0].min() < 400 - window  # the first session is about anything
+
+
+@pytest.mark.parametrize("session", [1, 20])
+def test_people_as_they_err_see_the_gap_however_many_questions_a_session_has(session: int) -> None:
+    """Their errors and ties depend on a pair's gap in units of the pool's spread: twenty pairs a session or one."""
+    held = pool()
+    returns = held.segments.true_rewards.sum(1)
+    order = np.argsort(returns)
+    narrow, wide = np.stack([order[:-1], order[1:]], 1), np.stack([order[:200], order[200:]], 1)
+    wrong = []
+    for pairs in (narrow, wide):
+        program, right = Program(HumanCurve(), np.random.default_rng(3)), []
+        for start in range(0, len(pairs) - session + 1, session):
+            asked = pairs[start : start + session]
+            numbers = np.arange(len(asked))
+            program.ask(Session(numbers, asked, held.segments, 0, 0.0, False, 0), Undecided())
+            right += [heard.answer == 0 for heard in program.hear(0, 0, held.turn)]  # the second is the better one
+        wrong.append(1 - np.mean(right))
+    assert wrong[0] > wrong[1] + 0.2
