@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return _complain(fault.of_system(error))
+    except MemoryError as error:
+        return _complain(fault.of_memory(error))
     except BaseException as error:
         return _fault(error)
 

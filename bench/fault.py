@@ -9,11 +9,12 @@ import traceback
 from pathlib import Path
 
 from bench.text import one_line
-from prefrl_core.errors import located
+from prefrl_core.errors import is_users, located
 
 CODE = 70  # EX_SOFTWARE of sysexits.h
 _OURS = ("bench", "prefrl_core", "prefrl")
 _OUR_MISTAKES = ("misaligned address", "illegal memory access", "device-side assert triggered")  # a card says
+_STANDARD = os.path.dirname(os.__file__)  # Python's own modules
 _SOURCE = Path(__file__).resolve().parent.parent
 _REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -40,6 +41,14 @@ def of_system(error: OSError) -> str:
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
     remedy = _REMEDIES.get(error.errno or 0, "put that right")
     return one_line(f"{where}{reason}: {remedy}, then run the same command again")
+
+
+def of_memory(error: BaseException) -> str:
+    """What too little memory comes to, in one line; empty for any other error."""
+    if not isinstance(error, MemoryError):
+        return ""
+    what = f" ({one_line(str(error))[:200]})" if str(error) else ""
+    return f"too little memory{what}: use fewer --workers, or smaller networks, batches or buffers"
 
 
 def of_card(error: BaseException) -> str:
@@ -74,7 +83,7 @@ def blamed(error: BaseException) -> str:
         name, file = frame.f_globals.get("__name__", ""), frame.f_code.co_filename
         if name.partition(".")[0] in _OURS or name == "__main__":
             last = ""
-        elif "site-packages" not in file and not file.startswith(os.path.dirname(os.__file__)) and file[:1] != "<":
+        elif "site-packages" not in file and not file.startswith(_STANDARD) and is_users(name, frame.f_code):
             last = last or name
     return f"the module {last!r}" if last else ""
 

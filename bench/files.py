@@ -117,12 +117,19 @@ def write_to(path: Path, data: bytes) -> None:
     """Write where the user said: through a link, into a pipe or a device, and else as ``write_atomic``.
 
     Raises:
+        UserError: the folder is not there.
         OSError: that cannot be; a pipe has nobody who reads it.
     """
-    target = Path(os.path.realpath(path))
-    if kind(target) in ("file", "nothing"):
+    try:
+        plain = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        plain = True
+    if plain:
+        target = Path(os.path.realpath(path))  # not of a pipe: /dev/stdout is no name then
+        if not target.parent.is_dir():
+            raise UserError(f"{path} cannot be written: there is no folder {target.parent}; make it first")
         return write_atomic(target, data)
-    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)  # a pipe that nobody reads is not waited for
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a pipe that nobody reads is not waited for
     os.set_blocking(descriptor, True)
     with open(descriptor, "wb") as file:
         file.write(data)

@@ -168,8 +168,10 @@ def _normalised(frame: pd.DataFrame, runs: Mapping[str, recorded.Run]) -> np.nda
         control = part[(part["reward"] != "learned") & part["final"].notna()]
         if part["suite"].iloc[0] and len(control):
             sampled = tracks.of(part["task"].iloc[0]).outcome != "true_return"  # a gain is counted from SFT's already
-            untrained = 0.0 if sampled else recorded.untrained_level(runs[key] for key in part["key"])
-            returns = control[control["arm"] == control["arm"].iloc[0]]["final"].to_numpy()
+            first = control[control["arm"] == control["arm"].iloc[0]]
+            known = runs[first["key"].iloc[0]].spec
+            untrained = 0.0 if sampled else recorded.untrained_level((runs[key] for key in part["key"]), known)
+            returns = first["final"].to_numpy()
             beside = spread.pool(one.dropna().to_numpy() for _, one in part.groupby("arm")["final"])
             clear = spread.gain(returns, untrained, beside).low > 0
             values[place] = stats.normalise(part["final"], untrained, returns.mean() if clear else untrained)

@@ -96,7 +96,7 @@ class Runner:
 
     def _ended(self, job: Job, end: Ended) -> None:
         killed = end.lost or (f"its worker was killed by {_signal(end.code)}" if end.code < 0 else "")
-        if end.code == worker.HELD:
+        if end.code == worker.HELD and job.state == "waiting":  # it said who has the run
             return
         if not killed and end.code == worker.DONE and store.Run(job.folder).status == "done":
             self._end(job, "done")

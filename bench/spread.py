@@ -21,6 +21,7 @@ difference of two means this is Fisher's solution of the Behrens-Fisher problem)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -48,19 +49,22 @@ class Pool:
 
 
 def pool(cells: Iterable[ArrayLike], unlike: bool = False) -> Pool:
-    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing.
+    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing, and at a point nor do those that
+    are NaN there.
 
     Where spreads are ``unlike`` by orders of magnitude, the mean would be that of the largest. S^2 then is the median
     of the variances, each divided by what the median of such an estimate is of its expectation."""
     several = [cell for cell in (np.asarray(one, float) for one in cells) if len(cell) > 1]
     if not several:
         return Pool(np.asarray(np.nan))
-    found = [cell.var(axis=0, ddof=1) for cell in several]
-    if unlike:
-        degrees = [len(cell) - 1 for cell in several]
-        variance = np.median([one * n / special.chdtri(n, 0.5) for one, n in zip(found, degrees, strict=True)], axis=0)
-    else:
-        variance = np.mean(found, axis=0)
+    found = np.array([cell.var(axis=0, ddof=1) for cell in several])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where all are NaN, so is the pool
+        if unlike:
+            expected = np.array([special.chdtri(len(cell) - 1, 0.5) / (len(cell) - 1) for cell in several])
+            variance = np.nanmedian((found.T / expected).T, axis=0)
+        else:
+            variance = np.nanmean(found, axis=0)
     return Pool(np.asarray(variance, float), len(several), sum(len(cell) - 1 for cell in several))
 
 

@@ -200,7 +200,7 @@ def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]
     Raises:
         UserError: a filter that is no ``name=value``, has an unknown name, or matches nothing.
     """
-    allowed: dict[str, set[str]] = {}
+    only, allowed = list(only), dict[str, set[str]]()
     for text in only:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
@@ -209,7 +209,10 @@ def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]
             raise unknown("filter in --only", name, ("task", "arm", "seed"))
         found = _matching(name, value, list(dict.fromkeys(cell[name] for cell in cells)))
         allowed.setdefault(name, set()).update(found)
-    return [i for i, cell in enumerate(cells) if all(cell[name] in values for name, values in allowed.items())]
+    chosen = [i for i, cell in enumerate(cells) if all(cell[name] in values for name, values in allowed.items())]
+    if not chosen:
+        raise UserError(f"--only {' --only '.join(map(repr, only))} match no run together: each of them does alone")
+    return chosen
 
 
 def _matching(name: str, value: str, present: list[str]) -> list[str]:

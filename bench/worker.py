@@ -46,6 +46,18 @@ def words_for(module: str, *words: str) -> list[str]:
     return [sys.executable, "-P", str(_LAUNCHER), module, *words]
 
 
+class GivenBack(UserError):
+    """An error that nobody foresaw, in a run with parts of somebody else's: what one gave back may be the cause."""
+
+    def __init__(self, error: BaseException, parts: Sequence[str]) -> None:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        super().__init__(
+            f"{what}: most likely {' or '.join(parts)} gave back something else than it should, which python -m bench "
+            f"validate {parts[0]} tells; else it is a fault of ours (traceback.txt in the run's folder)"
+        )
+        self.__cause__ = error
+
+
 class ParentGone(SystemExit):
     """Nobody hears us any more."""
 
@@ -211,11 +223,19 @@ def _attempt(run: store.Run, people: bool) -> int:
     except ParentGone:
         raise
     except BaseException as error:  # sys.exit of a plug-in among it
+        if is_fault(error) and (parts := _plugins(run)):
+            error = GivenBack(error, parts)
         code = _fail(run.folder, error, FAULT if is_fault(error) else FAILED)
         _leave(run.folder, error)
         return code
     tell("done")
     return DONE
+
+
+def _plugins(run: store.Run) -> list[str]:
+    """The run's parts that are somebody else's, as ``validate`` names them."""
+    found = [part.partition(" ") for part in sorted(tracks.of(run.spec["task"]).plugins(own_spec(run)))]
+    return [f"reward:{kind}" if kind == "module" else f"{kind}:{name}" for kind, _, name in found]
 
 
 def _refuse_links(folder: Path) -> None:
@@ -244,7 +264,8 @@ def _leave(folder: Path, error: BaseException) -> None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether it is ours: nobody foresaw it, and no plug-in raised it."""
-    return not isinstance(error, (UserError, OSError)) and not fault.of_card(error) and not fault.blamed(error)
+    known = isinstance(error, (UserError, OSError, MemoryError))
+    return not known and not fault.of_card(error) and not fault.blamed(error)
 
 
 def in_words(folder: Path, error: BaseException) -> str:
@@ -255,7 +276,7 @@ def in_words(folder: Path, error: BaseException) -> str:
         return fault.of_system(error)
     if isinstance(error, UserError):
         return one_line(error)
-    return fault.of_card(error) or fault.told(error, folder / "traceback.txt")
+    return fault.of_card(error) or fault.of_memory(error) or fault.told(error, folder / "traceback.txt")
 
 
 def prepare_process(parent: int | None) -> None:

@@ -56,7 +56,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     logs: dict[str, Log] = {}
     plain = _split(state, "", arrays, logs)
     before = _kept(path) if logs and path.exists() else {}
-    kept = {key: _append(_side(path, key), log, before.get(key)) for key, log in logs.items()}
+    kept = {key: _append(path, key, log, before.get(key)) for key, log in logs.items()}
     header = {
         "plain": json.dumps(plain, allow_nan=False, sort_keys=True),
         **({"logs": json.dumps(kept, sort_keys=True)} if logs else {}),
@@ -72,6 +72,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
         os.fsync(folder)  # the new name too
     finally:
         os.close(folder)
+    for key, old in before.items():  # those that could not be gone on with
+        if key not in kept or kept[key]["begun"] != old.get("begun", 0):
+            _side(path, key, old).unlink(missing_ok=True)
 
 
 def load(path: Path, logs: bool = True) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def load(path: Path, logs: bool = True) -> dict[str, Any]:
             for key in file.keys():  # noqa: SIM118 - not iterable itself
                 _put(state, key, file.get_tensor(key))
             for key, kept in json.loads(metadata.get("logs", "{}")).items() if logs else ():
-                _put(state, key, _read(_side(path, key), kept))
+                _put(state, key, _read(_side(path, key, kept), kept))
     except Exception as error:  # bytes that make no sense may fail in any way
         raise UserError(f"{path} is damaged or no checkpoint ({error}): delete it, and the run starts over") from error
     return state
@@ -110,8 +113,10 @@ def remove_sides(path: Path) -> None:
         side.unlink(missing_ok=True)
 
 
-def _side(path: Path, key: str) -> Path:
-    return path.with_name(f"{path.stem}.{key.replace(_SEPARATOR, '.')}{_LOGS}")
+def _side(path: Path, key: str, kept: dict[str, Any]) -> Path:
+    """The side file that ``kept`` is of: one that was begun again has a number."""
+    number = f".{kept['begun']}" if kept.get("begun") else ""
+    return path.with_name(f"{path.stem}.{key.replace(_SEPARATOR, '.')}{number}{_LOGS}")
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -124,14 +129,20 @@ def _kept(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _append(path: Path, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]:
-    """Bring a side file up to ``log``, on from where the last whole checkpoint says; what the next is to say."""
-    start, checksum = log.first, 0
-    goes_on = kept is not None and kept["type"] == _type(log) and _holds_the_last(path, log, kept)
-    if goes_on and kept is not None:
-        start, checksum = kept["first"] + kept["count"], kept["checksum"]
-    with open(path, "r+b" if goes_on else "wb") as file:
-        file.truncate((kept["count"] if goes_on and kept is not None else 0) * log.dtype.itemsize)
+def _append(checkpoint: Path, key: str, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]:
+    """Bring a side file up to ``log``, on from where the last whole checkpoint says; what the next is to say. A file
+    that cannot be gone on with is left to that checkpoint, and another one begun."""
+    start, checksum, first, count, begun = log.first, 0, log.first, 0, 0
+    if kept is not None:
+        begun = kept.get("begun", 0)
+        if kept["type"] == _type(log) and _holds_the_last(_side(checkpoint, key, kept), log, kept):
+            first, count, checksum = kept["first"], kept["count"], kept["checksum"]
+            start = first + count
+        else:
+            begun += 1
+    path = _side(checkpoint, key, {"begun": begun})
+    with open(path, "r+b" if count else "wb") as file:
+        file.truncate(count * log.dtype.itemsize)
         file.seek(0, os.SEEK_END)
         for rows in log.blocks(start):
             data = rows.tobytes()
@@ -139,13 +150,7 @@ def _append(path: Path, log: Log, kept: dict[str, Any] | None) -> dict[str, Any]
             file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    first = kept["first"] if goes_on and kept is not None else start
-    return {
-        "type": _type(log),
-        "first": first,
-        "count": log.total - first,
-        "checksum": checksum,
-    }
+    return {"type": _type(log), "first": first, "count": log.total - first, "checksum": checksum, "begun": begun}
 
 
 def _holds_the_last(path: Path, log: Log, kept: dict[str, Any]) -> bool:

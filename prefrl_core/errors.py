@@ -42,13 +42,14 @@ def located(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{text.partition(' (')[0]}, at {error.filename}, line {error.lineno}"
     frames = list(traceback.walk_tb(error.__traceback__))
-    own = [(frame, line) for frame, line in frames if _is_users(frame.f_globals.get("__name__", ""), frame.f_code)]
+    own = [(frame, line) for frame, line in frames if is_users(frame.f_globals.get("__name__", ""), frame.f_code)]
     for frame, line in reversed(own or frames):
         return f"{text}, at {frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}"
     return text
 
 
-def _is_users(module: str, code: CodeType) -> bool:
+def is_users(module: str, code: CodeType) -> bool:
+    """Whether a module's code is neither ours nor Python's nor a library's that we depend on."""
     top = module.partition(".")[0]
     known = top in _LIBRARIES or (top in sys.stdlib_module_names and top != "__main__") or code.co_filename[0] == "<"
     return not known and not any(Path(code.co_filename).resolve().is_relative_to(folder) for folder in _OURS)

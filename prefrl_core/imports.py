@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, located
 
 _SECONDS = 120.0  # for one import
 _TRIED = "PREFRL_TRIED"  # in the environment: places, between spaces
@@ -59,8 +59,7 @@ def get(place: str, what: str) -> Any:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # sys.exit among it: a stranger may fail in any way
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{what} does not import: {told}") from error
+        raise UserError(f"{what} does not import: {located(error)}") from error
 
 
 def _trial(place: str, what: str) -> str:

@@ -37,6 +37,8 @@ class Beginning(Protocol):
     @property
     def task(self) -> str: ...
     @property
+    def seed(self) -> int: ...
+    @property
     def segment(self) -> int: ...
     @property
     def reward_model(self) -> Mapping[str, Any]: ...
@@ -90,13 +92,13 @@ def named(value: str, kind: str, task: str) -> str:
 
 
 def place(spec: Beginning, folder: Path) -> None:
-    """Put what the run begins from into its folder.
+    """Put what the run begins from into its folder, unless it is there as a whole.
 
     Raises:
         UserError: it is known by name alone, and not there yet.
     """
     for name, file in ((spec.known_comparisons, COMPARISONS), (spec.known_reward, REWARD)):
-        if name and not (folder / file).exists():
+        if name and not _is_there(folder / file, name):
             _write(folder / file, _content(name, None, file))
 
 
@@ -151,6 +153,8 @@ def restore_reward(spec: Beginning, reward: RewardLearner, form: Features, folde
     )
     try:
         reward.set_state(state)
+        if hasattr(reward, "begin"):  # who keeps the protocol without inheriting from it may leave it out
+            reward.begin(spec.seed)
     except Exception as error:
         raise UserError(f"known_reward does not fit the run's reward model ({error!r}): fit it again") from error
 
@@ -234,11 +238,24 @@ def _unpacked(content: bytes, what: str) -> dict[str, Any]:
             raise UserError(f"{what} is damaged: write it again") from error
 
 
+def _is_there(path: Path, name: str) -> bool:
+    try:
+        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" == name
+    except FileNotFoundError:
+        return False
+
+
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_bytes(content)
-    os.replace(draft, path)
+    """Whole or not at all, power failures included, and whoever else writes the same."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(draft, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

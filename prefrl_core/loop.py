@@ -35,6 +35,8 @@ COLUMNS = (
     *("policy_kl", "policy_clip_fraction", "policy_entropy", "value_loss", "explained_variance", "learning_rate"),
 )
 
+MEASURED_BY_RUN = frozenset(COLUMNS[:10]) | {"reward_accuracy", "reward_correlation"}  # no part may measure these
+
 _CHECKPOINT_TURNS = 16
 _AGREEMENT_SEGMENTS = 512  # compared pair by pair with the truth; more occur only where segments have a step or two
 
@@ -123,7 +125,7 @@ def turn(run: Run) -> Row:
             # 2. Pairs of segments are selected from the trajectories and sent to the labeler for comparison.
             run.interview.hold(run.due, run.pool, run.reward, run.returns.level, run.iteration, run.step)
             # 3. The reward function is fitted to the comparisons collected so far.
-            row |= run.reward.fit(run.comparisons, run.pool)
+            row |= _own(run.reward.fit(run.comparisons, run.pool), "reward_model", run.spec.reward_model)
             _reward_changed(run)
     run.iteration += 1
     return row | run.comparisons.account()
@@ -151,7 +153,7 @@ def act_and_improve(
             observe(run, rollout, rewards)
             measured.append({})
         else:
-            measured.append(dict(run.policy.improve(rollout, rewards, progress)))
+            measured.append(_own(run.policy.improve(rollout, rewards, progress), "policy", run.spec.policy))
     rollouts, seen, predicted, truths = zip(*acted, strict=True)
     done, scenes = join([one.done for one in rollouts]), join([one.scenes for one in rollouts])
     whole = Turn(rollouts, join(seen), join(predicted), done, scenes)
@@ -186,6 +188,19 @@ def _reward_changed(run: Run) -> None:
     """Tell a policy that learns from a replay."""
     if run.learns_reward and isinstance(run.policy, LearnsFromReplay):
         run.policy.reward_changed(run.reward)
+
+
+def _own(measured: Mapping[str, Any], setting: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """What a part has measured.
+
+    Raises:
+        UserError: under a name by which the run itself measures something.
+    """
+    if taken := sorted(MEASURED_BY_RUN & measured.keys()):
+        raise UserError(
+            f"{setting} {part['name']!r} has measured {taken[0]!r}, which the run measures itself: give it another name"
+        )
+    return dict(measured)
 
 
 def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:

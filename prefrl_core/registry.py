@@ -83,8 +83,10 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
     """Decorator that makes a part known as ``name``.
 
     Raises:
-        UserError: another part already has that name.
+        UserError: another part already has that name, or there is no such kind.
     """
+    if kind not in _parts:
+        raise unknown("kind of part", kind, _parts)
 
     def add(part: T) -> T:
         mine = f"{getattr(part, '__module__', '')}:{getattr(part, '__qualname__', '')}"

@@ -189,6 +189,12 @@ class RunSpec:
             f"labeler {self.labeler['name']!r} with reward_model.target = 'return': no labeler is heard where the true "
             "return itself is fitted; leave the labeler out",
         )
+        require(
+            model.get("target", "preference") == "preference"
+            or getattr(registry.find("reward", model["name"]), "fits_returns", True),
+            f"reward_model {model['name']!r} with target = 'return': what it does is about answers, and none is heard; "
+            "choose name = 'ensemble'",
+        )
         for name, value in (("known_comparisons", self.known_comparisons), ("known_reward", self.known_reward)):
             require(
                 not value or self.reward == "learned",
@@ -228,6 +234,17 @@ def complete(setting: str, value: Any, task: TaskInfo | None = None) -> dict[str
     return _part(setting, kind, value, default, task)  # type: ignore[arg-type]
 
 
+def _require_settings(kind: str, name: str, part: Any) -> None:
+    """Raise UserError unless a part is a dataclass, whose fields are its settings, none of them its name."""
+    of = f"{kind} {name!r} ({part.__module__}:{part.__qualname__})"
+    require(
+        dataclasses.is_dataclass(part),
+        f"{of} is no dataclass, whose fields are its settings: add @dataclass(frozen=True)",
+    )
+    named = "name" in {field.name for field in dataclasses.fields(part)}
+    require(not named, f"{of} has a setting 'name', which in a suite is the part's own: give it another name")
+
+
 def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: TaskInfo | None) -> dict[str, Any]:
     settings = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     if kind == "reward" and isinstance(value, Mapping):
@@ -236,7 +253,13 @@ def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: Tas
         raise UserError(f"{setting} = {value!r} needs a name: one of {', '.join(registry.names(kind))}")
     settings = registry.meant(kind, settings, task)
     part = registry.find(kind, settings["name"])
+    _require_settings(kind, settings["name"], part)
     if task is not None and hasattr(part, "settings_for"):
         settings = {**part.settings_for(task), **settings}
     made = make_part(kind, settings)
-    return {"name": settings["name"], **plain(made, task is not None and task.pixels)}
+    values = {"name": settings["name"], **plain(made, task is not None and task.pixels)}
+    try:
+        json.dumps(values)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{kind} {settings['name']!r} has a setting that is no plain value ({error})") from error
+    return values

@@ -200,9 +200,11 @@ class Ledger:
                 raise Refused(400, f"{seconds:g} seconds is not a time that this pair can have been looked at")
             number, person = shown["question"], shown["person"]
             values = {"person": person, "now": now, "number": number}
-            taken, held = sql.execute(
-                f"SELECT ({_STANDING}), ({_HELD}) FROM questions q WHERE q.number = :number", values
+            taken, held, mine = sql.execute(
+                f"SELECT ({_STANDING}), ({_HELD}), EXISTS ({_MINE}) FROM questions q WHERE q.number = :number", values
             ).fetchone()
+            if mine:  # in another tab
+                raise Refused(409, "you have answered this pair already: undo that answer first")
             if taken >= self.overlap or (shown["until"] <= now and taken + held >= self.overlap):
                 raise Refused(410, "this pair went to somebody else in the meantime: here is another")
             sql.execute(

@@ -58,7 +58,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             if schema is None or schema[0] != SCHEMA:
                 raise UserError(f"{path} has schema {schema and one_line(schema[0])[:40]}, this version reads {SCHEMA}")
             yield sql
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except (sqlite3.Error, ValueError, TypeError) as error:  # a value of another type than its column's among it
         raise UserError(f"{path} is damaged ({one_line(error)}): restore people's answers") from error
 
 

@@ -59,7 +59,9 @@ def unpack(path: Path, out: Path) -> tuple[int, int]:
         found = dict(contents_of(files.read(path, remedy=_REMEDY)))
         for key, content in found.items():
             _require_recorded(key, content)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # bytes that make no sense may fail in any way
         raise UserError(f"{path} is damaged or no file of runs ({error}): {_REMEDY}") from error
     here = {key for key in found if files.present(out / key)}
     for key in here:
@@ -74,7 +76,9 @@ def keys(path: Path) -> list[str]:
     """Of the runs in a file."""
     try:
         return [key for key, _ in contents_of(files.read(path, remedy=_REMEDY))]
-    except (ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # as in ``unpack``
         raise UserError(f"{path} is damaged or no file of runs ({error}): {_REMEDY}") from error
 
 
@@ -106,15 +110,18 @@ def _sound(run: store.Run) -> dict[str, bytes]:
     content = {name: files.read(run.folder / name) for name in FILES if files.present(run.folder / name)}
     try:
         _require_recorded(run.key, content)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"run {run.key} is damaged ({error}): delete {run.folder} and run again") from error
     return content
 
 
 def _require_recorded(key: str, content: Mapping[str, bytes]) -> None:
-    """Raise ValueError where a file is not the one whose checksum the run recorded."""
+    """Raise ValueError where a file is not the one whose checksum the run recorded, or is gone."""
     done = json.loads(content["done.json"])
     recorded = {**done["sha256"], "metrics.jsonl": done["metrics_sha256"]}
+    written = {name for name in FILES if recorded.get(name)}  # the segments are kept of some runs alone
+    if gone := sorted(written - content.keys() - {_LARGE}):
+        raise ValueError(f"{key}/{gone[0]} is not there")
     for name, data in content.items():
         if name != "done.json" and hashlib.sha256(data).hexdigest() != recorded.get(name):
             raise ValueError(f"{key}/{name} is not what the run recorded")
@@ -150,7 +157,8 @@ def _add(out: Path, key: str, content: Mapping[str, bytes]) -> None:
     try:
         draft.chmod(0o777 & ~store.umask())  # mkdtemp's folders are for one user; results are to be shared
         for name, data in content.items():
-            (draft / name).write_bytes(data)
+            files.write_atomic(draft / name, data)
         os.rename(draft, out / key)
+        files.sync_folder(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

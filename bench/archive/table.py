@@ -45,7 +45,7 @@ def read(data: bytes) -> list[Columns]:
         ValueError, KeyError, OSError: it is no such file.
     """
     pa, pq = pyarrow_or_raise()
-    table = pq.read_table(pa.BufferReader(data))
+    table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
     about = json.loads((table.schema.metadata or {}).get(b"prefrl-runs", b"{}"))
     if about.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {about.get('schema')}, this version reads {SCHEMA}")
@@ -124,5 +124,6 @@ def _written(table: Any, codings: Mapping[str, str], level: int) -> bytes:
         data_page_size=_PAGE,
         row_group_size=len(table),
         write_statistics=False,
+        write_page_checksum=True,
     )
     return file.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands.shared import Shared, real, whole
-from prefrl_core.errors import UserError, require
+from prefrl_core.errors import require
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -57,13 +57,19 @@ def command(options: argparse.Namespace) -> int:
     token = None if options.token_file is None else _token(options.token_file)
     if store.Run(options.out / options.task).status != "missing":
         run = store.Run(options.out / options.task)
-        if run.spec["labeler"]["name"] != "human":
-            raise UserError(f"run {run.key} is taught by labeler {run.spec['labeler']['name']!r}, not by people")
+        _require_people(f"run {run.key}", run.spec["labeler"])
     else:
-        run = session.begin(_values(options), options.out)
+        values = _values(options)
+        _require_people("--set labeler: the run", values["labeler"])
+        run = session.begin(values, options.out)
     return session.serve(
         run, options.host, options.port, token=token, overlap=options.overlap, browse=not options.no_open
     )
+
+
+def _require_people(what: str, labeler: Any) -> None:
+    name = labeler.get("name") if isinstance(labeler, dict) else labeler
+    require(name == "human", f"{what} is taught by labeler {name!r}, not by people")
 
 
 def _token(path: Path) -> str:

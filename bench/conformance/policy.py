@@ -22,6 +22,7 @@ from bench.conformance.laws import (
 from bench.conformance.short_run import through_a_file
 from bench.conformance.subject import CHOICES, Subject
 from prefrl_core.errors import UserError
+from prefrl_core.loop import MEASURED_BY_RUN
 from prefrl_core.rollout import Rollout, collect
 
 
@@ -117,6 +118,8 @@ def finite_metrics(subject: Subject) -> str:
         bad = {name: value for name, value in one.items() if not np.isfinite(value)}
         hold(not bad, f"{bad}")
         hold(one.keys() == measured[0].keys(), f"{sorted(one)} after {sorted(measured[0])}")
+        taken = sorted(one.keys() & MEASURED_BY_RUN)
+        hold(not taken, f"{taken}, which the run measures itself: choose other names")
     return ", ".join(measured[0]) or "it measures nothing"
 
 

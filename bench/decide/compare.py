@@ -48,7 +48,7 @@ def study(arms: Sequence[str], default: str | None, out: Path) -> tuple[Study, s
     found = data.load(Merged(base.name), planned, out, "")
     for arm in (one, other):
         if not any(len(cell.returns) for cell in found.of_arm(arm)):
-            raise UserError(f"{arm!r} has no finished run with a return in {out}: run it first")
+            raise UserError(f"{arm!r} has no finished run in an environment, with a return, in {out}: run it first")
     if not _tasks(found, one, other):
         raise UserError(f"{one!r} and {other!r} have no task in common with finished runs: run both on one")
     return found, one, other

@@ -41,7 +41,7 @@ def compare(baseline: Sample, candidate: Sample, limits: Limits = USUAL, narrowe
 
 
 def untold(findings: Sequence[Finding], limits: Limits) -> bool:
-    """Whether bytes were to be compared and no run of the baseline could be."""
+    """Whether bytes were to be compared and could not be, of all runs or of those with another key."""
     return limits.exact and any(one.aspect == "exactness" and one.verdict == "not comparable" for one in findings)
 
 
@@ -72,15 +72,18 @@ def _exactness(baseline: Sample, candidate: Sample, limits: Limits) -> Finding:
     comparable = [(old, new) for old, new in both if same_machine([old, new])]
     same = sum(old.metrics_sha256 == new.metrics_sha256 for old, new in comparable)
     moved = renamed(baseline, candidate)
+    keys = f"{moved} have another key (a setting, default or version changed), judged by their arms' names"
     if not comparable:
         what = "no run of the baseline has this machine, software, seed and key"
-        if moved:
-            what += f": {moved} have another key (a setting, default or version changed), judged by their arms' names"
-        return Finding(ALL, "", "exactness", 1.0, np.nan, "not comparable", what)
+        return Finding(ALL, "", "exactness", 1.0, np.nan, "not comparable", f"{what}: {keys}" if moved else what)
     what = f"{same} of {len(comparable)} runs have the bytes of the baseline"
     if same < len(comparable):
         what += "; if that is meant, METHOD_VERSION or a task's version has to be raised"
-    verdict: Verdict = "fine" if same == len(comparable) else "WORSE" if limits.exact else "changed"
+    if moved:
+        what += f"; {keys}"
+    verdict: Verdict = "WORSE" if limits.exact else "changed"
+    if same == len(comparable):
+        verdict = "not comparable" if limits.exact and moved else "fine"
     return Finding(ALL, "", "exactness", 1.0, same / len(comparable), verdict, what)
 
 

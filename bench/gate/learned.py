@@ -44,14 +44,17 @@ def reward_model(pairs: Pairs, limits: Limits) -> list[Finding]:
     for aspect, attribute, sign in _REWARD:
         cells: dict[tuple[str, str], Sides] = {}
         for cell, *both in pairs:
-            values = [[getattr(entry, attribute) for entry in side] for side in both]
-            if all(value is not None for side in values for value in side):
+            values = [[value for entry in side if (value := getattr(entry, attribute)) is not None] for side in both]
+            if all(values):
                 cells[cell] = [np.array(side, float) for side in values]
+            elif values[0]:
+                what = "the candidate has not recorded it"
+                found.append(Finding(*cell, aspect, float(np.mean(values[0])), np.nan, "not comparable", what))
         margin = limits.accuracy if sign > 0 else limits.loss
         learned = any(entry.reward != "true" for _, theirs, _ in pairs for entry in theirs)
         if cells:
             found += _judged(aspect, cells, margin, sign, limits)
-        elif learned:
+        elif learned and not any(one.aspect == aspect for one in found):
             what = "the baseline or the candidate has not recorded it: make the baseline anew with --write-baseline"
             found.append(Finding(ALL, "", aspect, np.nan, np.nan, "not comparable", what))
     return found

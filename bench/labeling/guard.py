@@ -88,7 +88,9 @@ class Guard:
         answer: Response | None = self._refusal(request)
         if answer is None and self._token is not None and "token" in request.query_params:
             answer = RedirectResponse("/", 303)  # so that the token does not stay in the address
-            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=30 * 86400)
+            # Lax: a browser keeps a strict cookie back on the way here from another page, our own file among them.
+            # What changes anything is a POST, whose Origin is looked at.
+            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax", max_age=30 * 86400)
         body = b""
         if answer is None and request.method == "POST":
             async for chunk in request.stream():

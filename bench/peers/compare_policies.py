@@ -24,8 +24,9 @@ _POLICIES: dict[str, PPOSettings | TRPOSettings | A2CSettings | SACSettings] = {
     "ppo": PPOSettings(),
     "trpo": TRPOSettings(),
     "a2c": A2CSettings(),
-    "sac": SACSettings(random_steps=10_000),
+    "sac": SACSettings(),
 }
+_PEER_STARTS = 10_000  # steps after which SAC learns there; here after an episode of each environment, 16,384 steps
 _STEPS = {"sac, HalfCheetah-v5": 200_000}  # the others: 300,000
 PEER = Peer(
     "stable-baselines3",
@@ -48,7 +49,7 @@ def jobs(names: list[str], seeds: int, peer: str = PEER.name) -> list[Job]:
             policy = {"name": kind, **dataclasses.asdict(_POLICIES[kind])}
             made += [
                 {**job, "library": "ours", "spec": {"task": _OF_SAC[task], "reward": "true", "policy": policy}},
-                {**job, "library": peer, "task": task, "policy": policy},
+                {**job, "library": peer, "task": task, "policy": {**policy, "learning_starts": _PEER_STARTS}},
             ]
     return made
 

@@ -108,7 +108,7 @@ def soft_actor_critic(env: Any, policy: dict[str, Any], seed: int, library: str)
         env,
         learning_rate=policy["critic_learning_rate"],
         buffer_size=policy["capacity"],
-        learning_starts=policy["random_steps"],
+        learning_starts=policy["learning_starts"],
         batch_size=policy["batch"],
         tau=policy["tau"],
         gamma=policy["discount"],

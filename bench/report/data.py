@@ -162,9 +162,13 @@ class Study:
 
     @cached_property
     def untrained(self) -> dict[str, float]:
-        """Per task the episode-weighted mean return of the untrained policy over all runs; if none ended, the published
-        score of random play, or NaN where there is none."""
-        found = {task: untrained_level(run for run in self.runs if run.task == task) for task in self.tasks}
+        """Per task the episode-weighted mean return of the untrained policy over all runs by the control's optimiser;
+        if none ended, the published score of random play, or NaN where there is none."""
+        controls = {task: self.cells[arm, task].spec for task, arm in self.controls.items()}
+        found = {
+            task: untrained_level((run for run in self.runs if run.task == task), controls.get(task))
+            for task in self.tasks
+        }
         # a game may last longer than the untrained phase: random play is the untrained policy's
         return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 

@@ -138,6 +138,8 @@ def papers_level(study: Study) -> Table | None:
 def labels_to(study: Study, task: str, level: float) -> tuple[list[int], stats.Estimate]:
     """The budgets of the first series that are finished on a task, and the labels at which its return reaches
     ``level``; infinite where no budget does."""
+    if not study.series:
+        return [], NOTHING
     found = {study.labels(arm, task): study.draws(arm, task) for arm in study.series[0].arms if study.has(arm, task)}
     if not found:
         return [], NOTHING

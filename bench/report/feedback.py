@@ -90,8 +90,9 @@ def _crossing(axis: Axes, study: Study, series: Series, tasks: Sequence[str], lo
     if found is None or not np.isfinite(found.reach[results.SHARE].value) or len(found.budgets) == 1:
         return
     reach = found.reach[results.SHARE]
-    ends = np.clip([reach.low, reach.high], found.budgets[0], found.budgets[-1])
-    axis.plot(ends, [results.SHARE] * 2, color=look.color, linewidth=3, alpha=0.35, solid_capstyle="butt", zorder=1.6)
+    if np.isfinite(reach.low):  # else there are too few seeds to tell
+        ends, level = np.clip([reach.low, reach.high], found.budgets[0], found.budgets[-1]), [results.SHARE] * 2
+        axis.plot(ends, level, color=look.color, linewidth=3, alpha=0.35, solid_capstyle="butt", zorder=1.6)
     axis.plot(reach.value, results.SHARE, marker="|", markersize=9, markeredgewidth=1.6, color=look.color)
 
 

@@ -81,7 +81,8 @@ def record(fact: Fact) -> dict[str, object]:
         if name.startswith("_") or value is None:
             continue
         if isinstance(value, Estimate):
-            made |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+            ends = (value.low, value.high) if value.low > -math.inf else (math.nan, math.nan)  # the latter is unknown
+            made |= {name: value.value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
         else:
             made[name] = value.text if isinstance(value, Entry) else value
     return made

@@ -48,7 +48,8 @@ def curves(study: Study, task: str, column: str) -> list[Curve]:
         for arm, of_arm in lines.items()
         if np.isfinite(of_arm).any()
     }
-    beside, x, made = spread.pool(counted.values()), (edges[1:] + edges[:-1]) / 2, []
+    finished = [of_arm for arm, of_arm in counted.items() if study.cells[arm, task].finished]
+    beside, x, made = spread.pool(finished), (edges[1:] + edges[:-1]) / 2, []
     for arm, of_arm in counted.items():
         seeds, note = tuple(run.seed for run in shown[arm]), study.cells[arm, task].count
         ends = spread.band(of_arm, beside)

@@ -103,13 +103,18 @@ def check_versions(runs: Iterable[Run]) -> None:
             )
 
 
-def untrained_level(runs: Iterable[Run]) -> float:
-    """Episode-weighted mean return of the untrained policy over all runs of a task; NaN where none ended."""
-    runs = [run for run in runs if run.steps]
+def untrained_level(runs: Iterable[Run], control: Spec | None = None) -> float:
+    """Episode-weighted mean return of the untrained policy over all runs of a task, with a ``control`` over those by
+    its optimiser, as others begin with other policies; NaN where none ended."""
+    runs = [run for run in runs if run.steps and (control is None or _optimiser(run.spec) == _optimiser(control))]
     if not runs:
         return float("nan")
     returns = np.concatenate([run.metrics["true_return"] for run in runs])
     return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
+
+
+def _optimiser(spec: Spec) -> object:
+    return spec.canonical().get("policy", {}).get("name")
 
 
 def _find_all(planned: Sequence[Planned], out: Path) -> list[Run]:

@@ -85,6 +85,11 @@ class Comparisons:
         """None of this run's questions was answered or skipped yet."""
         return self.asked == len(self.open)
 
+    @property
+    def answered(self) -> bool:
+        """One of this run's questions was answered; skipping it is no answer."""
+        return bool(np.isfinite(self.mu[self.known :]).any())
+
     def ask(
         self, pool: Segments, pairs: NDArray[np.int64], step: int, random: np.random.Generator
     ) -> NDArray[np.int64]:
@@ -198,9 +203,13 @@ class Comparisons:
         return not bool(np.isnan(self.mu).all())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that this run asked, as copies, without what follows from it; the frames of pixels compressed."""
-        which = self._questions if self._implies else slice(self.known, None)
-        packed = self._form.pack(self.features[which])
+        """All that this run asked, or the newest of it where the segments of no others are kept, as copies and without
+        what follows from it; the frames of pixels compressed."""
+        which = places = self._questions if self._implies else np.arange(self.known, self.count)
+        if self.count > self._kept:
+            which = np.sort(self._questions_kept())
+            places = which % self._kept
+        packed = self._form.pack(self.features[places])
         if isinstance(packed, dict):
             return {**self._numbers(which), "frames": packed["packed"], "frames_shape": packed["shape"]}
         return {"features": packed, **self._numbers(which)}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prefrl_core.errors import UserError, require
 from prefrl_core.features import Features
 from prefrl_core.feedback import queries
 from prefrl_core.feedback.comparisons import Comparisons
@@ -73,8 +74,7 @@ class Program:
 
     def ask(self, session: Session, opinion: Opinion) -> None:
         """Answer."""
-        answers = self.labeler.answer(_shown(session), self.random)
-        check(answers, len(session.pairs))
+        answers = checked(self.labeler.answer(_shown(session), self.random), len(session.pairs), self.labeler)
         self._given += [Heard(*pair) for pair in zip(session.numbers.tolist(), answers.tolist(), strict=True)]
 
     def hear(self, turn: int, step: int, acted: Turn) -> Iterable[Heard]:
@@ -162,7 +162,7 @@ class Interview:
     def _choose(self, count: int, pool: Segments, opinion: Opinion) -> Pairs:
         """The ``count`` most useful of many candidate pairs. An untrained model's opinion says nothing: the first
         questions are drawn uniformly."""
-        strategy = queries.Uniform() if self.comparisons.unanswered else self.strategy
+        strategy = self.strategy if self.comparisons.answered else queries.Uniform()
         newest = min(len(pool), getattr(strategy, "window", len(pool)))
         pairs = queries.draw_pairs(newest, max(0, count) * strategy.factor, self.random) + (len(pool) - newest)
         if not len(pairs):
@@ -173,9 +173,20 @@ class Interview:
         return pairs[strategy.choose(candidates, min(count, len(pairs)), self.random)]
 
 
-def check(answers: NDArray[np.float64], questions: int) -> None:
-    """Raise ValueError for answers of another number, or one that is neither in [0, 1] nor NaN."""
-    if answers.shape != (questions,):
-        raise ValueError(f"{questions} questions, answers of shape {answers.shape}")
-    if not np.all(np.isnan(answers) | ((answers >= 0) & (answers <= 1))):
-        raise ValueError("an answer is 1 (left), 0 (right), between for a tie, or NaN for none")
+def checked(answers: Any, questions: int, labeler: object) -> NDArray[np.float64]:
+    """The answers ``(questions,)`` of a labeler.
+
+    Raises:
+        UserError: they are of another number, or one is neither in [0, 1] nor NaN.
+    """
+    who = f"labeler {type(labeler).__name__}"
+    try:
+        given = np.asarray(answers, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{who} has answered {type(answers).__name__}: an array of numbers is needed") from error
+    require(given.shape == (questions,), f"{who} has answered {questions} questions by an array of shape {given.shape}")
+    require(
+        bool(np.all(np.isnan(given) | ((given >= 0) & (given <= 1)))),
+        f"{who} has given another answer than 1 (left), 0 (right), one between for a tie, or NaN for none",
+    )
+    return given

@@ -2,8 +2,7 @@
 
 In the manner of Ziegler et al. (2019): a prompt is how a person's sentence begins, a demonstration how one that people
 rated positive goes on. Half of the sentences (by hash) are for pretraining, demonstrations and prompts; gold is made
-from the other half and its ratings, which the policy never sees. One in twenty of the first half is held out, of
-pretraining and of the demonstrations alike.
+from the other half and its ratings, which the policy never sees.
 """
 
 from __future__ import annotations
@@ -65,8 +64,8 @@ class Reviews:
         self.scale = self._measure_scale()
 
     def pretraining(self, random: np.random.Generator, rows: int, tokens: int, held_out: bool = False) -> Ints:
-        """Sentences one after the other; ``held_out`` ones are in no demonstration that teaches either."""
-        pool = [s for s in self._texts if _held_out(s.words) == held_out] or self._texts
+        """Sentences one after the other; one in twenty is held out."""
+        pool = [s for s in self._texts if (_share(" ".join(s.words)) < 0.025) == held_out] or self._texts
 
         def texts() -> Iterator[list[int]]:
             while True:
@@ -79,12 +78,9 @@ class Reviews:
         pool = self._openings[split]
         return [pool[index] for index in random.integers(len(pool), size=count)]
 
-    def demonstrations(
-        self, random: np.random.Generator, count: int, held_out: bool = False
-    ) -> tuple[list[Opening], Ints]:
+    def demonstrations(self, random: np.random.Generator, count: int) -> tuple[list[Opening], Ints]:
         """How people's positive sentences begin and go on; they repeat where there are fewer than ``count``."""
-        pool = [(a, rest) for a, rest in self._demos if _held_out((*a.words, *rest)) == held_out] or self._demos
-        chosen = [pool[index] for index in random.integers(len(pool), size=count)]
+        chosen = [self._demos[index] for index in random.integers(len(self._demos), size=count)]
         texts = [rest for _, rest in chosen]
         return [opening for opening, _ in chosen], tasks.encode_responses(
             self.vocabulary, texts, self.info.response_tokens
@@ -124,11 +120,6 @@ class Reviews:
         """Mean and SD of gold over all demonstrations."""
         worth: Floats = np.array([sum(self.judge.parts((*a.words, *rest), True)) for a, rest in self._demos])
         return float(worth.mean()), float(worth.std())
-
-
-def _held_out(words: tuple[str, ...]) -> bool:
-    """One in twenty of the half that is below 0.5."""
-    return _share(" ".join(words)) < 0.025
 
 
 def _share(text: str) -> float:

@@ -182,6 +182,6 @@ def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     has = shape.pop("context")
     require(
         (needed := made.get("context") or tokens) <= has,
-        f"model.checkpoint = {folder!r} knows {has} positions, and the run needs {needed}: take a model that knows more",
+        f"model.checkpoint = {folder!r} knows {has} positions, and the run needs {needed}: take one that knows more",
     )
     return {**made, **shape, "checkpoint_hash": found}

@@ -120,7 +120,6 @@ def held_out_loss(model: GPT, task: LMTask, seed: int) -> float:
 
 def _held_out_demos(task: LMTask, seed: int) -> tuple[Ints, Ints]:
     """More demonstrations, to prompts of the same split: how well people are predicted."""
-    random = seeding.generator(seed, "held-out demonstrations")
-    prompts, responses = task.demonstrations(random, _HELD_OUT_DEMOS, held_out=True)
+    prompts, responses = task.demonstrations(seeding.generator(seed, "held-out demonstrations"), _HELD_OUT_DEMOS)
     assert (responses == EOS).any(1).all()
     return tasks.encode_prompts(task.vocabulary, prompts), responses

@@ -71,11 +71,8 @@ class LMTask(Protocol):
     def prompts(self, random: np.random.Generator, split: str, count: int) -> list[Any]:
         """Prompts of a split: "rankings", "ppo", "validation" or "test"."""
 
-    def demonstrations(
-        self, random: np.random.Generator, count: int, held_out: bool = False
-    ) -> tuple[list[Any], Ints]:
-        """Prompts of the split "demos" and responses to them ``(count, response tokens)``; ``held_out`` ones are for
-        measuring only."""
+    def demonstrations(self, random: np.random.Generator, count: int) -> tuple[list[Any], Ints]:
+        """Prompts of the split "demos" and responses to them ``(count, response tokens)``."""
 
     def gold(self, prompts: Sequence[Any], responses: Ints) -> Gold:
         """What ``responses (rows, tokens)`` are worth."""
@@ -94,13 +91,13 @@ TASKS = {
             ("story", "question", "list", "rewrite", "summarise", "classify", "respectful"),
             ("list", "rewrite"),
         ),
-        TaskInfo("language/reviews@2", 8, 40, ("positive",), ()),
+        TaskInfo("language/reviews@1", 8, 40, ("positive",), ()),
     )
 }
 
 
 _CLASSES = {  # imported when they are used
-    "language/reviews@2": "prefrl_core.language.reviews:Reviews",
+    "language/reviews@1": "prefrl_core.language.reviews:Reviews",
     "language/tinyinstruct@1": "prefrl_core.language.tinyinstruct:TinyInstruct",
 }
 
@@ -133,7 +130,7 @@ def require_data(name: str) -> None:
     Raises:
         UserError: no such task, or its data is not there.
     """
-    if describe(name).id == "language/reviews@2":
+    if describe(name).id == "language/reviews@1":
         from prefrl_core.language import ratings
 
         ratings.sentences()

@@ -36,11 +36,8 @@ class TinyInstruct:
         """``count`` prompts of a split."""
         return world.draw(random, split, count)
 
-    def demonstrations(
-        self, random: np.random.Generator, count: int, held_out: bool = False
-    ) -> tuple[list[Instruction], Ints]:
-        """``count`` prompts with a demonstration each, ``(count, response tokens)``. ``held_out`` changes nothing:
-        there are so many that another generator draws others."""
+    def demonstrations(self, random: np.random.Generator, count: int) -> tuple[list[Instruction], Ints]:
+        """``count`` prompts with a demonstration each, ``(count, response tokens)``."""
         asked = world.draw(random, "demos", count, leave_out=world.HELD_OUT)
         texts = [world.demonstrate(prompt, random) for prompt in asked]
         return asked, tasks.encode_responses(self.vocabulary, texts, self.info.response_tokens)

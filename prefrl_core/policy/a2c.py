@@ -76,7 +76,7 @@ class A2C(ActorCritic):
         """One gradient step on the whole rollout; returns what it measured."""
         settings, rows = self.settings, np.float32(rewards.size)
         batch = self.batch(rollout, rewards)
-        self.optimiser.learning_rate = settings.learning_rate * (1 - progress / settings.anneal)
+        self.optimiser.learning_rate = settings.learning_rate * max(0.0, 1 - progress / settings.anneal)
         old = self.distribution.log_prob(batch.outputs, batch.actions).copy()
         entropy = self.distribution.entropy()
         value_loss, value_gradient = self.critic_loss(batch.values, batch.returns, settings.value)

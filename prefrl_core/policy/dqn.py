@@ -171,7 +171,7 @@ class DQN(OffPolicy):
 
     def reward_changed(self, reward: Predictor) -> None:
         """From now on rewards are what this says."""
-        self.reward = reward
+        self.reward, self.replay.predicted = reward, True
         self.unknown[:] = reward.context == 1
         if reward.context > 1:
             self.replay.relabel(reward)

@@ -10,6 +10,8 @@ from prefrl_core import seeding
 from prefrl_core.networks import Array
 from prefrl_core.policy.replay import Replay
 
+_ALIKE = 1e-3  # a standard deviation of rewards below which they are taken to be alike
+
 
 class OffPolicy:
     """A learner from a replay, which says by name what its state is made of."""
@@ -21,10 +23,17 @@ class OffPolicy:
     replay: Replay
     reward_mean, reward_std = 0.0, 0.0  # of the rewards over the replay; 0: never measured
 
+    @property
+    def reward_scale(self) -> float:
+        """What rewards are divided by: their standard deviation, or 1 while nearly all of them are alike. Where a
+        reward is rare, the first one would else be worth a million."""
+        return self.reward_std if self.reward_std > _ALIKE else 1.0
+
     def _follow_scale(self, rewards: Array, rate: float) -> None:
-        """Bring the rewards' mean and standard deviation towards those of a sample; the first sample's are taken."""
+        """Bring the rewards' mean and standard deviation towards those of a sample; a sample's are taken as they are
+        until they differ."""
         mean, std = float(rewards.mean(dtype=np.float64)), float(rewards.std(dtype=np.float64)) + 1e-6
-        rate = rate if self.reward_std else 1.0
+        rate = rate if self.reward_std > _ALIKE else 1.0
         self.reward_mean += rate * (mean - self.reward_mean)
         self.reward_std += rate * (std - self.reward_std)
 

@@ -67,6 +67,7 @@ class Replay:
         self.apart = np.zeros((envs, *self.stack, *shape), self.kind)  # grows
         self.total = self.total_apart = 0  # steps and observations ever put in
         self.rewarded = 0  # the newest steps of which a reward is known
+        self.predicted = False  # the rewards are what a model says, who will say it again: they are not saved
         self._first_apart = 0  # the number of the first that ``apart`` holds
 
     @staticmethod
@@ -204,6 +205,7 @@ class Replay:
 
     def relabel(self, reward: Predictor) -> None:
         """Predict the rewards of all that is held, in time order, for a reward model that looks at several steps."""
+        self.predicted = True
         first, rewards = self.total - self.steps, self._shaped(self.rewards)
         block = reward.context * max(1, _RELABELLED // reward.context)
         for start in range(first, self.total, block):
@@ -271,6 +273,8 @@ class Replay:
         rows = np.empty(stop - start, self._row_type)
         for name, ring in self._rings.items():
             rows[name] = self._shaped(ring)[np.arange(start, stop) % self.rows]
+        if self.predicted:  # else a row would change after it was written
+            rows["rewards"] = 0
         return rows
 
     def _apart_of(self, start: int, stop: int) -> NDArray[Any]:

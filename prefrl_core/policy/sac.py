@@ -55,8 +55,10 @@ class SACSettings:
     actor_delay: int = 1  # updates of the critics for each of actor and temperature
     target_entropy: float = -1.0  # nats for each action dimension
     temperature: float = 1.0  # at the start
-    random_steps: int = 0  # environment steps of random actions before exploration; 0 is until the first improvement
-    explore_steps: int = 0  # environment steps of unsupervised exploration after them, before the first question
+    random_steps: int = 0  # environment steps of random actions before the exploration; without one, see ``act``
+    # Environment steps of unsupervised exploration after them, before the first question: at least so many, as an
+    # episode of each environment belongs to it.
+    explore_steps: int = 0
     reset_critic: bool = True  # forget the critics of the exploration
     standardize: bool = True  # observations, by running moments
     scale_rewards: bool = True  # divide by their standard deviation over the replay
@@ -74,6 +76,11 @@ class SACSettings:
             _FASTEST <= self.steps_per_update <= _SLOWEST,
             f"policy setting steps_per_update = {self.steps_per_update}: in [{_FASTEST}, {_SLOWEST}]; with fewer the "
             "learner drowns in updates, with more it starves",
+        )
+        require(
+            self.random_steps == 0 or self.explore_steps > 0,
+            f"policy setting random_steps = {self.random_steps} with explore_steps = 0: without exploration "
+            "all actions are random until the first improvement; leave it out",
         )
         rollout = self.environments * self.rollout_steps
         require(
@@ -216,7 +223,7 @@ class SAC(OffPolicy):
         shown = np.concatenate([self._standardized(states), actions], axis=-1).astype(np.float32, copy=False)
         rate = self.soft.critic_optimiser.learning_rate
         by_target, loss = look_ahead.outer(self.soft.critics, inputs, targets, shown, mu, rate)
-        scale = self.reward_std if self.settings.scale_rewards and self.reward_std else 1.0
+        scale = self.reward_scale if self.settings.scale_rewards else 1.0
         return self.replay.features(drawn.places), by_target * drawn.weights / np.float32(scale), loss
 
     def _draw(self, batches: int) -> Stretch:
@@ -250,7 +257,7 @@ class SAC(OffPolicy):
         if self.settings.center_rewards:
             rewards = rewards - np.float32(self.reward_mean)
         if self.settings.scale_rewards and self.reward_std:
-            rewards = rewards / np.float32(self.reward_std)
+            rewards = rewards / np.float32(self.reward_scale)
         return np.einsum("sb,sb->b", rewards, drawn.weights)
 
     def _rewards(self, drawn: Drawn) -> Array:

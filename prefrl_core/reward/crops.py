@@ -29,6 +29,7 @@ class CropSettings(EnsembleSettings):
     shortest: float = 0.7  # share of the segment that a crop has at least (35 of 50 steps in the paper)
     longest: float = 0.9  # and at most (45 of 50)
     crops: int = 20  # of each compared pair in one gradient step
+    fits_returns: ClassVar[bool] = False
     learner: ClassVar[str] = f"{__name__}:Cropped"
 
     def __post_init__(self) -> None:

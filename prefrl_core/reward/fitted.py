@@ -73,11 +73,17 @@ class FittedReward(RewardLearner):
         self.random = seeding.generator(seed, "reward minibatches")
         self.answered_before = False  # a question was answered before the newest turn
         self.fitted = False
+        self.steps_before = 0  # gradient steps that were taken before the run
 
     @property
     def gradient_steps(self) -> int:  # type: ignore[override]  # counted, not set
         """Taken since the run began, each of all members; the optimiser's own count, which checkpoints have."""
-        return int(self.optimiser.steps)
+        return int(self.optimiser.steps) - self.steps_before
+
+    def begin(self, seed: int) -> None:
+        """Begin a run as it is now: draws and counts are the run's own."""
+        self.random = seeding.generator(seed, "reward minibatches")
+        self.steps_before = int(self.optimiser.steps)
 
     # ------------------------------------------------------------------ what the networks give
 
@@ -175,7 +181,7 @@ class FittedReward(RewardLearner):
             UserError: the parameters are no longer finite.
         """
         first = not self.answered_before
-        self.answered_before = comparisons.known > 0 or not comparisons.unanswered
+        self.answered_before = comparisons.known > 0 or comparisons.answered
         if not comparisons.informative:
             if not self.fitted and pool.turn is not None and self.settings.normalise:
                 self.normalise(self.newest_outputs(pool.turn))
@@ -193,7 +199,8 @@ class FittedReward(RewardLearner):
         losses = [self._update(comparisons, bags, pool) for _ in range(updates)]
         if not self.parameters.finite():
             raise UserError("the reward model diverged (parameters are not finite): lower reward_model.learning_rate")
-        training, validation = float(np.mean(losses)), self._validate(comparisons)
+        training = float(np.mean(losses)) if losses else float("nan")
+        validation = self._validate(comparisons)
         self.training = _blend(self.training, training)
         self.validation = _blend(self.validation, validation)
         self._adapt(updates)
@@ -253,7 +260,11 @@ class FittedReward(RewardLearner):
             "stds": self.stds.copy(),
             "running": np.array([self.l2, self.training, self.validation]),
             "random": seeding.state_of(self.random),
-            "progress": {"answered_before": self.answered_before, "fitted": self.fitted},
+            "progress": {
+                "answered_before": self.answered_before,
+                "fitted": self.fitted,
+                "steps_before": self.steps_before,
+            },
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -263,6 +274,7 @@ class FittedReward(RewardLearner):
         self.l2, self.training, self.validation = map(float, state["running"])
         seeding.restore(self.random, state["random"])
         self.answered_before, self.fitted = state["progress"]["answered_before"], state["progress"]["fitted"]
+        self.steps_before = state["progress"].get("steps_before", 0)
 
 
 def _blend(running: float, new: float) -> float:

@@ -32,6 +32,7 @@ class MrnSettings(EnsembleSettings):
     outer_updates: int = 1  # gradient steps on the critic's preferences before each fit but the first
     outer_weight: float = 0.1  # of their loss, beside the loss of the fit
     newest: int = 16  # labels that one looks at; the release: those of the latest session
+    fits_returns: ClassVar[bool] = False
     asks_critic: ClassVar[bool] = True
     learner: ClassVar[str] = f"{__name__}:Mrn"
 

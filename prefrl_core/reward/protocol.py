@@ -51,6 +51,9 @@ class RewardLearner(Protocol):
         """
         raise NotImplementedError
 
+    def begin(self, seed: int) -> None:
+        """Begin a run with what was learned in another, after ``set_state``: draw and count anew."""
+
     def get_state(self) -> dict[str, Any]:
         """Everything that a later prediction or fit depends on: arrays and plain values."""
         raise NotImplementedError

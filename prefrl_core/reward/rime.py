@@ -43,11 +43,16 @@ class RimeSettings(EnsembleSettings):
     turned: float = 0.001  # an answer is turned around where the ensemble gives it less than this probability
     memory: float = 0.1  # rate at which the greatest loss among trusted answers is followed
     warm_updates: int = later(0)  # gradient steps on how new states are, before the first fit to answers
+    fits_returns: ClassVar[bool] = False
     learner: ClassVar[str] = f"{__name__}:Rime"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.warm_updates >= 0, f"reward_model.warm_updates = {self.warm_updates}: at least 0")
+        require(self.beta_fits >= 1, f"reward_model.beta_fits = {self.beta_fits}: at least 1")
+        require(self.alpha >= 0, f"reward_model.alpha = {self.alpha}: at least 0")
+        require(0 < self.turned < 0.5, f"reward_model.turned = {self.turned}: in (0, 0.5)")
+        require(0 <= self.memory <= 1, f"reward_model.memory = {self.memory}: in [0, 1]")
 
 
 class Rime(Ensemble):

@@ -28,6 +28,7 @@ class RuneSettings(EnsembleSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.members >= 2, f"reward_model.members = {self.members}: one member cannot disagree with itself")
         require(self.bonus >= 0 and 0 <= self.fading < 1, "reward_model.bonus is at least 0, fading in [0, 1)")
 
 
@@ -45,6 +46,11 @@ class Rune(Ensemble):
         weight = np.float32(self.settings.bonus * (1 - self.settings.fading) ** self.seen)
         normalised = self.normalised(features, done)
         return normalised.mean(0) + weight * normalised.std(0)
+
+    def begin(self, seed: int) -> None:
+        """Begin a run as it is now, with the whole bonus."""
+        super().begin(seed)
+        self.seen = 0
 
     def observe(self, turn: Turn) -> None:
         """Count the turn's steps."""

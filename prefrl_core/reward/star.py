@@ -26,6 +26,7 @@ class StarSettings(EnsembleSettings):
 
     smoothing: float = 0.05  # e
     uniform_answer: float = 0.0  # the smoothing takes its place
+    fits_returns: ClassVar[bool] = False
     learner: ClassVar[str] = f"{__name__}:Star"
 
     def __post_init__(self) -> None:

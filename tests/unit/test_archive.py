@@ -52,6 +52,27 @@ def test_what_is_put_back_is_what_was_packed(whole: tuple[Path, list[Planned]], 
     assert again.read_bytes() == (tmp_path / "x.parquet").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "done.json"])
+def test_a_run_that_lost_something_is_not_packed(whole: tuple[Path, list[Planned]], tmp_path: Path, name: str) -> None:
+    out, planned = whole
+    file = out / planned[0].key / name
+    file.unlink() if name == "metrics.jsonl" else file.write_text("[]")
+    with pytest.raises(UserError, match=f"{planned[0].key}.*damaged"):
+        runs.pack(store.load(out), tmp_path / "x.parquet")
+
+
+def test_a_file_in_which_any_bit_has_changed_is_refused(whole: tuple[Path, list[Planned]], tmp_path: Path) -> None:
+    runs.pack(store.load(whole[0]), path := tmp_path / "x.parquet")
+    sound, random = path.read_bytes(), np.random.default_rng(0)
+    for place in random.integers(4, len(sound), 150):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ (1 << random.integers(8))]) + sound[place + 1 :])
+        try:
+            runs.unpack(path, tmp_path / "back")
+        except UserError:
+            continue
+        assert content(tmp_path / "back").items() <= content(whole[0]).items()  # it was of no matter
+
+
 def test_language_runs_with_their_samples_come_back(tmp_path: Path) -> None:
     out = tmp_path / "runs"
     out.mkdir()
@@ -152,6 +173,9 @@ def test_what_is_no_file_of_runs_is_told_in_one_line(tmp_path: Path) -> None:
     refused(path, "is no run")
     done = json.dumps({"sha256": {"spec.json": "0"}, "metrics_sha256": "0"}).encode()
     row = {"key": b"0" * 16, "layout": b'{"spec.json": null, "done.json": null}', "spec.json": b"{}", "done.json": done}
+    path.write_bytes(table.write([row]))
+    refused(path, "metrics.jsonl is not there")
+    row["done.json"] = json.dumps({"sha256": {"spec.json": "0"}, "metrics_sha256": ""}).encode()
     path.write_bytes(table.write([row]))
     refused(path, "is not what the run recorded")
     assert not (tmp_path / "out").exists()

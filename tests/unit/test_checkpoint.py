@@ -131,6 +131,27 @@ def test_another_runs_log_is_not_gone_on_with(tmp_path: Path) -> None:
     assert numbers(checkpoint.load(path)) == list(range(100, 107))
 
 
+@pytest.mark.parametrize("changed", [100, 0])
+def test_a_log_that_cannot_be_gone_on_with_is_left_to_its_checkpoint(tmp_path: Path, changed: int) -> None:
+    """Killed between the new side file and the checkpoint: what the old checkpoint says is still there. Other rows, or
+    the same of which so many are gone that nothing joins."""
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, {"part": {"log": log(5)}})
+    whole = path.read_bytes()
+    for total in (50, 60):
+        later = checkpoint.Log(ROW, total, total - 5, lambda start, stop: numbered(start + changed, stop + changed))
+        old = checkpoint.sides(path)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(checkpoint.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                checkpoint.save(path, {"part": {"log": later}})
+        assert path.read_bytes() == whole and numbers(checkpoint.load(path))[-1] in (4, 49 + changed)
+        checkpoint.save(path, {"part": {"log": later}})
+        assert numbers(checkpoint.load(path)) == list(range(total - 5 + changed, total + changed))
+        assert len(checkpoint.sides(path)) == 1 and checkpoint.sides(path) != old  # the other one is gone
+        whole = path.read_bytes()
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], None])
 def test_a_damaged_log_is_named(tmp_path: Path, damage: object) -> None:
     path = tmp_path / "checkpoint.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from finished import finish
 
-from bench import cli, progress, runner, store, suite
+from bench import cli, progress, runner, store, suite, worker
 from bench.executors import Ended, Event, node
 from prefrl_core.errors import UserError
 
@@ -55,6 +55,13 @@ def test_a_run_whose_nodes_always_die_is_given_up(tmp_path: Path, capsys: pytest
     code, executor = attempt(tmp_path, [Ended(lost="its node died")] * 9)
     assert code == 1 and executor.started == 6
     assert capsys.readouterr().out.splitlines()[-1].endswith("): its node died")
+
+
+def test_a_code_that_only_looks_like_held_fails_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker that finds its run held says by whom; a plug-in that exits with the same code does not."""
+    code, executor = attempt(tmp_path, [Ended(code=worker.HELD, last_words="it said nothing")])
+    assert code == 1 and executor.started == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith("): it said nothing")
 
 
 def test_time_that_is_spent_stops_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,6 +233,17 @@ def test_arrays_round_trip() -> None:
     assert kept.mu[0] == again.mu[0] == 1  # copies both ways
 
 
+def test_where_older_segments_are_dropped_the_arrays_are_of_the_newest() -> None:
+    kept = Comparisons(10, 2, Vectors(3), 3, newest=4)
+    for turn in range(3):
+        pool = segments(10 * turn, 6)
+        kept.add(pool, np.array([[0, 1], [2, 3]]), np.array([1.0, 0.0]), turn, rng(turn))
+    saved = kept.arrays()
+    assert saved["step_asked"].tolist() == [1, 1, 2, 2] and {len(one) for one in saved.values()} == {4}
+    for number, features in zip(range(2, 6), saved["features"], strict=True):
+        assert (features == kept.take(np.array([number]))[0]).all()
+
+
 # Schedule
 
 PUBLISHED = {

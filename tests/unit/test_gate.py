@@ -146,6 +146,19 @@ def test_a_reward_model_that_got_worse_is_caught_though_the_policy_learns_as_wel
     assert not bad(better)
 
 
+def test_a_seed_that_recorded_nothing_hides_no_other() -> None:
+    good, broken = of_reward_model(0.79, 0.68), of_reward_model(0.66, 1.0, seed=1)
+    of_one = {"reward_accuracy": None, "reward_validation_loss": None}
+    first = next(run.key for run in broken.runs if run.reward == "learned")
+    runs = [run.model_copy(update=of_one) if run.key == first else run for run in broken.runs]
+    found = bad(compare.compare(good, dataclasses.replace(broken, runs=tuple(runs))))
+    assert ("reward accuracy", "mujoco/a@1", "100 labels") in found
+    runs = [run.model_copy(update=of_one) if run.task == "mujoco/a@1" else run for run in broken.runs]
+    findings = compare.compare(good, dataclasses.replace(broken, runs=tuple(runs)))
+    told = [one for one in findings if one.aspect == "reward accuracy" and one.verdict == "not comparable"]
+    assert [(one.task, one.arm) for one in told] == [("mujoco/a@1", "100 labels")]
+
+
 def test_a_baseline_that_knows_no_reward_model_says_so() -> None:
     findings = compare.compare(sample(), of_reward_model(0.7, 0.7))
     told = [one for one in findings if one.aspect.startswith("reward")]
@@ -181,6 +194,20 @@ def test_a_changed_default_is_judged_by_the_names_of_its_arms() -> None:
     assert ("learning", "all tasks", "") in bad(findings)
     (exact,) = [one for one in findings if one.aspect == "exactness"]
     assert exact.verdict == "not comparable" and "32 have another key" in exact.what
+
+
+def test_with_exact_some_other_keys_are_no_pass() -> None:
+    """The other runs have the bytes of the baseline; of these nothing is told."""
+    runs = [
+        run.model_copy(update={"key": run.key[::-1], "metrics_sha256": digest(run.key)}) if index % 2 else run
+        for index, run in enumerate(sample().runs)
+    ]
+    changed = dataclasses.replace(sample(), runs=tuple(runs))
+    for exact, verdict in ((True, "not comparable"), (False, "fine")):
+        findings = compare.compare(sample(), changed, limits := Limits(exact=exact))
+        (told,) = [one for one in findings if one.aspect == "exactness"]
+        assert told.verdict == verdict and "16 of 16 runs" in told.what and "16 have another key" in told.what
+        assert compare.untold(findings, limits) is exact
 
 
 def test_another_processor_may_be_slower_than_the_same_one() -> None:

@@ -28,10 +28,11 @@ def test_equal_items_have_no_right_answer() -> None:
 
 
 def shown(left: np.ndarray, right: np.ndarray) -> Questions:
-    return Questions(left[:, None], right[:, None], level=0.0, first_session=True)
+    spread = float(np.concatenate([left, right]).std())
+    return Questions(left[:, None], right[:, None], level=0.0, first_session=True, spread=spread)
 
 
-def test_clips_are_measured_in_standard_deviations_of_what_is_shown() -> None:
+def test_clips_are_measured_in_standard_deviations_of_what_could_be_shown() -> None:
     left, right = np.random.default_rng(2).normal(size=(2, N))
     plain = HumanCurve().answer(shown(left, right), np.random.default_rng(3))
     scaled = HumanCurve().answer(shown(100 * left + 7, 100 * right + 7), np.random.default_rng(3))

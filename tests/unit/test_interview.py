@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from helpers import STEPS, WIDTH, acted, behaviour
 
+from prefrl_core.errors import UserError
 from prefrl_core.features import Vectors
 from prefrl_core.feedback import queries
 from prefrl_core.feedback.comparisons import Comparisons
-from prefrl_core.feedback.interview import Interview, Program, Session
+from prefrl_core.feedback.interview import Interview, Program, Session, checked
 from prefrl_core.feedback.labelers import HumanCurve, Oracle
 from prefrl_core.feedback.segments import Pool
 
@@ -80,3 +81,22 @@ def test_people_as_they_err_see_the_gap_however_many_questions_a_session_has(ses
             right += [heard.answer == 0 for heard in program.hear(0, 0, held.turn)]  # the second is the better one
         wrong.append(1 - np.mean(right))
     assert wrong[0] > wrong[1] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([1, 0], ""),
+        (None, r"an array of shape \(\)"),
+        (np.zeros((2, 2)), r"2 questions by an array of shape \(2, 2\)"),
+        (["left", "right"], "answered list: an array of numbers is needed"),
+        ([2.0, 0.0], r"another answer than 1 \(left\)"),
+        ([np.inf, 0.0], "another answer than 1"),
+    ],
+)
+def test_what_a_labeler_gives_back_is_looked_at(answers: Any, says: str) -> None:
+    if not says:
+        assert checked(answers, 2, Oracle()).tolist() == [1, 0]
+        return
+    with pytest.raises(UserError, match=f"labeler Oracle .*{says}"):
+        checked(answers, 2, Oracle())

@@ -133,6 +133,9 @@ def test_a_reward_model_fitted_offline_is_where_a_run_begins(tmp_path: Path) -> 
         turn(run)
     turn(run)
     assert run.reward.means.tolist() == fitted.means.tolist()  # type: ignore[attr-defined]  # nothing to refit it to
+    assert run.reward.gradient_steps == 0  # those before the run are not its own
+    minibatches = [start(RunSpec.of({**values, "seed": seed})).reward.random.random() for seed in (0, 1)]  # type: ignore[attr-defined]
+    assert minibatches[0] != minibatches[1]
     with pytest.raises(UserError, match=r"other settings than the run's reward_model \(hidden\)"):
         start(RunSpec.of({**values, "reward_model": {}}))
     with pytest.raises(UserError, match="but the run's is mujoco/hopper@1"):
@@ -170,3 +173,17 @@ def test_a_reward_model_of_another_version_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(known, "METHOD_VERSION", 99)
     with pytest.raises(UserError, match="is of version 4 of the method, this is 99"):
         start(RunSpec.of({**REACHER, "known_reward": str(tmp_path / "reward.safetensors")}))
+
+
+def test_a_file_that_was_cut_short_is_written_again(tmp_path: Path) -> None:
+    """As a power cut may leave it, and as two runners at once find it."""
+    (tmp_path / "exported").mkdir()
+    spec = RunSpec.of({**REACHER, "known_comparisons": exported(tmp_path / "exported")})
+    folder = tmp_path / "run"
+    folder.mkdir()
+    known.place(spec, folder)
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(b"")
+    known.place(spec, folder)
+    assert file.read_bytes() == whole and list(folder.iterdir()) == [file]

@@ -11,7 +11,7 @@ import pytest
 from bench import cli, tracks
 from prefrl_core.errors import UserError
 from prefrl_core.language import pieces, ratings, tasks
-from prefrl_core.language.reviews import Opening, Reviews
+from prefrl_core.language.reviews import Reviews
 from prefrl_core.language.reviews_gold import PARTS, Judge
 from prefrl_core.language.vocab import EOS
 
@@ -71,24 +71,6 @@ def test_the_task_keeps_its_promises(task: Reviews) -> None:
         assert {prompt.split for prompt in task.prompts(random, split, 20)} == {split}
     prompts = tasks.encode_prompts(task.vocabulary, asked)
     assert prompts.shape[1] <= task.info.prompt_tokens
-
-
-def test_what_is_held_out_teaches_nothing(task: Reviews) -> None:
-    random = np.random.default_rng(0)
-    taught, measured = (
-        {(*prompt.words, *task.vocabulary.decode(row)) for prompt, row in zip(*_listed(task, random, held), strict=True)}
-        for held in (False, True)
-    )
-    assert measured and not measured & taught
-    stream = task.pretraining(random, 400, 40, held_out=True).ravel()
-    cut = np.split(stream, np.flatnonzero(stream == EOS))  # each begins with <eos> <bos>
-    texts = {tuple(task.vocabulary.decode(text[2:].tolist())) for text in cut}
-    assert measured <= texts and not taught & texts  # the same sentences are held out of both
-
-
-def _listed(task: Reviews, random: np.random.Generator, held_out: bool) -> tuple[list[Opening], list[list[int]]]:
-    asked, said = task.demonstrations(random, 2000, held_out)
-    return asked, said.tolist()
 
 
 def test_pieces_join_to_the_words_they_came_from(task: Reviews) -> None:

@@ -48,6 +48,8 @@ def test_budgets_by_method() -> None:
         ({"labeler": {"name": "mistake", "mistake": 0.7}}, "mistake = 0.7: in"),
         ({"labeler": {"name": "mixed", "tau": -1}}, "tau = -1.0"),
         ({"labeler": "orcle"}, "did you mean 'oracle'"),
+        ({"labeler": {"name": "panel", "held_out": True}}, "held_out = true: the second half of a panel judges"),
+        ({"labeler": {"name": "panel", "persons": 16}}, "persons = 16 with evaluation.persons = 10: some of those who"),
         ({"labeler": {"name": "equal", "eqal": 1}}, "did you mean 'equal'"),
         ({"labeler": {}}, "needs a name: one of oracle"),
         ({"ppo": {"beta": -1}}, "ppo.beta = -1.0: at least 0"),
@@ -75,3 +77,9 @@ def test_one_line_for_what_is_refused(values: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
         LanguageSpec.of({**TASK, **values})
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_panel_teaches_where_it_does_not_judge() -> None:
+    for labeler in ({"name": "panel"}, {"name": "panel", "persons": 16, "persona": 1}, {"name": "panel", "persons": 4}):
+        assert LanguageSpec.of({**TASK, "labeler": labeler}).labeler["name"] == "panel"
+    LanguageSpec.of({**TASK, "method": "sft", "labeler": {"name": "panel", "held_out": True}})  # nobody is asked

@@ -17,7 +17,9 @@ from prefrl_core.registry import find, names
 from prefrl_core.spec import RunSpec
 
 OURS = [name for name in names("query") if find("query", name).__module__ == queries.__name__]
-SCORED = [name for name in OURS if name not in ("uniform", "near_on_policy")]  # their choice does not depend on the order
+SCORED = [
+    name for name in OURS if name not in ("uniform", "near_on_policy")
+]  # their choice does not depend on the order
 
 
 def rng(seed: int = 0) -> np.random.Generator:

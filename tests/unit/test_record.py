@@ -11,6 +11,7 @@ from test_ledger import asked
 from bench.answers import record
 from bench.answers.desk import LedgerDesk
 from bench.answers.ledger import NAME, Ledger
+from prefrl_core import loop
 from prefrl_core.errors import UserError
 
 
@@ -87,3 +88,11 @@ def test_a_view_that_never_ends_is_not_waited_for(folder: Path, monkeypatch: pyt
     change(folder, f"CREATE VIEW turns AS {endless}")
     with pytest.raises(UserError, match="is damaged"):
         record.digest(folder)
+
+
+def test_a_part_measures_nothing_that_the_run_measures_itself() -> None:
+    """A policy that logs its own return would else replace the one that tables are made of."""
+    assert loop._own({"policy_kl": 1.0}, "policy", {"name": "mine"}) == {"policy_kl": 1.0}
+    for name in ("true_return", "step", "episodes", "labels", "reward_accuracy"):
+        with pytest.raises(UserError, match=f"policy 'mine' has measured '{name}', which the run measures itself"):
+            loop._own({name: 1.0, "policy_kl": 1.0}, "policy", {"name": "mine"})

@@ -138,6 +138,19 @@ def test_only_what_has_a_reward_is_drawn_for_the_control() -> None:
     assert sorted(set((drawn.places[0] // ENVS).tolist())) == [5, 6, 7, 8, 9]
 
 
+def test_predicted_rewards_are_not_saved() -> None:
+    """A row that was written must not change, and these change with the reward model, who says them again."""
+    ((rollout, rewards), *_) = lived(5)
+    replay = Replay(100, ENVS, rollout.observations.shape[2], 2)
+    replay.add(rollout, rewards)
+    known = replay.get_state()["steps"].rows(0, 5)
+    assert known["rewards"].all()
+    replay.predicted = True
+    later = replay.get_state()["steps"].rows(0, 5)
+    assert not later["rewards"].any() and replay.rewards[: 5 * ENVS].all()
+    assert all((known[name] == later[name]).all() for name in known.dtype.names if name != "rewards")
+
+
 @pytest.mark.parametrize(("capacity", "recent", "rewarded"), [(100, 24, False), (17, 24, False), (100, 900, True)])
 def test_every_second_one_is_drawn_from_the_newest(capacity: int, recent: int, rewarded: bool) -> None:
     rollouts = lived()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_report import COMMAND, STEPS, TASKS, Suite, plan, report, some, study_of, undrawn, write_run  # noqa: F401
 
-from bench.report import agreement, data, ran, results, tables
+from bench.report import agreement, data, efficiency_tables, ran, results, tables
 from prefrl_core.errors import UserError
 
 
@@ -32,6 +32,39 @@ def test_unfinished_failed_and_missing_runs_are_named(tmp_path: Path) -> None:
     assert len(cell.returns) == 1  # the failed run takes no part in the table
     curve = results.curves(study, "mujoco/hopper@1", "true_return")[1]
     assert (curve.counted, len(curve.runs)) == (1, 2)  # but it is drawn
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_arm_that_is_not_finished_takes_no_band_from_the_others(tmp_path: Path) -> None:
+    planned = plan(4, ["mujoco/hopper@1"], ["true reward", "60 labels", "200 labels", "700 labels"])
+    for run in planned:
+        write_run(tmp_path, run, until=0.3 if run.arm == "700 labels" else 1.0)
+    curves = {one.arm: one for one in results.curves(study_of(tmp_path, planned), "mujoco/hopper@1", "true_return")}
+    for arm in ("true reward", "60 labels", "200 labels"):
+        one = curves[arm]
+        assert (np.isfinite(one.low) == np.isfinite(one.mean)).all() and np.isfinite(one.low).sum() > 20
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_suite_of_controls_alone_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a task that the paper has: there are no labels to tell of."""
+    planned = some(tmp_path, ["true reward"])
+    assert 'id="efficiency"' in report(tmp_path, planned).read_text()
+    study = study_of(tmp_path, planned)
+    assert efficiency_tables.labels_to(study, study.tasks[0], 100.0)[0] == []
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_other_optimisers_begin_elsewhere_and_do_not_move_the_scale(tmp_path: Path) -> None:
+    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels"])
+    other = [replace(one, spec=replace(one.spec, policy={"name": "trpo"})) for one in planned if one.arm == "60 labels"]
+    for one in planned:
+        write_run(tmp_path, one)
+    study = study_of(tmp_path, planned)
+    alone = data.untrained_level([run for run in study.runs if run.arm == "true reward"])
+    mixed = [replace(run, spec=other[0].spec) if run.arm == "60 labels" else run for run in study.runs]
+    control = study.cells["true reward", "mujoco/hopper@1"].spec
+    assert data.untrained_level(mixed, control) == alone != data.untrained_level(mixed)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -208,6 +208,7 @@ def test_without_its_replay_it_can_act(tmp_path: Path) -> None:
         ({"discount": 1.5}, r"discount = 1.5: in \[0, 1\]"),
         ({"n_step": 0}, "n_step = 0: at least 1"),
         ({"recent": -1}, "recent = -1: at least 0"),
+        ({"random_steps": 9}, "random_steps = 9 with explore_steps = 0: .* leave it out"),
         ({"action_limit": 0.0}, r"action_limit = 0.0: in \(0, 1\]"),
         ({"action_limit": 1.5}, r"action_limit = 1.5: in \(0, 1\]"),
         (
@@ -233,3 +234,16 @@ def test_tasks_that_it_cannot_learn_are_refused() -> None:
     env.single_action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
     with pytest.raises(UserError, match="its actions need bounds"):
         SACSettings().make(env, 0)
+
+
+def test_the_first_reward_of_a_sparse_task_is_not_worth_a_million() -> None:
+    """Nothing was paid so far, then one step in 4,096 is."""
+    policy = SACSettings().make(Identity(16, 0, 0), 0)
+    nothing, rare = np.zeros(4096, np.float32), np.eye(1, 4096, dtype=np.float32)[0]
+    for rewards in (nothing, nothing):
+        policy._follow_scale(rewards, 0.1)
+        assert policy.reward_scale == 1.0
+    policy._follow_scale(rare, 0.1)
+    assert policy.reward_scale == pytest.approx(float(rare.std()), abs=1e-5)  # at once, and not by a tenth
+    policy._follow_scale(rare * 2, 0.1)
+    assert policy.reward_scale == pytest.approx(1.1 * float(rare.std()), abs=1e-5)

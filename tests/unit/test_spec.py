@@ -61,6 +61,14 @@ def test_integers_pass_for_floats_but_not_booleans_for_integers() -> None:
         ({"labeler": {"name": "bpref", "mistakes": 0.1}}, "did you mean 'mistake'?"),
         ({"labeler": {"name": "bpref", "mistake": 2.0}}, "a probability is in [0, 1]"),
         ({"query": "disagree"}, "did you mean 'disagreement'?"),
+        ({"reward_model": {"name": "rune", "members": 1}}, "members = 1: one member cannot disagree with itself"),
+        ({"reward_model": {"name": "rime", "beta_fits": 0}}, "beta_fits = 0: at least 1"),
+        ({"reward_model": {"name": "rime", "memory": -3.0}}, "memory = -3.0: in [0, 1]"),
+        (
+            {"reward_model": {"name": "qpa", "target": "return"}},
+            "'qpa' with target = 'return': what it does is about answers",
+        ),
+        ({"query": "recent"}, "unknown query 'recent'"),
         ({"policy": {"name": "ppo", "recent": 100}}, "unknown setting of policy 'ppo': 'recent'"),
         ({"policy": {"name": "trpo", "explore_steps": 100}}, "unknown setting of policy 'trpo': 'explore_steps'"),
         ({"reward_model": {"name": "qpa", "longest": 1.2}}, "shares of the segment, in order"),
@@ -94,7 +102,9 @@ def test_a_plug_in_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError) as caught:
         RunSpec.of({**HOPPER, "plugins": ["broken_plugin"]})
-    assert str(caught.value) == "plug-in 'broken_plugin' does not import: ValueError: two lines"
+    said = str(caught.value)
+    assert said.startswith("plug-in 'broken_plugin' does not import: ValueError: two lines, at ")
+    assert "broken_plugin.py, line 1" in said and "\n" not in said
 
 
 def test_a_name_is_taken_once() -> None:

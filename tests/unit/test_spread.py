@@ -82,6 +82,15 @@ def test_a_band_is_the_interval_at_each_point_and_nan_where_a_seed_is_missing() 
     assert np.isnan([low[2], high[2]]).all()
 
 
+def test_a_cell_with_a_gap_hides_no_other() -> None:
+    cells = rng(4).normal(size=(3, 5, 2))
+    cells[0, :, 1] = np.nan
+    for unlike in (False, True):
+        some = spread.pool(cells, unlike).variance
+        assert some[0] == pytest.approx(float(spread.pool(cells[..., 0], unlike).variance))
+        assert some[1] == pytest.approx(float(spread.pool(cells[1:, :, 1], unlike).variance))
+
+
 def test_prompts_are_the_least_that_seeds_differ_by() -> None:
     assert spread.of_mean([[0.0, 2.0], [1.0, 1.0]]) == pytest.approx((2.0 / 2 + 0.0) / 2)
     assert spread.of_mean([]) == 0.0

@@ -106,6 +106,11 @@ def test_only_takes_the_exact_name_before_parts_of_names(tmp_path: Path) -> None
     assert [(run.arm, run.seed) for run in both] == [("true reward", 1), ("20 labels, wrong", 1)]
 
 
+def test_filters_that_match_nothing_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'arm=x' --only 'seed=1' match no run together"):
+        suite.select([{"arm": "x", "seed": "0"}, {"arm": "y", "seed": "1"}], ["arm=x", "seed=1"])
+
+
 def test_only_spares_the_arms_that_the_steps_are_too_few_for(tmp_path: Path) -> None:
     path = write(tmp_path, SMALL.replace("labels = 20\n[[arm]]", "labels = 1000\n[[arm]]"))
     assert suite.load(path).runs(steps=20_000, only=["arm=true"])
