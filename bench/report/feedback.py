@@ -79,7 +79,7 @@ def over_labels(
         shift = 1.05 ** (index - (len(lines) - 1) / 2)
         legend[label] = (_points_line(axis, points, styles.get(label) or look(len(styles) + index), shift), "")
     legend |= more(axis)
-    _label_axis(axis, sorted({*budgets, *(labels for points in lines.values() for labels in points)}))
+    _label_axis(axis, {labels for points in lines.values() for labels in points}, set(budgets))
     axis.set(xlabel=f"{unit} (log scale)", ylabel=name)
     return legend
 
@@ -106,14 +106,15 @@ def _points_line(axis: Axes, points: Mapping[int, stats.Estimate], look: Look, s
     return line
 
 
-def _label_axis(axis: Axes, budgets: Sequence[int]) -> None:
-    """A logarithmic axis with a mark at each budget, and its number where the one before leaves room."""
+def _label_axis(axis: Axes, own: set[int], others: set[int]) -> None:
+    """A logarithmic axis with a mark at each budget, and its number where there is room: the lines' own first."""
     axis.set_xscale("log")
+    budgets = sorted(own | others)
     room = (budgets[-1] / budgets[0] * 1.25**2) ** 0.1  # a tenth of the axis
-    numbers, last = [], 0.0
-    for budget in budgets:
-        numbers.append(str(budget) if budget >= last * room else "")
-        last = budget if numbers[-1] else last
-    axis.set_xticks(list(budgets), numbers)
+    numbered: list[int] = []
+    for budget in (*sorted(own), *sorted(others - own)):
+        if all(max(budget, one) >= min(budget, one) * room for one in numbered):
+            numbered.append(budget)
+    axis.set_xticks(budgets, [str(budget) if budget in numbered else "" for budget in budgets])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)

@@ -52,7 +52,7 @@ def test_ablations_stand_beside_their_baseline(tmp_path: Path) -> None:
         "gamma 0.3": {"rankings": 1024, "ppo": {"gamma": 0.3}},
         "oracle of length": {"rankings": 1024, "labeler": "biased"},
     }
-    planned = made.plan(3, arms)
+    planned = made.plan(4, arms)
     out = written(tmp_path / "runs", planned)
     language = study(out, planned, "PPO")
     panels = figures.panels(language, made.TASK, "ppo")

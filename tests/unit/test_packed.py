@@ -88,10 +88,11 @@ def test_comparisons_of_frames_are_those_of_plain_arrays() -> None:
 def test_comparisons_come_back_from_a_checkpoint_and_from_a_file(newest: int) -> None:
     pool, pairs = clips(9), np.random.default_rng(1).integers(0, 9, (7, 2))
     made = asked(pool, pairs, newest)
-    for state in (made.get_state(), made.arrays()):  # the second is also what older checkpoints hold
+    for state in (made.get_state(), made.arrays()):  # the second has the questions alone whose segments are kept
         again = asked(pool, pairs[::-1], newest)
         again.set_state(state)
-        assert np.array_equal(np.asarray(again.features), np.asarray(made.features))
-        assert np.array_equal(again.take(np.array([6, 5])), pool[pairs[[6, 5]]])
+        last = len(state["mu"]) - 1
+        assert last == (newest - 1 if newest and "open" not in state else 6)
+        assert np.array_equal(again.take(np.array([last, last - 1])), pool[pairs[[6, 5]]])
         assert again.arrays().keys() == made.arrays().keys()
         assert all(np.array_equal(array, again.arrays()[name]) for name, array in made.arrays().items())
