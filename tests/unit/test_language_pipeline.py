@@ -15,6 +15,7 @@ from prefrl_core.language import cache, collect, rows, tasks, training
 from prefrl_core.language.model import EOS, GPT, ScalarHead
 from prefrl_core.language.pipeline import learn
 from prefrl_core.language.ppo import Ppo, policy_loss
+from prefrl_core.language.run import Run
 from prefrl_core.language.settings import PpoSettings
 from prefrl_core.language.spec import LanguageSpec
 from prefrl_core.language.stages import text_loss
@@ -224,3 +225,24 @@ def test_a_damaged_stage_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"cut off")
     np.testing.assert_array_equal(cache.Cache(tmp_path).get("a", made)["arrays"]["x"], np.arange(3))
     assert cache.digest("s", {"a": 1}) != cache.digest("s", {"a": 2})
+
+
+def test_a_reward_model_is_shared_only_where_it_is_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows have accuracies on so many held-out rankings as ``evaluation.prompts`` asks for, up to 256."""
+
+    class Asked(Exception):
+        """The name under which a stage is looked for."""
+
+    class Empty:
+        def get(self, name: str, make: Any) -> Any:
+            raise Asked(name)
+
+    monkeypatch.setattr(Run, "_fine_tuned", lambda self, shape: ("sft", {}, []))
+
+    def name(prompts: int) -> str:
+        spec = LanguageSpec.of({"task": "language/tinyinstruct", "preset": "smoke", "evaluation": {"prompts": prompts}})
+        with pytest.raises(Asked) as asked:
+            Run(spec, None, Empty()).reward_model()  # type: ignore[arg-type]
+        return str(asked.value)
+
+    assert name(16) == name(64) != name(128) != name(256) == name(1000)

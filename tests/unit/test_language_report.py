@@ -18,6 +18,7 @@ from bench.report import data as any_data
 from bench.report import write_report
 from bench.report.language import data, efficiency, figures, frontier, matched, samples, tables
 from bench.suite import Planned
+from prefrl_core.language.spec import LanguageSpec
 
 COMMAND = "python -m bench report language"
 SMALL = made.arms((64,))
@@ -74,6 +75,31 @@ def test_gaos_coefficients_are_found_again(language: data.Language) -> None:
             peak = a / (2 * b) if best else np.exp(a / b - 1)
             assert fitted.peak.value == pytest.approx(peak, rel=0.1)
             assert fitted.height.value == pytest.approx(peak * (a / 2 if best else b), rel=0.1)
+
+
+def test_best_of_n_is_counted_from_sft_though_it_was_not_measured_at_one(tmp_path: Path) -> None:
+    """On gold itself it is no control either: that is PPO alone."""
+    arms: dict[str, dict[str, Any]] = {
+        "from 4": {"method": "best_of_n", "rankings": 64, "best_of_n": {"n": [4, 8, 16]}},
+        "from 1": {"method": "best_of_n", "rankings": 256, "best_of_n": {"n": [1, 8, 16]}},
+        "least of 3": {
+            "method": "best_of_n", "rankings": 64, "best_of_n": {"n": [4, 8, 16]},
+            "reward_model": {"members": 3, "combine": "min"},
+        },
+    }  # fmt: skip
+    planned = made.plan(1, arms)
+    language = study(written(tmp_path / "runs", planned), planned)
+    of = {one.arm: one for one in language.results}
+    for method, called in (("best_of_n", "best_of_n"), ("ppo", "gold")):
+        spec = LanguageSpec.of({"task": made.TASK, "method": method, "reward": "gold"})
+        assert replace(of["from 1"], spec=spec).method == called
+    for arm, first in (("from 4", 0.0), ("from 1", None)):
+        (points,) = frontier.points(language, of[arm], "proxy_mean")
+        measured = [told.value("proxy_mean") for one in language.results if one.arm == arm for told in one.runs]
+        zero = measured[0] if first is None else first
+        assert points[:, 1] == pytest.approx(np.array(measured) - zero)
+    assert frontier.points(language, of["least of 3"], "proxy_mean") == []  # what SFT has of it is not known
+    assert len(frontier.points(language, of["least of 3"], "gold_gain")) == 1
 
 
 def test_a_fit_is_the_least_squares_that_numpy_finds() -> None:
