@@ -43,7 +43,7 @@ from bench.resources import Needs, Resources
 from bench.suite_file import LARGEST, MOST_RUNS, PLACED, SuiteFile, toml_place
 from bench.tracks import Spec, Track
 from prefrl_core import registry
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, require, unknown
 
 T = TypeVar("T")
 _Key = Callable[[int], str]  # of the run with that seed
@@ -210,8 +210,7 @@ def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]
         found = _matching(name, value, list(dict.fromkeys(cell[name] for cell in cells)))
         allowed.setdefault(name, set()).update(found)
     chosen = [i for i, cell in enumerate(cells) if all(cell[name] in values for name, values in allowed.items())]
-    if not chosen:
-        raise UserError(f"--only {' --only '.join(map(repr, only))} match no run together: each of them does alone")
+    require(bool(chosen), f"--only {' --only '.join(map(repr, only))} match no run together: each of them does alone")
     return chosen
 
 

@@ -118,7 +118,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # and of its arms with labels. Returns on the true reward and seconds of one core, seeds 100 and 101:
 # HalfCheetah: SAC 5,848 after 250,000 steps (81 s), TRPO about 3,000 after 1,000,000.
 # Hopper: TRPO 3,865 after 2,000,000 (188 s), SAC 3,274 after 400,000 (283 s). After 1,000,000 five seeds of TRPO had
-# 3,139 on one processor and 3,900 on another.
+# 3,139, and 3,900 on another processor and revision.
 # InvertedDoublePendulum: SAC 11,300 after 300,000 (290 s); from 100 labels 6,380 after 200,000. PPO with half the
 # epochs and an entropy bonus of 0.01 10,612 and 10,787 after 1,000,000 (92 s), but from 100 labels -3,985: the poles
 # spin, and nothing leads out.

@@ -177,19 +177,6 @@ def test_with_overlap_a_pair_goes_to_several_and_the_first_answer_teaches(tmp_pa
     assert hear(ledger, 1) == [(0, 0.0)]
 
 
-def test_with_overlap_one_person_in_two_tabs_is_one(tmp_path: Path, clock: Clock) -> None:
-    ledger = Ledger(tmp_path / "a.sqlite", overlap=2, clock=clock)
-    LedgerDesk(ledger).ask(asked(0, 1))
-    ada = ledger.join("ada")
-    old = shown(ledger, ada)
-    clock.now += 200  # past its lease
-    new = shown(ledger, ada)
-    assert new.nonce != old.nonce and ledger.answer(new.nonce, "left", 1.0)
-    with pytest.raises(Refused, match="you have answered this pair already"):
-        ledger.answer(old.nonce, "right", 1.0)
-    assert shown(ledger, ledger.join("bob")).question == 0
-
-
 def test_a_turn_done_again_hears_the_same(ledger: Ledger) -> None:
     ada = ledger.join("ada")
     ledger.answer(shown(ledger, ada).nonce, "left", 1.0)

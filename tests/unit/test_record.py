@@ -6,11 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_ledger import asked
+from test_ledger import Clock, asked, shown
 
 from bench.answers import record
 from bench.answers.desk import LedgerDesk
-from bench.answers.ledger import NAME, Ledger
+from bench.answers.ledger import NAME, Ledger, Refused
 from prefrl_core import loop
 from prefrl_core.errors import UserError
 
@@ -96,3 +96,17 @@ def test_a_part_measures_nothing_that_the_run_measures_itself() -> None:
     for name in ("true_return", "step", "episodes", "labels", "reward_accuracy"):
         with pytest.raises(UserError, match=f"policy 'mine' has measured '{name}', which the run measures itself"):
             loop._own({name: 1.0, "policy_kl": 1.0}, "policy", {"name": "mine"})
+
+
+def test_with_overlap_one_person_in_two_tabs_is_one(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(tmp_path / "a.sqlite", overlap=2, clock=clock)
+    LedgerDesk(ledger).ask(asked(0, 1))
+    ada = ledger.join("ada")
+    old = shown(ledger, ada)
+    clock.now += 200  # past its lease
+    new = shown(ledger, ada)
+    assert new.nonce != old.nonce and ledger.answer(new.nonce, "left", 1.0)
+    with pytest.raises(Refused, match="you have answered this pair already"):
+        ledger.answer(old.nonce, "right", 1.0)
+    assert shown(ledger, ledger.join("bob")).question == 0
