@@ -57,13 +57,14 @@ def rows_of(run: Planned, until: float = 1.0) -> Iterator[dict[str, Any]]:
     """Metrics of a made-up run: its return rises towards its arm's level, with the seed's own noise."""
     random = np.random.default_rng([run.seed, zlib.crc32(f"{run.arm}/{run.task}".encode())])  # whatever its key
     untrained, level = TASKS[run.task]
+    noise = min(40.0, 0.02 * (level - untrained))  # points; less where scores are small
     level = untrained + (level - untrained) * ARMS[run.arm][1] * (1 + 0.04 * random.standard_normal())
     learned, accuracy = run.spec.reward == "learned", 0.6 + 0.35 * ARMS[run.arm][1]
     for iteration in range(1, int(until * STEPS / ROLLOUT) + 1):
         step = iteration * ROLLOUT
         grown = 0.0 if iteration <= 6 else 1 - np.exp(-3.5 * step / STEPS)
         episodes = int(random.integers(0, 4))
-        mean = untrained + (level - untrained) * grown / (1 - np.exp(-3.5)) + 40 * random.standard_normal()
+        mean = untrained + (level - untrained) * grown / (1 - np.exp(-3.5)) + noise * random.standard_normal()
         guess = 0.5 + (accuracy - 0.5) * (1 - np.exp(-step / 4e4)) + 0.02 * random.standard_normal()
         yield {
             "step": step,

@@ -17,13 +17,13 @@ IDS = [f"atari/{name}@1" for name in GAMES]
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> data.Study:
-    """Two seeds on the true reward and from labels, every game's control at half a human's score."""
+    """Five seeds of two arms, enough to tell intervals; every game's control at half a human's score."""
     out = tmp_path_factory.mktemp("games")
     with pytest.MonkeyPatch.context() as patch:
         for task in IDS:
             random, human = published.scale(task)
             patch.setitem(TASKS, task, (random, random + (human - random) / 2))
-        planned = plan(2, IDS, ["true reward", "700 labels"])
+        planned = plan(5, IDS, ["true reward", "700 labels"])
         for run in planned:
             write_run(out, run)
         return study_of(out, planned)
