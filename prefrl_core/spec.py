@@ -84,6 +84,13 @@ class RunSpec:
         canonical: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True))
         return canonical
 
+    def revisions(self) -> dict[str, int]:
+        """Of the parts whose numbers have moved since runs with them were published, such as ``{"query ranked_list
+        revision": 2}``. They stand in the key of a run, so that runs without these parts keep their names."""
+        named = {(kind, getattr(self, setting)["name"]) for setting, kind in KINDS.items()}
+        found = {f"{kind} {name} revision": registry.find(kind, name) for kind, name in sorted(named)}
+        return {name: part.revision for name, part in found.items() if getattr(part, "revision", 1) > 1}
+
     def _with_known_named(self) -> RunSpec:
         """What the run begins with, named by its content instead of by where it lies."""
         if not (self.known_comparisons or self.known_reward):

@@ -78,7 +78,7 @@ def _exactness(baseline: Sample, candidate: Sample, limits: Limits) -> Finding:
         return Finding(ALL, "", "exactness", 1.0, np.nan, "not comparable", f"{what}: {keys}" if moved else what)
     what = f"{same} of {len(comparable)} runs have the bytes of the baseline"
     if same < len(comparable):
-        what += "; if that is meant, METHOD_VERSION or a task's version has to be raised"
+        what += "; if that is meant, METHOD_VERSION, a task's version or a part's revision has to be raised"
     if moved:
         what += f"; {keys}"
     verdict: Verdict = "WORSE" if limits.exact else "changed"

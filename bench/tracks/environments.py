@@ -56,7 +56,7 @@ class Environments:
         from prefrl_core import tasks
 
         plugins = {name: str(source) for name, source in self.plugins(spec).items()}
-        return {"method": METHOD_VERSION, **tasks.versions(spec.task), **plugins}
+        return {"method": METHOD_VERSION, **tasks.versions(spec.task), **spec.revisions(), **plugins}
 
     def plugins(self, spec: RunSpec) -> Mapping[str, Source]:
         from prefrl_core import sources

@@ -3,7 +3,8 @@
 The bootstrap is fixed at the moment of asking: each member draws once how often it will see a label, from Poisson(1),
 the limit of |D| draws with replacement from |D| labels (Oza and Russell 2001). A fresh bootstrap at each fit would show
 every member every label in the end, and their disagreement would fade. On average 1/e of the labels are left out of
-a member's bootstrap; they are its validation data.
+a member's bootstrap; they are its validation data. Pairs of a ranked list have segments in common, so there it is drawn
+who sees which segment (``list_interview.py``).
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ class Comparisons:
         return places + (self.count - 1 - places) // max(1, self._kept) * self._kept
 
     @property
+    def members(self) -> int:
+        """Of the reward model, each with a bootstrap of its own."""
+        return self._multiplicity.shape[1]
+
+    @property
     def asked(self) -> int:
         """Questions that this run put."""
         return self.count - self.known - self.implied
@@ -90,13 +96,17 @@ class Comparisons:
         """One of this run's questions was answered; skipping it is no answer."""
         return bool(np.isfinite(self.mu[self.known :]).any())
 
+    def bootstrap(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """``(count, members)``: how often each member draws each of so many."""
+        return random.poisson(1.0, (count, self.members))
+
     def ask(
-        self, pool: Segments, pairs: NDArray[np.int64], step: int, random: np.random.Generator
+        self, pool: Segments, pairs: NDArray[np.int64], step: int, multiplicity: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Record questions about the pairs ``(asked, 2)`` of indices into ``pool``, open until they are answered;
-        returns their numbers ``(asked,)``."""
+        """Record questions about the pairs ``(asked, 2)`` of indices into ``pool``, open until they are answered, and
+        of whose ``bootstrap`` they are ``(asked, members)``; returns their numbers ``(asked,)``."""
         numbers = np.arange(self.count, self.count + len(pairs))
-        self.add(pool, pairs, np.full(len(pairs), np.nan), step, random)
+        self._put(pool, pairs, np.full(len(pairs), np.nan), step, multiplicity)
         self.open.update(numbers.tolist())
         return numbers
 
@@ -113,20 +123,28 @@ class Comparisons:
         Raises:
             ValueError: more answers than the budget, or an answer that is not in [0, 1] or NaN.
         """
-        self._put(pool, pairs, mu, step)
-        drawn = random.poisson(1.0, (len(pairs), self._multiplicity.shape[1]))
-        self._multiplicity[self.count - len(pairs) : self.count] = drawn
+        self._put(pool, pairs, mu, step, self.bootstrap(len(pairs), random))
 
     def imply(
-        self, pool: Segments, pairs: NDArray[np.int64], mu: NDArray[np.float64], step: int, question: int
+        self,
+        pool: Segments,
+        pairs: NDArray[np.int64],
+        mu: NDArray[np.float64],
+        step: int,
+        multiplicity: NDArray[np.int64],
     ) -> None:
-        """Record what follows from an answer, that to ``question``, of whose bootstrap it is: a member that has not
-        seen the answer does not see what follows from it."""
-        self._put(pool, pairs, mu, step)
-        span = slice(self.count - len(pairs), self.count)
-        self._multiplicity[span], self._implied[span] = self._multiplicity[question], True
+        """Record what follows from answers, and of whose ``bootstrap`` it is ``(pairs, members)``."""
+        self._put(pool, pairs, mu, step, multiplicity)
+        self._implied[self.count - len(pairs) : self.count] = True
 
-    def _put(self, pool: Segments, pairs: NDArray[np.int64], mu: NDArray[np.float64], step: int) -> None:
+    def _put(
+        self,
+        pool: Segments,
+        pairs: NDArray[np.int64],
+        mu: NDArray[np.float64],
+        step: int,
+        multiplicity: NDArray[np.int64],
+    ) -> None:
         span = slice(self.count, self.count + len(pairs))
         if span.stop > len(self._mu):
             raise ValueError(f"{span.stop} labels exceed the budget of {len(self._mu)}")
@@ -135,7 +153,7 @@ class Comparisons:
         for place, pair in zip(range(span.start, span.stop), pairs, strict=True):
             self._features[place % self._kept] = pool.features[pair]
         self._true_returns[span] = pool.true_rewards.sum(1)[pairs]
-        self._mu[span], self._step_asked[span] = mu, step
+        self._mu[span], self._step_asked[span], self._multiplicity[span] = mu, step, multiplicity
         self.count = span.stop
 
     def take(self, questions: NDArray[np.int64]) -> NDArray[Any]:

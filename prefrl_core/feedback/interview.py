@@ -153,7 +153,8 @@ class Interview:
             first = self.comparisons.unanswered
             pairs = self.answers.revise(pairs, self.comparisons.count, pool.segments, self.random)
             asked = self.comparisons.asked
-            numbers = self.comparisons.ask(pool.segments, pairs, step, self.bootstrap)
+            drawn = self.comparisons.bootstrap(len(pairs), self.bootstrap)
+            numbers = self.comparisons.ask(pool.segments, pairs, step, drawn)
             self.answers.ask(Session(numbers, pairs, pool.segments, step, level, first, asked), opinion)
         assert pool.turn is not None
         for number, answer in self.answers.hear(turn, step, pool.turn):

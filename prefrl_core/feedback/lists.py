@@ -137,6 +137,7 @@ class RankedList(Uniform):
     pairs: int = 10  # implied pairs that teach for each question, at most; of more some are drawn
     ranks: ClassVar[bool] = True
     vectors_only: ClassVar[bool] = True
+    revision: ClassVar[int] = 2  # pairs that are held out have a segment that was never seen
 
     def __post_init__(self) -> None:
         super().__post_init__()

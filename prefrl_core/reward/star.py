@@ -6,17 +6,14 @@ in the idea and not in the effort. Left out: the second, in-sample critic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core.errors import require
-from prefrl_core.feedback.comparisons import Comparisons
-from prefrl_core.feedback.segments import Pool
 from prefrl_core.reward.ensemble import Ensemble
-from prefrl_core.reward.fitted import Batch
+from prefrl_core.reward.fitted import Array, Batch
 from prefrl_core.reward.settings import EnsembleSettings
 
 
@@ -27,6 +24,7 @@ class StarSettings(EnsembleSettings):
     smoothing: float = 0.05  # e
     uniform_answer: float = 0.0  # the smoothing takes its place
     fits_returns: ClassVar[bool] = False
+    revision: ClassVar[int] = 2  # validated on smoothed answers
     learner: ClassVar[str] = f"{__name__}:Star"
 
     def __post_init__(self) -> None:
@@ -39,8 +37,7 @@ class Star(Ensemble):
 
     settings: StarSettings
 
-    def batch(self, member: int, comparisons: Comparisons, chosen: NDArray[np.int64], pool: Pool | None) -> Batch:
-        """The chosen pairs; a tie stays one."""
-        batch = super().batch(member, comparisons, chosen, pool)
-        batch.mu = batch.mu + self.settings.smoothing * (1 - 2 * batch.mu)
-        return batch
+    def losses(self, sums: Array, batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Those of smoothed answers, also where the model is validated; a tie stays one."""
+        smoothed = batch.mu + self.settings.smoothing * (1 - 2 * batch.mu)
+        return super().losses(sums, replace(batch, mu=smoothed))

@@ -16,6 +16,7 @@ from prefrl_core.preference import preference
 from prefrl_core.registry import find
 from prefrl_core.reward import reed
 from prefrl_core.reward.crops import crops
+from prefrl_core.reward.fitted import Batch
 from prefrl_core.reward.likelihood import cross_entropy
 from prefrl_core.reward.transitions import Sample, transitions
 from prefrl_core.rollout import Turn
@@ -217,12 +218,29 @@ def test_the_bonus_is_the_spread_of_the_members_and_fades() -> None:
 
 @pytest.mark.parametrize("smoothing", [0.05, 0.2])
 def test_the_best_margin_of_smoothed_answers_is_bounded(smoothing: float) -> None:
-    made = model("star", smoothing=smoothing)
-    batch = made.batch(0, asked(3, mu=[1, 0, 0.5]), np.arange(3), None)
-    np.testing.assert_allclose(batch.mu, [1 - smoothing, smoothing, 0.5])
-    margins = np.linspace(-6, 6, 24_001)
-    loss, _ = cross_entropy(margins, np.zeros_like(margins), np.full_like(margins, batch.mu[0]), 0.0)
-    assert margins[loss.argmin()] == pytest.approx(np.log((1 - smoothing) / smoothing), abs=1e-3)
+    made, margins = model("star", smoothing=smoothing), np.linspace(-6, 6, 24_001)
+    best = np.log((1 - smoothing) / smoothing)
+    for mu, margin in ((1.0, best), (0.0, -best), (0.5, 0.0)):  # a tie stays one
+        sums = np.stack([margins, np.zeros_like(margins)], axis=1).astype(np.float32)
+        batch = Batch(np.empty(0), np.full(len(margins), mu), np.empty(0))
+        loss, slope = made.losses(sums, batch)
+        assert margins[loss.argmin()] == pytest.approx(margin, abs=1e-3)
+        np.testing.assert_allclose(slope[1:-1, 0], np.gradient(loss, margins)[1:-1], atol=1e-3)
+        assert (batch.mu == mu).all()
+
+
+def test_smoothed_answers_are_validated_as_they_are_fitted() -> None:
+    """On the same pairs, told to learn from and held out, both losses are the same: the penalty adapts to them."""
+    made, comparisons = model("star", smoothing=0.2), asked(40)
+    comparisons.multiplicity[:20], comparisons.multiplicity[20:] = 1, 0
+    for name in ("_features", "_mu"):
+        getattr(comparisons, name)[20:40] = getattr(comparisons, name)[:20]
+    made.take_steps(comparisons, 200)
+    for index, member in enumerate(made.members):
+        batch = made.batch(index, comparisons, comparisons.bag(index), None)
+        fitted = made.losses(made.pair_sums(member, batch.kept), batch)[0].mean()
+        assert 0.50 < fitted < 0.52  # entropy of 0.2: the least that there can be
+    assert made._validate(comparisons) == pytest.approx(fitted, abs=0.01)
 
 
 @pytest.mark.parametrize(

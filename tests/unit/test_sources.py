@@ -61,6 +61,14 @@ def test_a_run_of_our_own_parts_has_the_versions_that_it_had() -> None:
         assert tracks.of(task).plugins(known) == {}
 
 
+def test_only_runs_with_a_part_that_was_revised_have_another_key() -> None:
+    found = RunSpec.of({**RUN, "query": "ranked_list", "reward_model": "star"}).revisions()
+    assert found == {"query ranked_list revision": 2, "reward star revision": 2}
+    spec = RunSpec.of({**RUN, "query": "sequential_list"})
+    assert tracks.of(spec.task).versions(spec)["query sequential_list revision"] == 2
+    assert not RunSpec.of({**RUN, "query": "entropy"}).revisions()
+
+
 @pytest.mark.parametrize("name", ["parts", "rule", "unused_by_name", "deep/constants", "deep/__init__"])
 def test_an_edit_of_the_part_or_of_what_it_imports_of_its_package_is_another_version(lab: Path, name: str) -> None:
     before = version()
