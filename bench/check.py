@@ -103,12 +103,13 @@ def _of_run(run: store.Run) -> Finding:
         return _of_software(run)
     if who := worker.holder(run.folder):
         return Finding(run.folder, "running", f"{who} works on it")
-    record.require_whole(run.folder, None, needed=_taught(run) and files.present(run.folder / _CHECKPOINT))
+    record.require_whole(run.folder, None, needed=_heard(run) and files.present(run.folder / _CHECKPOINT))
     if run.status == "failed":
         return Finding(run.folder, "failed", one_line(run.error or ""))
     total = run.spec.get("total_steps")
     came = f"{_steps(run)} of {total} steps" if total else f"stopped at step {_steps(run)}"
-    return Finding(run.folder, "incomplete", f"{came}{_checkpoint(run)}: run its suite again")
+    remedy = f"go on with `prefrl label {run.key}`" if _taught(run) else "run its suite again"
+    return Finding(run.folder, "incomplete", f"{came}{_checkpoint(run)}: {remedy}")
 
 
 def _of_files(run: store.Run) -> Iterator[Finding]:
@@ -163,6 +164,14 @@ def _taught(run: store.Run) -> bool:
     """Whether people teach it."""
     labeler = run.spec.get("labeler")
     return isinstance(labeler, dict) and labeler.get("name") == "human"
+
+
+def _heard(run: store.Run) -> bool:
+    """Whether it has heard people's answers: not while the untrained policy acts, before the first question."""
+    try:
+        return _taught(run) and any(row.get("phase") == "learning" for row in run.rows)
+    except UserError:  # a damaged line: its checkpoint alone says that it went on
+        return _taught(run)
 
 
 def _of_software(run: store.Run) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from prefrl_core import tasks
 from prefrl_core.policy.hyperparameters import stem
 from prefrl_core.tasks.atari_games import NOVEL
 from prefrl_core.tasks.dmcontrol_tasks import CONTROL
@@ -69,10 +70,13 @@ def bare_speed(task: str, seconds: float = 0.2) -> float | None:
     """
     bare: Bare | BareGames
     random = np.random.default_rng(0)
-    if task.startswith("mujoco") or (task.startswith("dmcontrol/") and stem(task) in CONTROL):
+    room = task.partition("/")[0]
+    if not tasks.module(task).startswith("prefrl_core."):
+        return None
+    if room in ("mujoco", "mujoco-v5") or (room == "dmcontrol" and stem(task) in CONTROL):
         bare = Bare(stem(task))
         actions: np.ndarray[Any, Any] = random.uniform(-1, 1, (_ROUND, NUM_ENVS, bare.model.nu))
-    elif task.startswith("atari/"):
+    elif room == "atari":
         bare = BareGames(NOVEL.get(stem(task), stem(task)))
         actions = random.integers(0, bare.choices, (_ROUND, NUM_ENVS))
     else:

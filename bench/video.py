@@ -71,7 +71,10 @@ def acted(run: store.Run, steps: int) -> tuple[NDArray[Any], NDArray[Any], NDArr
 
     with playing(run, "bench show --video") as acting:
         if not isinstance(acting.env, Shown):
-            raise UserError(f"task {run.spec['task']} cannot be drawn: choose a run on a mujoco/ or an atari/ task")
+            raise UserError(
+                f"task {run.spec['task']} cannot be drawn: choose a run on a mujoco/, an atari/ or one of "
+                "our dmcontrol/ tasks"
+            )
         observations, _ = acting.env.reset()
         scene = acting.env.scenes().shape[1]
         rollout, truth = collect(acting.env, acting.policy, observations, steps, scene)

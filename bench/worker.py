@@ -49,11 +49,12 @@ def words_for(module: str, *words: str) -> list[str]:
 class GivenBack(UserError):
     """An error that nobody foresaw, in a run with parts of somebody else's: what one gave back may be the cause."""
 
-    def __init__(self, error: BaseException, parts: Sequence[str]) -> None:
+    def __init__(self, error: BaseException, parts: Sequence[str], plugins: Sequence[str] = ()) -> None:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         super().__init__(
             f"{what}: most likely {' or '.join(parts)} gave back something else than it should, which python -m bench "
-            f"validate {parts[0]} tells; else it is a fault of ours (traceback.txt in the run's folder)"
+            f"validate {' '.join(plugins) or parts[0]} tells; else it is a fault of ours (traceback.txt in the run's "
+            "folder)"
         )
         self.__cause__ = error
 
@@ -224,7 +225,7 @@ def _attempt(run: store.Run, people: bool) -> int:
         raise
     except BaseException as error:  # sys.exit of a plug-in among it
         if is_fault(error) and (parts := _plugins(run)):
-            error = GivenBack(error, parts)
+            error = GivenBack(error, parts, run.spec.get("plugins", ()))
         code = _fail(run.folder, error, FAULT if is_fault(error) else FAILED)
         _leave(run.folder, error)
         return code
@@ -235,7 +236,8 @@ def _attempt(run: store.Run, people: bool) -> int:
 def _plugins(run: store.Run) -> list[str]:
     """The run's parts that are somebody else's, as ``validate`` names them."""
     found = [part.partition(" ") for part in sorted(tracks.of(run.spec["task"]).plugins(own_spec(run)))]
-    return [f"reward:{kind}" if kind == "module" else f"{kind}:{name}" for kind, _, name in found]
+    named = [f"{kind}:{name}" for kind, _, name in found if kind not in ("module", "learner")]
+    return named + [f"reward:module --set module={name}" for kind, _, name in found if kind == "module"]
 
 
 def _refuse_links(folder: Path) -> None:

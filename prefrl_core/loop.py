@@ -103,6 +103,7 @@ def start(
             raise UserError(f"policy {spec.policy['name']!r} has no look_ahead, which the reward model asks for")
         run.reward.consult(run.policy.look_ahead)
     _reward_changed(run)
+    run.effort  # noqa: B018  (raises where a part counts its steps by something else than whole numbers)
     return run
 
 
@@ -135,7 +136,7 @@ def act_and_improve(
     run: Run,
 ) -> tuple[Turn, NDArray[np.float64], NDArray[np.float64], Sequence[Mapping[str, float]]]:
     """Rollouts, each labelled by the reward model and learned from. Returns what was acted; the truth about it, for
-    labelers and the log alone: rewards ``(steps, envs)`` and hidden games ``(ended, 3)``; what the policy measured."""
+    labelers and the log alone: rewards ``(steps, envs)`` and hidden games ``(ended, 4)``; what the policy measured."""
     untrained, acted = run.untrained, []
     measured: list[dict[str, float]] = []
     for steps in run.next_rollouts:
@@ -194,13 +195,19 @@ def _own(measured: Mapping[str, Any], setting: str, part: Mapping[str, Any]) -> 
     """What a part has measured.
 
     Raises:
-        UserError: under a name by which the run itself measures something.
+        UserError: under a name by which the run itself measures something, or something that is no number.
     """
     if taken := sorted(MEASURED_BY_RUN & measured.keys()):
         raise UserError(
             f"{setting} {part['name']!r} has measured {taken[0]!r}, which the run measures itself: give it another name"
         )
-    return dict(measured)
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in measured.items()}
+    for name, value in plain.items():
+        if value is not None and type(value) not in (int, float):
+            raise UserError(
+                f"{setting} {part['name']!r} has measured {name} as {type(value).__name__}: give a number, or None"
+            )
+    return plain
 
 
 def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:

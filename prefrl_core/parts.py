@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from prefrl_core import features, known, seeding, tasks
 from prefrl_core.environment import Environment, Saveable, Shown, Staggered
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.features import Features
 from prefrl_core.feedback import schedule
 from prefrl_core.feedback.comparisons import Comparisons
@@ -114,8 +116,10 @@ class Run:
         ``policy_updates``; a policy that does not say takes one at each improvement."""
         rollout = self.policy.rollout_steps * self.env.num_envs
         improvements = -(-max(0, self.step - self.untrained_steps) // rollout)
-        updates = int(getattr(self.policy, "updates", improvements))
+        updates = _whole(getattr(self.policy, "updates", improvements), "policy", self.spec.policy, "updates")
         steps = getattr(self.reward, "gradient_steps", None)
+        if steps is not None:
+            steps = _whole(steps, "reward_model", self.spec.reward_model, "gradient_steps")
         return {"reward_gradient_steps": steps, "policy_updates": updates}
 
     def stagger(self) -> None:
@@ -219,7 +223,22 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     )
     run.sample = Sample(spec.total_steps // run.turn_steps)
     run.untrained_steps = _untrained_steps(run)
+    require(
+        not run.learns_reward or not spec.labels or run.untrained_steps < spec.total_steps,
+        f"the untrained phase takes {run.untrained_steps} steps, in whole turns, and total_steps = {spec.total_steps}: "
+        "nothing would be asked; raise total_steps, or lower policy.rollout_steps or policy.explore_steps",
+    )
     return run
+
+
+def _whole(value: Any, setting: str, part: Mapping[str, Any], name: str) -> int:
+    """A count of a part's."""
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise UserError(
+            f"{setting} {part['name']!r} has {name} = {value!r}: make it a whole number, or leave it out"
+        ) from error
 
 
 def _interview(
@@ -248,7 +267,8 @@ def _answers(
         raise UserError(f"labeler {spec.labeler['name']!r} answers on a page: run `python -m bench label`")
     if not isinstance(env, Shown):
         raise UserError(
-            f"task {info.id} cannot be shown to people (it has no scenes): choose a mujoco/ or an atari/ task"
+            f"task {info.id} cannot be shown to people (it has no scenes): choose a mujoco/, an atari/ or one of our "
+            "dmcontrol/ tasks"
         )
     return form.scene_width(env), People(labeler, people, form)
 

@@ -83,12 +83,21 @@ def register(kind: Kind, name: str) -> Callable[[T], T]:
     """Decorator that makes a part known as ``name``.
 
     Raises:
-        UserError: another part already has that name, or there is no such kind.
+        UserError: another part already has that name, or it cannot have it; there is no such kind; or it is neither a
+            class nor a function, whose module could be named.
     """
     if kind not in _parts:
         raise unknown("kind of part", kind, _parts)
+    require((kind, name) not in _ALIASES, f"{kind} {name!r} stands for others: choose another name")
+    require(kind != "task" or "@" not in name, f"task {name!r}: register it without its version, which info.id has")
 
     def add(part: T) -> T:
+        module = getattr(part, "__module__", "")
+        kept = kind == "task" and name.startswith(("atari/", "gymnasium/")) and not module.startswith("prefrl_core.")
+        require(not kept, f"task {name!r}: what begins so is a game's or Gymnasium's name; choose another")
+        require(
+            hasattr(part, "__qualname__"), f"{kind} {name!r} is {type(part).__name__}: register a class or a function"
+        )
         mine = f"{getattr(part, '__module__', '')}:{getattr(part, '__qualname__', '')}"
         taken = _parts[kind].get(name)
         holder = f"{taken.__module__}:{taken.__qualname__}" if taken is not None else _BUILTIN[kind].get(name, mine)
@@ -136,8 +145,10 @@ def find(kind: Kind, name: str) -> Any:
     _import_tasks(kind)
     if name not in _parts[kind] and name in _BUILTIN[kind]:
         _parts[kind][name] = resolve(_BUILTIN[kind][name])
+    point = _entry_points(kind).get(name)
+    if point is not None and name in _BUILTIN[kind]:
+        raise UserError(f"{kind} {name!r} of {point.module} has a name of ours: give its entry point another name")
     if name not in _parts[kind]:
-        point = _entry_points(kind).get(name)
         if point is None:
             raise unknown(kind, name, names(kind))
         _parts[kind][name] = imports.bring(f"{point.module}:{point.attr}", f"{kind} {name!r} ({point.value})")

@@ -35,13 +35,15 @@ class Returns:
         self, rewards: NDArray[np.float64], games: NDArray[np.float64], done: NDArray[np.bool_]
     ) -> dict[str, int | float | None]:
         """Take in true rewards and ends of episodes, both ``(steps, envs)``; returns how many episodes ended, and their
-        mean return. Where the task hides the ends, ``games`` ``(ended, 3)`` has environment, return and length of
-        each. An episode of fixed length that staggering cut short is left out.
+        mean return. Where the task hides the ends, ``games`` ``(ended, 4)`` has environment, score, length and sum of
+        rewards of each: what is returned is the score, and the level is of the rewards, which labelers judge by. An
+        episode of fixed length that staggering cut short is left out.
 
         Raises:
             UserError: another episode of a task whose episodes have one length was shorter.
         """
         ended: list[float] = games[:, 1].tolist()
+        self.recent.extend(games[:, 3].tolist())
         self.recent_lengths.extend(games[:, 2].astype(int).tolist())
         for paid, over in zip(rewards, done, strict=True):
             self.running += paid
@@ -54,9 +56,9 @@ class Returns:
             over = over & ~cut
             if over.any():
                 ended += self.running[over].tolist()
+                self.recent.extend(self.running[over].tolist())
                 self.recent_lengths.extend(self.lengths[over].tolist())
                 self._forget(over)
-        self.recent.extend(ended)
         return {"episodes": len(ended), "true_return": float(np.mean(ended)) if ended else None}
 
     def begin_anew(self) -> None:

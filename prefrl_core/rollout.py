@@ -59,7 +59,7 @@ class Truth:
     """What is true of a rollout: for the log, the synthetic labelers and the control."""
 
     rewards: NDArray[np.float64]  # (steps, envs)
-    games: NDArray[np.float64]  # (ended, 3): environment, score, steps of hidden episodes
+    games: NDArray[np.float64]  # (ended, 4): environment, score, steps, sum of rewards of hidden episodes
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def collect(
     terminated, truncated = np.zeros((2, steps, count), np.bool_)
     scenes = np.empty((steps, count, scene), np.float32)
     ends, final = [], []
-    games: list[NDArray[np.float64]] = [np.zeros((0, 3))]
+    games: list[NDArray[np.float64]] = [np.zeros((0, 4))]
     for step in range(steps):
         newest[step] = observations[:, -1] if pixels else observations
         if scene and isinstance(env, Shown):

@@ -49,7 +49,10 @@ def of(spec: RunSpec) -> dict[str, Source]:
     found = {f"task {spec.task.partition('@')[0]}": tasks.module(spec.task)}
     for setting, kind in KINDS.items():
         values = getattr(spec, setting)
-        found[f"{kind} {values['name']}"] = registry.find(kind, values["name"]).__module__
+        part = registry.find(kind, values["name"])
+        found[f"{kind} {values['name']}"] = part.__module__
+        if learner := getattr(part, "learner", ""):  # the class that a reward model's settings name
+            found[f"learner {learner}"] = learner.partition(":")[0]
         if ":" in str(values.get("module", "")):  # a network that a setting names
             imports.bring(values["module"], f"{setting}.module = {values['module']!r}")
             found[f"module {values['module']}"] = values["module"].partition(":")[0]

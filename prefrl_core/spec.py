@@ -89,7 +89,8 @@ class RunSpec:
         revision": 2}``. They stand in the key of a run, so that runs without these parts keep their names."""
         named = {(kind, getattr(self, setting)["name"]) for setting, kind in KINDS.items()}
         found = {f"{kind} {name} revision": registry.find(kind, name) for kind, name in sorted(named)}
-        return {name: part.revision for name, part in found.items() if getattr(part, "revision", 1) > 1}
+        revised = {name: getattr(part, "revision", 1) for name, part in found.items() if not _has(part, "revision")}
+        return {name: revision for name, revision in revised.items() if revision > 1}
 
     def _with_known_named(self) -> RunSpec:
         """What the run begins with, named by its content instead of by where it lies."""
@@ -192,13 +193,12 @@ class RunSpec:
         if self.reward == "learned" and getattr(registry.find("query", strategy), "ranks", False):
             self._check_lists(strategy)
         require(
-            model.get("target", "preference") == "preference" or self.labeler["name"] == "oracle",
+            model.get("target") != "return" or self.labeler["name"] == "oracle",
             f"labeler {self.labeler['name']!r} with reward_model.target = 'return': no labeler is heard where the true "
             "return itself is fitted; leave the labeler out",
         )
         require(
-            model.get("target", "preference") == "preference"
-            or getattr(registry.find("reward", model["name"]), "fits_returns", True),
+            model.get("target") != "return" or getattr(registry.find("reward", model["name"]), "fits_returns", True),
             f"reward_model {model['name']!r} with target = 'return': what it does is about answers, and none is heard; "
             "choose name = 'ensemble'",
         )
@@ -241,6 +241,11 @@ def complete(setting: str, value: Any, task: TaskInfo | None = None) -> dict[str
     return _part(setting, kind, value, default, task)  # type: ignore[arg-type]
 
 
+def _has(part: Any, name: str) -> bool:
+    """Whether a part has a setting of that name."""
+    return name in {field.name for field in dataclasses.fields(part)}
+
+
 def _require_settings(kind: str, name: str, part: Any) -> None:
     """Raise UserError unless a part is a dataclass, whose fields are its settings, none of them its name."""
     of = f"{kind} {name!r} ({part.__module__}:{part.__qualname__})"
@@ -248,8 +253,9 @@ def _require_settings(kind: str, name: str, part: Any) -> None:
         dataclasses.is_dataclass(part),
         f"{of} is no dataclass, whose fields are its settings: add @dataclass(frozen=True)",
     )
-    named = "name" in {field.name for field in dataclasses.fields(part)}
-    require(not named, f"{of} has a setting 'name', which in a suite is the part's own: give it another name")
+    require(
+        not _has(part, "name"), f"{of} has a setting 'name', which in a suite is the part's own: give it another name"
+    )
 
 
 def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: TaskInfo | None) -> dict[str, Any]:

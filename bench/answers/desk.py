@@ -15,11 +15,12 @@ from prefrl_core.errors import UserError
 from prefrl_core.feedback.desk import Asked, Heard
 
 _LOOK = 0.1  # seconds between two looks for answers
-_BEFORE_LEARNING = 10  # answers that even a run which never waits has to have, or there is nothing to learn from
 
 
 class LedgerDesk:
     """Leaves questions in a ledger, and hears the answers that were written there."""
+
+    before_learning = 10  # answers that every run waits for, or there is nothing to learn from
 
     def __init__(self, ledger: Ledger, live: bool = True, sleep: Callable[[float], None] = time.sleep) -> None:
         """``live``: people answer now. Else only what was heard before can be heard again."""
@@ -71,15 +72,14 @@ class LedgerDesk:
                     return [Heard(row["question"], row["answer"] and ANSWERS[row["answer"]]) for row in news]
             self._sleep(_LOOK)
 
-    @staticmethod
-    def _enough(sql: sqlite3.Connection, backlog: int) -> bool:
+    def _enough(self, sql: sqlite3.Connection, backlog: int) -> bool:
         asked, answered = sql.execute(
             "SELECT (SELECT count(*) FROM questions), "
             "(SELECT count(DISTINCT question) FROM answers WHERE undone IS NULL)"
         ).fetchone()
-        if backlog < 0:
-            return bool(answered >= min(asked, _BEFORE_LEARNING))
-        return bool(asked - answered <= backlog)
+        if answered < min(asked, self.before_learning):
+            return False
+        return bool(backlog < 0 or asked - answered <= backlog)
 
     def show(self, step: int, scenes: NDArray[np.float32]) -> None:
         """Keep the agent's latest scenes."""

@@ -163,7 +163,7 @@ class Ledger:
             open_ = sql.execute(
                 "SELECT s.nonce, s.question FROM shown s JOIN questions q ON q.number = s.question "
                 "WHERE s.person = :person AND s.at <= :now AND s.until > :now "
-                "AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.nonce = s.nonce) "
+                f"AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.nonce = s.nonce) AND NOT EXISTS ({_MINE}) "
                 f"AND ({_STANDING}) < :overlap ORDER BY s.at DESC LIMIT 1",
                 values,
             ).fetchone()
@@ -215,15 +215,18 @@ class Ledger:
                 sql.execute("INSERT INTO events (question, answer) VALUES (?, ?)", (number, answer))
         return True
 
-    def undo(self, person: int) -> Shown | None:
-        """Take back this person's last answer, and show its question again; None if there is none.
+    def undo(self, person: int, nonce: str = "") -> Shown | None:
+        """Take back this person's last answer, and show its question again, under ``nonce`` where one is given; None if
+        there is none. The same nonce again takes back nothing more.
 
         Raises:
-            Refused: nobody has that number.
+            Refused: nobody has that number, or the nonce is another person's.
         """
         with self.transaction() as sql:
             now = self.clock()
             self._known(sql, person)
+            if repeated := sql.execute("SELECT person, question FROM shown WHERE nonce = ?", (nonce,)).fetchone():
+                return self._undone(sql, nonce, person, *repeated)
             last = sql.execute(
                 "SELECT * FROM answers WHERE person = ? AND undone IS NULL ORDER BY id DESC LIMIT 1", (person,)
             ).fetchone()
@@ -241,7 +244,7 @@ class Ledger:
                     "INSERT INTO events (question, answer) VALUES (?, ?)", (number, left["answer"] if left else None)
                 )
             sql.execute("UPDATE shown SET until = ? WHERE person = ? AND until > ?", (now, person, now))
-            return self._show(sql, number, person, now, last["answer"])
+            return self._show(sql, number, person, now, last["answer"], nonce)
 
     def scenes(self, question: int, side: str) -> NDArray[np.float32] | None:
         """What to draw of one side of a question, ``(steps, scene)``; None if it was never asked."""
@@ -262,8 +265,20 @@ class Ledger:
         return np.frombuffer(data, "<f4").reshape(-1, int(self.about("scene") or 1))
 
     @staticmethod
-    def _show(sql: sqlite3.Connection, number: int, person: int, now: float, answer: str | None = None) -> Shown:
-        nonce = secrets.token_urlsafe(16)
+    def _undone(sql: sqlite3.Connection, nonce: str, person: int, whose: int, question: int) -> Shown:
+        if whose != person:
+            raise Refused(403, "this pair was shown to somebody else: load the page again")
+        answer = sql.execute(
+            "SELECT answer FROM answers WHERE question = ? AND person = ? AND undone IS NOT NULL ORDER BY id DESC",
+            (question, person),
+        ).fetchone()
+        return Shown(nonce, question, answer and answer["answer"])
+
+    @staticmethod
+    def _show(
+        sql: sqlite3.Connection, number: int, person: int, now: float, answer: str | None = None, nonce: str = ""
+    ) -> Shown:
+        nonce = nonce or secrets.token_urlsafe(16)
         sql.execute("INSERT INTO shown VALUES (?, ?, ?, ?, ?)", (nonce, number, person, now, now + _LEASE))
         return Shown(nonce, number, answer)
 

@@ -71,6 +71,13 @@ def notes(found: Study, one: str, other: str) -> list[str]:
         "Differences are of normalised return, 95 % intervals over seeds; p by exchanging seeds within tasks; what "
         "could be seen is the difference that four studies of five with so many seeds tell from 0."
     ]
+    unlike = [
+        found.task_names[task]
+        for task in _tasks(found, one, other)
+        if len({found.cells[arm, task].spec.total_steps for arm in (one, other)}) > 1
+    ]
+    if unlike:
+        told.append(f"{', '.join(unlike)}: the two took different numbers of environment steps, which counts as well.")
     if raw:
         told.append(f"{', '.join(raw)}: no control that clearly learned, so returns are compared as they are.")
     return told

@@ -41,8 +41,10 @@ def compare(baseline: Sample, candidate: Sample, limits: Limits = USUAL, narrowe
 
 
 def untold(findings: Sequence[Finding], limits: Limits) -> bool:
-    """Whether bytes were to be compared and could not be, of all runs or of those with another key."""
-    return limits.exact and any(one.aspect == "exactness" and one.verdict == "not comparable" for one in findings)
+    """Whether what was learned could not be judged; or bytes were to be compared and could not be, of all runs or of
+    those with another key."""
+    needed = {"learning", "exactness"} if limits.exact else {"learning"}
+    return any(one.aspect in needed and one.verdict == "not comparable" for one in findings)
 
 
 def worse(findings: Sequence[Finding]) -> bool:

@@ -25,6 +25,9 @@ def headline(suite: str, findings: Sequence[Finding], limits: Limits = USUAL) ->
     """One sentence: the gate's answer."""
     bad = [one for one in findings if one.verdict == "WORSE"]
     if not bad and untold(findings, limits):
+        unjudged = next((one for one in findings if one.aspect == "learning" and one.verdict == "not comparable"), None)
+        if unjudged is not None:
+            return f"{suite}: CANNOT TELL whether as much was learned: {unjudged.what}"
         why = next(one.what for one in findings if one.aspect == "exactness")
         return f"{suite}: CANNOT TELL whether the bytes are the same: {why}"
     if not bad:

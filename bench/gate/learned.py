@@ -18,7 +18,6 @@ import numpy as np
 from bench import spread, stats
 from bench.gate.baseline import Entry
 from bench.gate.findings import ALL, Finding, Limits, Verdict
-from prefrl_core.errors import UserError
 
 SEED = 20170612  # of the draws: the same samples always give the same verdict
 Pairs = Sequence[tuple[tuple[str, str], list[Entry], list[Entry]]]  # cell, its runs in baseline and candidate
@@ -63,7 +62,9 @@ def reward_model(pairs: Pairs, limits: Limits) -> list[Finding]:
 def _judged(
     aspect: Any, cells: Mapping[tuple[str, str], Sides], margin: float, sign: float, limits: Limits
 ) -> list[Finding]:
-    """All cells together, then each."""
+    """All cells together, then each; nothing is judged where too few seeds tell the spread on a task."""
+    if few := _too_few(cells):
+        return [Finding(ALL, "", aspect, np.nan, np.nan, "not comparable", few)]
     random = np.random.default_rng([SEED, *aspect.encode()])
     drawn = {cell: _gap(cell, cells, random) for cell in cells}
     levels = {cell: [float(side.mean()) for side in sides] for cell, sides in cells.items()}
@@ -74,14 +75,25 @@ def _judged(
     ]
 
 
+def _beside(task: str, cells: Mapping[tuple[str, str], Sides]) -> spread.Pool:
+    """All cells of a task, of both sides."""
+    return spread.pool(side for (of, _), sides in cells.items() if of == task for side in sides)
+
+
+def _too_few(cells: Mapping[tuple[str, str], Sides]) -> str:
+    """A sentence on the first task of which nothing can be told; empty where there is none."""
+    for task, _ in cells:
+        if (freedom := _beside(task, cells).freedom) < spread.EVIDENCE:
+            return (
+                f"{task}: seeds less one, summed over arms and both sides, is {freedom}, and {spread.EVIDENCE} are "
+                "needed: run more seeds"
+            )
+    return ""
+
+
 def _gap(cell: tuple[str, str], cells: Mapping[tuple[str, str], Sides], random: np.random.Generator) -> stats.Array:
     """Draws of the candidate's mean less the baseline's."""
-    beside = spread.pool(side for other, sides in cells.items() if other[0] == cell[0] for side in sides)
-    if beside.freedom < spread.EVIDENCE:
-        raise UserError(
-            f"{cell[0]}: seeds less one, summed over arms and both sides, is {beside.freedom}, and {spread.EVIDENCE} "
-            "are needed to tell anything: run more seeds"
-        )
+    beside = _beside(cell[0], cells)
     theirs, ours = (spread.draws(side, beside, random).means for side in cells[cell])
     return np.asarray(ours - theirs, float)
 

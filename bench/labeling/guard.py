@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +17,7 @@ from bench import fault
 from bench.text import one_line
 
 LARGEST_BODY = 4096  # bytes
-COOKIE = "prefrl-token"
+COOKIE = "prefrl-token-"  # and a digest of the token: the cookies of pages on other ports come along
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; media-src blob:; "
@@ -60,6 +61,7 @@ class Guard:
 
     def __init__(self, app: App, token: str | None) -> None:
         self._app, self._token, self._once = app, token, Once()
+        self._cookie = COOKIE + hashlib.sha256((token or "").encode()).hexdigest()[:8]
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +92,7 @@ class Guard:
             answer = RedirectResponse("/", 303)  # so that the token does not stay in the address
             # Lax: a browser keeps a strict cookie back on the way here from another page, our own file among them.
             # What changes anything is a POST, whose Origin is looked at.
-            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax", max_age=30 * 86400)
+            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="lax", max_age=30 * 86400)
         body = b""
         if answer is None and request.method == "POST":
             async for chunk in request.stream():
@@ -120,7 +122,7 @@ class Guard:
 
     def _knows(self, request: Request) -> bool:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        given = request.query_params.get("token") or request.cookies.get(COOKIE) or bearer
+        given = request.query_params.get("token") or request.cookies.get(self._cookie) or bearer
         ours = (self._token or "").encode()
         return hmac.compare_digest(given.encode(errors="backslashreplace"), ours)
 

@@ -33,7 +33,7 @@ class Progress:
             "(SELECT count(*) FROM answers WHERE undone IS NULL AND person IS ?), (SELECT count(*) FROM questions)",
             person,
         )[0]
-        hourly = self.answers_an_hour(person)
+        hourly, together = self.answers_an_hour(person), self.answers_an_hour(None)
         left = max(0, spec["labels"] - answered)
         return {
             "goal": spec["labeler"].get("goal", ""),
@@ -43,7 +43,7 @@ class Progress:
             "mine": mine,
             "open": asked - answered,
             "hourly": hourly,
-            "minutes_left": round(60 * left / hourly) if hourly else None,
+            "minutes_left": round(60 * left / together) if together else None,
             "step": rows[-1]["step"] if rows else 0,
             "steps": spec["total_steps"],
             "trainer": "done" if self._run.status == "done" else self._trainer(),

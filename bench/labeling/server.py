@@ -60,6 +60,12 @@ class Person(Model):
     secret: Secret
 
 
+class Undo(Person):
+    """Who takes back the last answer; sent again under the same nonce, it is one undo."""
+
+    nonce: Secret | None = None
+
+
 class Answer(Model):
     """An answer to what was shown under a nonce."""
 
@@ -130,9 +136,9 @@ def application(ledger: Ledger, studio: Studio, progress: Progress, token: str |
         return {"counted": ledger.answer(body.nonce, body.answer, body.seconds)}
 
     @app.post("/api/undo", responses=errors)
-    def undo(body: Person) -> dict[str, Any]:
+    def undo(body: Undo) -> dict[str, Any]:
         identity.recognise(ledger, body.person, body.secret)
-        return _question(ledger.undo(body.person))
+        return _question(ledger.undo(body.person, body.nonce or ""))
 
     @app.get("/api/progress", responses=errors)
     def tell(person: Number | None = None) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def begin(values: Mapping[str, Any], out: Path) -> store.Run:
     spec = RunSpec.of(values)
     versions = tracks.of(spec.task).versions(spec)
     files.writable(out)
-    return store.create(out, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
+    run = store.create(out, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
+    tracks.of(spec.task).place(spec, run.folder)
+    return run
 
 
 class Trainer:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bench import stats
 from bench.report.data import Study
@@ -71,6 +72,10 @@ def _between(arrays: Mapping[str, stats.Array], low: float, high: float, total: 
 
 def _cloud(clouds: Mapping[str, tuple[stats.Array, stats.Array]], styles: Mapping[str, Look], axis: Axes) -> Legend:
     axis.set(xlabel="True return of a segment", ylabel="Predicted return")
-    pen: Any = {"linestyle": "", "marker": ".", "markersize": 3, "alpha": 0.5, "rasterized": True}
-    drawn = {name: axis.plot(*both, color=styles[name].color, **pen)[0] for name, both in clouds.items()}
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    pen: Any = {"linestyle": "", "markersize": 3, "alpha": 0.5, "rasterized": True}
+    drawn = {
+        name: axis.plot(*both, color=styles[name].color, marker=styles[name].marker, **pen)[0]
+        for name, both in clouds.items()
+    }
     return {name: (points, "") for name, points in drawn.items() if name}

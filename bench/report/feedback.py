@@ -43,7 +43,12 @@ def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:
     theirs = published.normalised(tasks[0]) if known and len(tasks) == 1 and published.known(tasks[0]) else {}
     more: Draw = partial(_beside, study, list(whole), tasks, theirs) if known else lambda axis: {}
     name = "Normalised return" if known else "True return per episode"
-    return partial(over_labels, lines, "Labels", name, more, {}, theirs) if lines else None
+    return partial(over_labels, lines, "Labels", name, more, _looks(study), theirs) if lines else None
+
+
+def _looks(study: Study) -> dict[str, Look]:
+    """Each series by its place in the suite: the same in all panels, whatever is finished."""
+    return {series.label: look(index) for index, series in enumerate(study.series)}
 
 
 def _beside(
@@ -55,8 +60,9 @@ def _beside(
         look_of: Any = {"color": "#777777", "linestyle": (0, (4, 2)), "marker": "x", "zorder": 2}
         (line,) = axis.plot(list(theirs), list(theirs.values()), **look_of)
         legend[f"published ({published.SOURCE})"] = (line, "")
-    for index, series in enumerate(drawn):
-        _crossing(axis, study, series, tasks, look(index))
+    looks = _looks(study)
+    for series in drawn:
+        _crossing(axis, study, series, tasks, looks[series.label])
     legend["true reward"] = (axis.axhline(1.0, color=BLACK, linewidth=1.2, zorder=1.5), "")
     legend["90 % of it"] = (level(axis, results.SHARE), "")
     axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(1.1, axis.get_ylim()[1]))

@@ -117,13 +117,21 @@ def number(value: float, scale: float | None = None) -> str:
     return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
 
 
+def _end(value: float, scale: float | None) -> str:
+    """An end of an interval that leaves 0 out: it is not shown as 0."""
+    text = number(value, scale)
+    return text if float(text.replace("−", "-")) else f"{value:.1g}".replace("-", "−")
+
+
 def entry(estimate: Estimate, scale: float | None = None, note: str = "") -> Entry:
     """An estimate with its interval, where there is one."""
     if not math.isfinite(estimate.value):
         return Entry(NONE, note=note)
     known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
     known &= estimate.high - estimate.low > 1e-9 * max(1.0, abs(estimate.value))  # the control beside itself is exact
-    interval = f"[{number(estimate.low, scale)}, {number(estimate.high, scale)}]" if known else ""
+    apart = known and (estimate.low > 0 or estimate.high < 0)
+    ends = [_end(end, scale) if apart else number(end, scale) for end in (estimate.low, estimate.high)]
+    interval = f"[{', '.join(ends)}]" if known else ""
     return Entry(number(estimate.value, scale), interval, note)
 
 

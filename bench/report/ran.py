@@ -185,6 +185,11 @@ def _no_scale(study: Study, task: str) -> str:
     return f"On {name} the gain of the runs on the true reward, {told}, is not clearly above its noise."
 
 
+def _freedom(study: Study, task: str) -> int:
+    """Seeds less one, summed over the arms of a task."""
+    return sum(len(cell.finished) - 1 for _, cell in study.of_task(task) if cell.finished)
+
+
 def _spread(study: Study) -> Iterable[Remark]:
     seeds = [len(cell.finished) for cell in study.cells.values() if cell.finished]
     few = [count for count in seeds if 1 < count < FEW_SEEDS]
@@ -194,7 +199,7 @@ def _spread(study: Study) -> Iterable[Remark]:
             "usual among the arms of the task.",
             warning=False,
         )
-    bare = [study.task_names[task] for task in study.tasks if study.pool(task).freedom < spread.EVIDENCE]
+    bare = [study.task_names[task] for task in study.tasks if _freedom(study, task) < spread.EVIDENCE]
     if bare and seeds:
         yield Remark(
             f"On {', '.join(bare)} too few seeds are finished for an honest interval (seeds less one, summed over the "

@@ -53,10 +53,13 @@ def _aggregate(study: Study, arm: str, facts: list[Fact]) -> Entry | None:
     return entry(found["IQM"], note=part(tasks, study.of_arm(arm), "tasks"))
 
 
-def reward_model(study: Study) -> Table:
-    """Accuracy and correlation of the reward model at the end of training: rows are tasks, columns arms."""
+def reward_model(study: Study) -> Table | None:
+    """Accuracy and correlation of the reward model at the end of training: rows are tasks, columns arms. None where no
+    arm learns one."""
     cells = {(task, arm): cell for task, arm, cell in study.each() if cell.spec.reward == "learned"}
     arms = [arm for arm in study.arms if any(arm == of for _, of in cells)]
+    if not arms:
+        return None
     rows: list[Sequence[object]] = []
     facts: list[Fact] = []
     for task in study.tasks:

@@ -87,6 +87,11 @@ class Comparisons:
         return int(np.count_nonzero(self._implied[: self.count]))
 
     @property
+    def complete(self) -> bool:
+        """The budget is used up."""
+        return self.count == len(self._mu)
+
+    @property
     def unanswered(self) -> bool:
         """None of this run's questions was answered or skipped yet."""
         return self.asked == len(self.open)

@@ -28,11 +28,18 @@ def join(several: Sequence[Recorded]) -> Recorded:
     """All comparisons of several runs on one task; of what is known about them, that in which they agree.
 
     Raises:
-        UserError: nothing to join, or their segments differ in length or width.
+        UserError: nothing to join, or they are of several tasks, or of reward models with several numbers of members.
     """
-    shapes = {tuple(getattr(one, name).shape[1:] for name in ARRAYS) for one in several}
-    if len(shapes) != 1:
+    require(len(several) > 0, "no files to join: name some")
+    of_tasks = sorted({str(one.about["task"]) for one in several if "task" in one.about})
+    require(len(of_tasks) < 2, f"comparisons of several tasks ({', '.join(of_tasks)}): join those of one task")
+    shapes = {tuple(getattr(one, name).shape[1:] for name in ARRAYS[:2]) for one in several}
+    if len(shapes) > 1:
         raise UserError(f"{len(several)} files with segments of {len(shapes)} different shapes: join those of one task")
+    members = sorted({one.multiplicity.shape[1] for one in several})
+    require(
+        len(members) == 1, f"comparisons of reward models of {members} members: join those of one number of members"
+    )
     first = several[0].about
     about = {name: value for name, value in first.items() if all(one.about.get(name) == value for one in several)}
     arrays = {name: np.concatenate([getattr(one, name) for one in several]) for name in ARRAYS}

@@ -41,7 +41,8 @@ class Desk(Protocol):
         """Leave questions; those left already, by the same run before it was cut off, are not left again."""
 
     def hear(self, turn: int, backlog: int) -> Sequence[Heard]:
-        """News since the turn before; waits until no more than ``backlog`` questions are open (never for -1)."""
+        """News since the turn before; waits until no more than ``backlog`` questions are open (-1: until a few are
+        answered)."""
 
     def show(self, step: int, scenes: NDArray[np.float32]) -> None:
         """What the agent does now, ``(steps, scene)``."""

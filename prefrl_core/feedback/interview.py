@@ -57,8 +57,8 @@ class Answers(Protocol):
     def ask(self, session: Session, opinion: Opinion) -> None:
         """Take questions."""
 
-    def hear(self, turn: int, step: int, acted: Turn) -> Iterable[Heard]:
-        """What was answered since the turn before."""
+    def hear(self, turn: int, step: int, acted: Turn, last: bool) -> Iterable[Heard]:
+        """What was answered since the turn before; ``last``: nothing more will be asked."""
 
 
 class Program:
@@ -77,7 +77,7 @@ class Program:
         answers = checked(self.labeler.answer(_shown(session), self.random), len(session.pairs), self.labeler)
         self._given += [Heard(*pair) for pair in zip(session.numbers.tolist(), answers.tolist(), strict=True)]
 
-    def hear(self, turn: int, step: int, acted: Turn) -> Iterable[Heard]:
+    def hear(self, turn: int, step: int, acted: Turn, last: bool) -> Iterable[Heard]:
         """The answers given."""
         given, self._given = self._given, []
         return given
@@ -125,10 +125,11 @@ class People:
         catches = self.labeler.catches(session.numbers)
         self.desk.ask(Asked(session.numbers, session.step, scenes, returns, predicted, catches))
 
-    def hear(self, turn: int, step: int, acted: Turn) -> Iterable[Heard]:
-        """Show what the agent does, and take in what was answered."""
+    def hear(self, turn: int, step: int, acted: Turn, last: bool) -> Iterable[Heard]:
+        """Show what the agent does, and take in what was answered; a run that waits waits for its last answers, which
+        would teach nothing later."""
         self.desk.show(step, self.form.newest(acted.features, acted.scenes)[-_SHOWN_STEPS:, 0])
-        return self.desk.hear(turn, self.labeler.backlog)
+        return self.desk.hear(turn, min(self.labeler.backlog, 0) if last else self.labeler.backlog)
 
 
 class Interview:
@@ -157,7 +158,7 @@ class Interview:
             numbers = self.comparisons.ask(pool.segments, pairs, step, drawn)
             self.answers.ask(Session(numbers, pairs, pool.segments, step, level, first, asked), opinion)
         assert pool.turn is not None
-        for number, answer in self.answers.hear(turn, step, pool.turn):
+        for number, answer in self.answers.hear(turn, step, pool.turn, self.comparisons.complete):
             self.comparisons.answer(number, answer)
 
     def _choose(self, count: int, pool: Segments, opinion: Opinion) -> Pairs:

@@ -93,7 +93,7 @@ class ListInterview(Interview):
         asked = self.comparisons.asked
         numbers = self.comparisons.ask(shown, pairs, step, self._multiplicity([opponent]))
         self.answers.ask(Session(numbers, pairs, shown, step, level, first, asked), opinion)
-        for number, answer in self.answers.hear(turn, step, pool.turn):
+        for number, answer in self.answers.hear(turn, step, pool.turn, False):
             self.comparisons.answer(number, answer)
         self.told.append(opponent)
         self._hear(float(self.comparisons.mu[numbers[0]]), swapped, step)

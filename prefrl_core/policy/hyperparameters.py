@@ -127,6 +127,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # fall to 0 (548 s).
 # Swimmer: SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
 # Ant: SAC 838 after 300,000 (322 s).
+_FAMILIES = ("mujoco", "mujoco-v5", "dmcontrol")  # whose tasks the tables are about
 _TUNED: dict[str, dict[str, Any]] = {
     "mujoco/half_cheetah": {"name": "sac"},
     "mujoco/reacher": {"name": "sac"},
@@ -156,7 +157,8 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
         raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
     centered = task.fixed_length and policy not in ("sac", "dqn")
     general = {"center_rewards": centered, **(_PIXELS[policy] if task.pixels else {})}
-    return {**general, **_BY_POLICY.get(policy, {}).get(stem(task.id), {})}
+    tuned_for = stem(task.id) if task.id.partition("/")[0] in _FAMILIES else ""  # not for another's task of that name
+    return {**general, **_BY_POLICY.get(policy, {}).get(tuned_for, {})}
 
 
 def stem(task: str) -> str:

@@ -83,8 +83,10 @@ class Ensemble(FittedReward):
         return by_step.sum(1).reshape(-1, 1)
 
     def observe(self, turn: Turn) -> None:
-        """Take in the scale of the turn's features."""
-        self.standardize.update(turn.features)
+        """Take in the scale of the turn's features. A known reward that nothing is fitted to keeps its scale: with
+        fixed weights another one would change what it rewards."""
+        if not self.as_known:
+            self.standardize.update(turn.features)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that a later prediction or fit depends on."""

@@ -74,6 +74,7 @@ class FittedReward(RewardLearner):
         self.answered_before = False  # a question was answered before the newest turn
         self.fitted = False
         self.steps_before = 0  # gradient steps that were taken before the run
+        self.as_known = False  # nothing was fitted since the run began with it: what it sees is scaled as it was
 
     @property
     def gradient_steps(self) -> int:  # type: ignore[override]  # counted, not set
@@ -84,6 +85,7 @@ class FittedReward(RewardLearner):
         """Begin a run as it is now: draws and counts are the run's own."""
         self.random = seeding.generator(seed, "reward minibatches")
         self.steps_before = int(self.optimiser.steps)
+        self.answered_before, self.as_known = False, True
 
     # ------------------------------------------------------------------ what the networks give
 
@@ -195,6 +197,7 @@ class FittedReward(RewardLearner):
         Raises:
             UserError: the parameters are no longer finite.
         """
+        self.as_known = False
         bags = self.prepare(comparisons, pool)
         losses = [self._update(comparisons, bags, pool) for _ in range(updates)]
         if not self.parameters.finite():
@@ -264,6 +267,7 @@ class FittedReward(RewardLearner):
                 "answered_before": self.answered_before,
                 "fitted": self.fitted,
                 "steps_before": self.steps_before,
+                "as_known": self.as_known,
             },
         }
 
@@ -273,8 +277,9 @@ class FittedReward(RewardLearner):
         self.means, self.stds = state["means"].copy(), state["stds"].copy()
         self.l2, self.training, self.validation = map(float, state["running"])
         seeding.restore(self.random, state["random"])
-        self.answered_before, self.fitted = state["progress"]["answered_before"], state["progress"]["fitted"]
-        self.steps_before = state["progress"].get("steps_before", 0)
+        progress = state["progress"]
+        self.answered_before, self.fitted = progress["answered_before"], progress["fitted"]
+        self.steps_before, self.as_known = progress.get("steps_before", 0), progress.get("as_known", False)
 
 
 def _blend(running: float, new: float) -> float:

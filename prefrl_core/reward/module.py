@@ -87,6 +87,11 @@ class ModuleReward(FittedReward):
         self._graph: Any = None
         self._check(settings)
 
+    def begin(self, seed: int) -> None:
+        """Begin a run as it is now."""
+        super().begin(seed)
+        self.drawing = seeding.generator(seed, "reward module")
+
     def network(self) -> torch.nn.Module:
         """A new member."""
         assert isinstance(self.settings, ModuleSettings)
@@ -159,8 +164,10 @@ class ModuleReward(FittedReward):
         return self.outputs(turn.features, turn.done)
 
     def observe(self, turn: Turn) -> None:
-        """Take in the scale of the turn's features."""
-        self.standardize.update(turn.features)
+        """Take in the scale of the turn's features. A known reward that nothing is fitted to keeps its scale: with
+        fixed weights another one would change what it rewards."""
+        if not self.as_known:
+            self.standardize.update(turn.features)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that a later prediction or fit depends on; buffers of the modules among it."""

@@ -56,8 +56,8 @@ class Mrn(Ensemble):
         self.look_ahead = look_ahead
 
     def prepare(self, comparisons: Comparisons, pool: Pool | None) -> list[NDArray[np.int64]]:
-        """The outer steps; at the first fit there is no critic of this reward yet."""
-        if self.fitted and self.look_ahead is not None:
+        """The outer steps; at a run's first fit there is no critic of this reward yet."""
+        if self.fitted and self.gradient_steps and self.look_ahead is not None:
             for _ in range(self.settings.outer_updates):
                 self.outer_step(comparisons, self.look_ahead)
         return super().prepare(comparisons, pool)

@@ -98,6 +98,13 @@ class Reed(ModuleReward):
         super().__init__(settings, features, seed, segment)
         self.dynamics = Moments(self.parameters.leaves, settings.dynamics_learning_rate)
         self.remembered = Sample(settings.transitions, 2 * self.width - self.acted, seed)
+        self.dynamics_before = 0  # steps that were taken before the run
+
+    def begin(self, seed: int) -> None:
+        """Begin a run as it is now."""
+        super().begin(seed)
+        self.remembered.begin(seed)
+        self.dynamics_before = self.dynamics.steps
 
     def network(self) -> torch.nn.Module:
         """A new member."""
@@ -106,7 +113,7 @@ class Reed(ModuleReward):
     @property
     def gradient_steps(self) -> int:  # type: ignore[override]  # counted, not set
         """Those of the dynamics among them."""
-        return super().gradient_steps + self.dynamics.steps
+        return super().gradient_steps + self.dynamics.steps - self.dynamics_before
 
     def observe(self, turn: Turn) -> None:
         """Take in the scale of the turn's features, and some of its transitions."""
@@ -140,11 +147,12 @@ class Reed(ModuleReward):
 
     def get_state(self) -> dict[str, Any]:
         """Everything that a later prediction or fit depends on."""
-        reed = {"dynamics": self.dynamics.get_state(), "transitions": self.remembered.get_state()}
-        return {**super().get_state(), "reed": reed}
+        dynamics = {"dynamics": self.dynamics.get_state(), "before": self.dynamics_before}
+        return {**super().get_state(), "reed": {**dynamics, "transitions": self.remembered.get_state()}}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
         super().set_state(state)
         self.dynamics.set_state(state["reed"]["dynamics"])
+        self.dynamics_before = int(state["reed"].get("before", 0))
         self.remembered.set_state(state["reed"]["transitions"])

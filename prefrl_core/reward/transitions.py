@@ -23,6 +23,10 @@ class Sample:
 
     def __init__(self, capacity: int, width: int, seed: int) -> None:
         self.rows, self.seen = np.zeros((capacity, width), np.float32), 0
+        self.begin(seed)
+
+    def begin(self, seed: int) -> None:
+        """Draw what is kept anew."""
         self.keeping = seeding.generator(seed, "reward transitions")
 
     def add(self, rows: NDArray[np.float32]) -> None:

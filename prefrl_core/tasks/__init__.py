@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from prefrl_core import registry
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.tasks.task import Task, TaskInfo
 
 if TYPE_CHECKING:
@@ -69,12 +69,16 @@ def names() -> list[str]:
 
 
 def versions(id: str) -> dict[str, str]:
-    """Installed versions of the packages that a task's numbers depend on, as ``{"mujoco": "4.0.0", ...}``.
+    """Installed versions of the packages that a task's numbers depend on, as ``{"mujoco": "4.0.0", ...}``, and a digest
+    of how others registered an id in Gymnasium.
 
     Raises:
         UserError: there is no such task, or one of its packages is not installed.
     """
-    return {package: _installed(package, id) for package in getattr(_find(id), "packages", ())}
+    task = _find(id)
+    return {package: _installed(package, id) for package in getattr(task, "packages", ())} | getattr(
+        task, "digests", {}
+    )
 
 
 def module(id: str) -> str:
@@ -84,7 +88,7 @@ def module(id: str) -> str:
         UserError: there is no such task.
     """
     found = _find(id)
-    if id.startswith(("gymnasium/", "atari/")):  # any id and any game, registered or not
+    if id.partition("@")[0] not in registry.names("task"):  # any id, any game and any task of dm_control's
         return str(getattr(found, "module", type(found).__module__))
     return str(registry.find("task", id.partition("@")[0]).__module__)
 
@@ -115,6 +119,10 @@ def _find(id: str) -> Task:
         task = PackageTask(name)
     else:
         task = registry.find("task", name)()
+        require(
+            task.info.id.partition("@")[0] == name,
+            f"task {name!r} has info.id = {task.info.id!r}, which is another task's: give it {name}@1",
+        )
     present = task.info.id.partition("@")[2]
     if "@" in id and wanted != present:
         raise UserError(f"task {name!r} has no version {wanted!r}: the present one is {task.info.id!r}")

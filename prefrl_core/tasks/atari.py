@@ -35,7 +35,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
     all games are started anew every ``_PERIOD`` steps, from seeds that are derived from the run's and the number of the
     start; a run that is never interrupted does the same. The learner is not told of that either.
 
-    ``step`` tells of real games that ended in ``infos["games"]``: ``(ended, 3)``, environment, score and steps.
+    ``step`` tells of real games that ended in ``infos["games"]``: ``(ended, 4)``, environment, score (of a behaviour
+    that no score rewards the sum of its rewards), steps, and the sum of rewards.
     """
 
     def __init__(self, game: str, num_envs: int, seed: int, threads: int, rules: Rules) -> None:
@@ -63,7 +64,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._stack: Frames = np.zeros((num_envs, STACK, SIZE, SIZE), np.uint8)
         self._played = np.zeros((_PERIOD, num_envs), np.uint8)  # actions since the latest start
         self._start = self._elapsed = -1  # number of the latest start, and steps since
-        self._scores, self._steps = np.zeros(num_envs), np.zeros(num_envs, np.int64)
+        self._scores, self._paid, self._steps = np.zeros(num_envs), np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self._lives, self._serving = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.bool_)
         self._before: Frames = self._stack  # the stack as it was at the latest start
 
@@ -97,7 +98,7 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._before = self._stack
         self._lives = infos["lives"].astype(np.int64)
         self._serving[:] = False
-        self._scores[:], self._steps[:] = 0, 0
+        self._scores[:], self._paid[:], self._steps[:] = 0, 0, 0
 
     def _see(self, frames: Frames) -> None:
         """Blank the newest frames ``(num_envs, 1, SIZE, SIZE)`` and put them behind those of before."""
@@ -141,10 +142,12 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
         self._elapsed += 1
         rewards = level(self._scores, gained) if self._level else gained - self._rules.penalty * lost
         self._scores += gained
+        self._paid += rewards
         self._steps += 1
         which = np.flatnonzero(over)
-        ended = np.stack([which.astype(np.float64), self._scores[which], self._steps[which]], axis=1)
-        self._scores[over], self._steps[over] = 0, 0
+        returns = self._paid if self._level else self._scores  # a score says nothing of another behaviour
+        ended = np.stack([which, returns[which], self._steps[which], self._paid[which]], axis=1, dtype=np.float64)
+        self._scores[over], self._paid[over], self._steps[over] = 0, 0, 0
         return rewards, ended
 
     def get_state(self) -> dict[str, Any]:

@@ -30,8 +30,9 @@ class AtariTask:
             raise unknown("game", self._game, (*games(), *NOVEL))
         rules = GAMES.get(self._program, UNKNOWN).rules
         older = version in map(str, range(1, len(rules)))
-        number = int(version) if older else len(rules)
-        self._rules = rules[number - 1]
+        self._rules = rules[(int(version) if older else len(rules)) - 1]
+        # version 2 of other behaviours: in version 1 their return was the game's score
+        number = version if older else len(rules) + (self._game in NOVEL)
         self.info = TaskInfo(
             f"atari/{self._game}@{number}",
             LONGEST,

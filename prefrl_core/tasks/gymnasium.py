@@ -8,6 +8,9 @@ as fixed in length. Every other one counts as ending early.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
 from importlib.metadata import packages_distributions
 from typing import Any
 
@@ -67,7 +70,21 @@ class GymnasiumTask:
         """Distributions of the environment's own module and of the simulator that it is known to use."""
         own = packages_distributions().get(self.module.partition(".")[0], [])
         simulators = [name for prefix, name in _SIMULATORS.items() if self.module.startswith(prefix)]
+        if "box2d" in simulators:  # for newer Pythons another distribution has it
+            simulators = packages_distributions().get("Box2D", simulators)[:1]
         return tuple(sorted({"gymnasium", *own, *simulators}))
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of what an id was registered with by others than Gymnasium: an edit there changes the environment too."""
+        if f'id="{self._id}"' in inspect.getsource(gym.envs):
+            return {}
+        wrappers = [[one.name, one.entry_point, one.kwargs] for one in self._spec.additional_wrappers]
+        told = [self._spec.entry_point, self._spec.max_episode_steps, self._spec.kwargs, wrappers]
+        text = json.dumps(
+            told, sort_keys=True, default=lambda value: getattr(value, "__qualname__", type(value).__name__)
+        )
+        return {"registration": hashlib.sha256(text.encode()).hexdigest()[:12]}
 
     def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv[Any, Any, Any]:
         """``threads`` is ignored: these environments hold Python's lock."""
@@ -80,6 +97,10 @@ class GymnasiumTask:
             envs = gym.make_vec(self._id, num_envs, vectorization_mode="sync", vector_kwargs=mode, wrappers=[_Copied])
         except gym.error.DependencyNotInstalled as error:
             raise UserError(f"task {self.info.id} needs a package: {_line(error)}") from error
+        except ModuleNotFoundError:  # named by who asked for the task
+            raise
+        except ImportError as error:
+            raise UserError(f"task {self.info.id} cannot be made with what is installed: {_line(error)}") from error
         _require_flat(self.info.id, envs.single_observation_space, envs.single_action_space)
         return GymnasiumVectorEnv(envs, self.info.id, seed)
 

@@ -40,13 +40,15 @@ def painter(task: str, width: int = 320, height: int = 240) -> Painter:
     Raises:
         UserError: nobody can, or this machine has no OpenGL.
     """
-    room, name = tasks.describe(task).id.split("@")[0].split("/")[:2]
+    room, _, name = tasks.describe(task).id.partition("@")[0].partition("/")
+    if not tasks.module(task).startswith("prefrl_core."):
+        room = ""  # another's, whatever it is called
     if room == "atari":
         return AtariPainter(width, height)
     if room == "dmcontrol" and name in CONTROL:
         return ControlPainter(name, width, height)
     if room not in ("mujoco", "mujoco-v5"):
-        raise UserError(f"task {task} cannot be drawn: choose a mujoco/ or an atari/ task")
+        raise UserError(f"task {task} cannot be drawn: choose a mujoco/, an atari/ or one of our dmcontrol/ tasks")
     return MujocoPainter(name, width, height)
 
 

@@ -19,7 +19,7 @@ class TaskInfo:
     segment_steps: int  # environment steps of a clip that is compared
     fixed_length: bool  # every episode lasts until its time limit
     endless: bool = False  # ends of episodes are hidden: to the learner it is one that never ends
-    pixels: bool = False  # observations are stacked frames
+    pixels: bool = False  # observations are stacked frames; they go on over the ends of episodes
     clip: float = math.inf  # bound of the true reward, on either side, where a policy or a reward model is given it
     score_shown: bool = False  # the observation tells the true return, as a number on a screen does
 

@@ -100,6 +100,7 @@ def test_an_answer_taken_back_after_it_taught_is_forgotten(ledger: Ledger) -> No
     page = ledger.undo(person)
     assert page is not None
     learner.interview.answers.labeler = Human(backlog=100)
+    learner.interview.answers.desk.before_learning = 0
     row = turn(learner)
     assert np.isnan(learner.comparisons.mu[page.question]) and not np.isnan(before[page.question])
     assert page.question in learner.comparisons.open and row["skipped"] == 0

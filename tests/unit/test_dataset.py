@@ -131,8 +131,18 @@ def test_runs_of_one_task_are_joined() -> None:
     narrow = Recorded(narrow.observations[..., :2], *(getattr(narrow, n) for n in ARRAYS[1:]), about={})
     with pytest.raises(UserError, match="2 different shapes"):
         dataset.join([recorded(), narrow])
-    with pytest.raises(UserError, match="0 files"):
+    with pytest.raises(UserError, match="no files to join"):
         dataset.join([])
+
+
+def test_runs_of_other_tasks_or_ensembles_are_told_apart_by_name() -> None:
+    other = recorded(task="mujoco/walker2d@1")
+    with pytest.raises(UserError, match=r"several tasks \(.*mujoco/walker2d@1"):
+        dataset.join([recorded(), other])
+    alone = recorded()
+    alone = Recorded(*(getattr(alone, n) for n in ARRAYS[:-1]), alone.multiplicity[:, :1], about=alone.about)
+    with pytest.raises(UserError, match=r"reward models of \[1, 3\] members"):
+        dataset.join([recorded(), alone])
 
 
 def test_a_reward_model_fitted_offline_orders_pairs_it_never_saw() -> None:

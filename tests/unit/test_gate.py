@@ -243,6 +243,24 @@ def test_what_cannot_be_compared_is_one_line(theirs: Sample, ours: Sample, says:
         compare.compare(theirs, ours)
 
 
+def test_too_few_seeds_for_one_aspect_leave_the_others_judged() -> None:
+    """Three seeds of two arms suffice for what is learned (8), of the one arm with a reward model they do not (4)."""
+    few = sample(seeds=3, reward_accuracy=0.8, reward_validation_loss=0.5)
+    findings = compare.compare(few, few)
+    assert {one.verdict for one in findings if one.aspect == "learning"} == {"fine"}
+    nothing = {"reward_accuracy": None, "reward_validation_loss": None}
+    runs = [run.model_copy(update=nothing) if run.reward == "true" else run for run in few.runs]
+    some = dataclasses.replace(few, runs=tuple(runs))
+    findings = compare.compare(some, some)
+    told = [one for one in findings if one.aspect == "reward accuracy"]
+    assert [one.verdict for one in told] == ["not comparable"] and "is 4, and 8 are needed: run more" in told[0].what
+    assert not compare.untold(findings, Limits()) and not compare.worse(findings)
+    alone = dataclasses.replace(few, runs=tuple(run for run in few.runs if run.reward == "true"))
+    findings = compare.compare(alone, alone)
+    assert compare.untold(findings, Limits())
+    assert "CANNOT TELL whether as much was learned: mujoco/a@1" in formats.headline("ci", findings)
+
+
 def test_markdown_shows_what_is_wrong_and_folds_the_rest() -> None:
     text = formats.as_markdown("ci", compare.compare(sample(), sample(speed=0.3))).decode()
     assert text.startswith("### Gate: ci: WORSE than the baseline in throughput\n")

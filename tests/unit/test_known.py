@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,10 @@ def test_a_reward_model_fitted_offline_is_where_a_run_begins(tmp_path: Path) -> 
     values = {**REACHER, "labels": 0, "reward_model": settings, "known_reward": str(tmp_path / "reward.safetensors")}
     run = start(RunSpec.of(values))
     features = np.random.default_rng(1).standard_normal((20, 12), np.float32)
-    assert (run.reward.predict(features) == fitted.predict(features)).all()
     while run.untrained:
         turn(run)
     turn(run)
+    assert (run.reward.predict(features) == fitted.predict(features)).all()  # what is seen is scaled as it was
     assert run.reward.means.tolist() == fitted.means.tolist()  # type: ignore[attr-defined]  # nothing to refit it to
     assert run.reward.gradient_steps == 0  # those before the run are not its own
     minibatches = [start(RunSpec.of({**values, "seed": seed})).reward.random.random() for seed in (0, 1)]  # type: ignore[attr-defined]
@@ -140,6 +141,54 @@ def test_a_reward_model_fitted_offline_is_where_a_run_begins(tmp_path: Path) -> 
         start(RunSpec.of({**values, "reward_model": {}}))
     with pytest.raises(UserError, match="but the run's is mujoco/hopper@1"):
         RunSpec.of({**values, "task": "mujoco/hopper"})
+
+
+@pytest.mark.parametrize("name", ["ensemble", "module", "reed", "mrn"])
+def test_a_known_reward_keeps_its_scale_until_it_is_fitted_and_counts_and_draws_anew(name: str) -> None:
+    pytest.importorskip("torch")
+    settings: dict[str, Any] = {"name": name}
+    if name == "module":
+        settings["module"] = f"{__name__}:network"
+    values = {**REACHER, "policy": SMALL_SAC, "reward_model": settings}
+    first = start(RunSpec.of(values))
+    while not first.finished:
+        turn(first)
+    assert first.reward.gradient_steps > 0
+    features = np.random.default_rng(1).standard_normal((20, 12), np.float32)
+    begun, other = (start(RunSpec.of(values)).reward for _ in range(2))
+    for seed, reward in ((1, begun), (2, other)):
+        reward.set_state(first.reward.get_state())
+        reward.begin(seed)  # type: ignore[attr-defined]
+    before = begun.predict(features)
+    assert first.pool.turn is not None
+    acted = dataclasses.replace(first.pool.turn, features=9 + first.pool.turn.features)
+    begun.observe(acted)
+    assert (begun.predict(features) == before).all() and begun.gradient_steps == 0
+    again = start(RunSpec.of(values)).reward
+    again.set_state(begun.get_state())
+    again.observe(acted)
+    assert (again.predict(features) == before).all() and again.gradient_steps == 0
+    if name == "module":
+        assert begun.drawing.random() != other.drawing.random()  # type: ignore[attr-defined]
+    if name == "reed":
+        assert begun.remembered.keeping.random() != other.remembered.keeping.random()  # type: ignore[attr-defined]
+    begun.fit(first.comparisons, first.pool)
+    assert begun.gradient_steps >= begun.settings.initial_updates  # type: ignore[attr-defined]
+    scaled = begun.predict(features)
+    begun.observe(acted)
+    assert (begun.predict(features) != scaled).any()
+
+
+def network(width: int) -> Any:
+    import torch
+
+    return torch.nn.Sequential(torch.nn.Linear(width, 1), torch.nn.Flatten(0))
+
+
+def test_a_run_whose_budget_is_the_untrained_phase_is_refused() -> None:
+    for policy, total in ((SMALL_SAC | {"random_steps": 100, "explore_steps": 3000}, 2500), (SMALL, 256)):
+        with pytest.raises(UserError, match="nothing would be asked; raise total_steps"):
+            start(RunSpec.of({**REACHER, "policy": policy, "total_steps": total}))
 
 
 @pytest.mark.parametrize("policy", [REACHER["policy"], SMALL_SAC])

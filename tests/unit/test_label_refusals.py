@@ -94,6 +94,7 @@ def test_without_the_token_there_is_no_page(room: Room, given: dict[str, str]) -
 
 def test_the_token_moves_from_the_address_into_a_cookie(room: Room) -> None:
     page = room.page(TOKEN)
+    page.cookies.set("prefrl-token-of-another-page", "x")  # a browser sends the cookies of all ports of a host
     first = page.get(f"/?token={TOKEN}", follow_redirects=False)
     assert first.status_code == 303 and first.headers["location"] == "/"
     assert all(word in first.headers["set-cookie"] for word in ("HttpOnly", "SameSite=lax"))

@@ -60,7 +60,9 @@ def shown(ledger: Ledger, person: int) -> Shown:
 
 
 def hear(ledger: Ledger, turn: int, live: bool = True) -> list[tuple[int, float | None]]:
-    return [tuple(one) for one in LedgerDesk(ledger, live, nobody_waits).hear(turn, 1000)]  # type: ignore[misc]
+    desk = LedgerDesk(ledger, live, nobody_waits)
+    desk.before_learning = 0
+    return [tuple(one) for one in desk.hear(turn, 1000)]  # type: ignore[misc]
 
 
 def test_questions_are_shown_oldest_first_and_to_one_person_each(ledger: Ledger) -> None:
@@ -148,6 +150,17 @@ def test_undo_shows_the_pair_again_and_tells_the_learner(ledger: Ledger) -> None
     assert hear(ledger, 2) == [(0, 0.0)]
 
 
+def test_an_undo_that_is_sent_again_takes_back_one_answer(ledger: Ledger) -> None:
+    ada = ledger.join("ada")
+    for _ in range(2):
+        ledger.answer(shown(ledger, ada).nonce, "left", 1.0)
+    first = ledger.undo(ada, "a-nonce-of-my-browser")
+    assert first == ledger.undo(ada, "a-nonce-of-my-browser") and first is not None and first.answer == "left"
+    assert ledger.rows("SELECT count(*) FROM answers WHERE undone IS NULL")[0][0] == 1
+    with pytest.raises(Refused, match="somebody else"):
+        ledger.undo(ledger.join("bob"), "a-nonce-of-my-browser")
+
+
 def test_undo_goes_back_further_and_then_says_that_there_is_nothing(ledger: Ledger) -> None:
     ada = ledger.join("ada")
     for _ in range(2):
@@ -161,6 +174,20 @@ def test_nobody_undoes_the_answer_of_another(ledger: Ledger) -> None:
     ledger.answer(shown(ledger, ledger.join("ada")).nonce, "left", 1.0)
     assert ledger.undo(ledger.join("bob")) is None
     assert hear(ledger, 0) == [(0, 1.0)]
+
+
+def test_with_overlap_a_pair_answered_in_one_tab_is_not_shown_in_the_other(tmp_path: Path) -> None:
+    now = [0.0]
+    ledger = Ledger(tmp_path / "a.sqlite", overlap=2, clock=lambda: now[0])
+    LedgerDesk(ledger).ask(asked(0, 3))
+    ada = ledger.join("ada")
+    first = shown(ledger, ada)
+    now[0] = 200.0  # its time is up, and another tab asks
+    second = shown(ledger, ada)
+    assert second.question == first.question and second.nonce != first.nonce
+    ledger.answer(first.nonce, "left", 1.0)
+    assert shown(ledger, ada).question != first.question
+    ledger.close()
 
 
 def test_with_overlap_a_pair_goes_to_several_and_the_first_answer_teaches(tmp_path: Path) -> None:
@@ -199,8 +226,9 @@ def test_training_pauses_while_too_much_is_open(ledger: Ledger) -> None:
         waited.append(seconds)
         ledger.answer(shown(ledger, ada).nonce, "left", 1.0)
 
-    assert len(LedgerDesk(ledger, sleep=answer_one).hear(0, backlog=1)) == 2
-    assert len(waited) == 2
+    LedgerDesk(ledger).ask(asked(3, 20, seed=2))
+    assert len(LedgerDesk(ledger, sleep=answer_one).hear(0, backlog=8)) == 15
+    assert len(waited) == 15
 
 
 def test_training_that_never_waits_waits_for_the_first_answers_alone(ledger: Ledger) -> None:
@@ -214,6 +242,15 @@ def test_training_that_never_waits_waits_for_the_first_answers_alone(ledger: Led
     for _ in range(7):
         answer_one(0)
     assert len(LedgerDesk(ledger, sleep=nobody_waits).hear(1, backlog=-1)) == 7
+
+
+def test_training_that_waits_waits_for_the_first_answers_too(ledger: Ledger) -> None:
+    ada = ledger.join("ada")
+
+    def answer_one(seconds: float) -> None:
+        ledger.answer(shown(ledger, ada).nonce, "left", 1.0)
+
+    assert len(LedgerDesk(ledger, sleep=answer_one).hear(0, backlog=8)) == 3
 
 
 def test_asking_again_leaves_one_question_and_another_run_is_refused(ledger: Ledger) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from test_ledger import Clock, asked, shown
 
@@ -96,6 +98,15 @@ def test_a_part_measures_nothing_that_the_run_measures_itself() -> None:
     for name in ("true_return", "step", "episodes", "labels", "reward_accuracy"):
         with pytest.raises(UserError, match=f"policy 'mine' has measured '{name}', which the run measures itself"):
             loop._own({name: 1.0, "policy_kl": 1.0}, "policy", {"name": "mine"})
+
+
+@pytest.mark.parametrize("value", [True, "much", [1.0], np.zeros(2)])
+def test_what_a_part_measures_is_a_number(value: Any) -> None:
+    """Anything else would make a finished run that nothing can read."""
+    with pytest.raises(UserError, match=f"reward_model 'mine' has measured new as {type(value).__name__}: give a num"):
+        loop._own({"new": value}, "reward_model", {"name": "mine"})
+    plain = loop._own({"a": np.float32(0.5), "b": np.int64(3), "c": None}, "reward_model", {"name": "mine"})
+    assert plain == {"a": 0.5, "b": 3, "c": None} and type(plain["a"]) is float and type(plain["b"]) is int
 
 
 def test_with_overlap_one_person_in_two_tabs_is_one(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def test_numbers(value: float, text: str) -> None:
     assert formats.number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(-0.24, -0.00036, "[−0.24, −0.0004]"), (0.003, 0.2, "[0.003, 0.20]"), (-0.24, 0.0036, "[−0.24, 0.00]")],
+)
+def test_an_interval_that_leaves_0_out_does_not_seem_to_hold_it(low: float, high: float, text: str) -> None:
+    assert formats.entry(Estimate((low + high) / 2, low, high)).interval == text
+
+
 @pytest.mark.parametrize(("value", "text"), [(50_000, "50k"), (1_500_000, "1.5M"), (0, "0"), (700, "700")])
 def test_counts(value: float, text: str) -> None:
     assert formats.count(value) == text

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 from bench import provenance, tracks
-from prefrl_core import sources
+from prefrl_core import sources, tasks
 from prefrl_core.spec import RunSpec
 
 FILES = {
@@ -112,6 +112,41 @@ def test_the_code_of_ones_own_gymnasium_environment_counts(monkeypatch: pytest.M
     gym.register("Mine-v0", entry, max_episode_steps=3)
     spec = RunSpec.of({"task": "gymnasium/Mine-v0", "total_steps": 1000, "reward": "true"})
     assert sources.of(spec)["task gymnasium/Mine-v0"].file == Path(__file__)
+
+
+def test_how_an_id_was_registered_counts_and_gymnasiums_own_ids_keep_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    found = set()
+    for pull, limit in ((10.0, 50), (1.0, 50), (1.0, 60)):
+        pendulum = "gymnasium.envs.classic_control.pendulum:PendulumEnv"
+        gym.register("Heavy-v0", pendulum, max_episode_steps=limit, kwargs={"g": pull})
+        found.add(tasks.versions("gymnasium/Heavy-v0")["registration"])
+        gym.envs.registration.registry.pop("Heavy-v0")
+    assert len(found) == 3
+    assert not any("registration" in tasks.versions(f"gymnasium/{name}") for name in ("Pendulum-v1", "Hopper-v5"))
+
+
+def test_the_learner_that_settings_name_counts(lab: Path) -> None:
+    (lab / "lab_of_mine" / "settings.py").write_text(
+        """
+from dataclasses import dataclass
+from typing import ClassVar
+from prefrl_core.registry import register
+from prefrl_core.reward.settings import EnsembleSettings
+
+@register("reward", "split")
+@dataclass(frozen=True)
+class Split(EnsembleSettings):
+    learner: ClassVar[str] = "lab_of_mine.elsewhere:Learner"
+"""
+    )
+    spec = RunSpec.of({**RUN, "reward_model": "split", "plugins": ["lab_of_mine.settings"]})
+    before = tracks.of(spec.task).versions(spec)
+    assert set(sources.of(spec)) == {"reward split", "learner lab_of_mine.elsewhere:Learner"}
+    (lab / "lab_of_mine" / "elsewhere.py").write_text("Y = 2\n")
+    assert tracks.of(spec.task).versions(spec) != before
 
 
 def test_a_network_that_a_setting_names_counts(lab: Path) -> None:

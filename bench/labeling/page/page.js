@@ -51,13 +51,14 @@ async function enter(name) {
 }
 
 function secret() { // by which the server knows this browser again, so that nobody else answers under the name
-  let kept = localStorage.getItem("secret");
-  if (!kept) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    kept = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    localStorage.setItem("secret", kept);
-  }
+  const kept = localStorage.getItem("secret") || random();
+  localStorage.setItem("secret", kept);
   return kept;
+}
+
+function random() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function next() {
@@ -139,7 +140,7 @@ async function undo() {
   busy = true;
   enable(false);
   try {
-    const told = await persist("/api/undo", { person, secret: secret() });
+    const told = await persist("/api/undo", { person, secret: secret(), nonce: random() });
     if (told.question !== null) return show(told);
     say("There is no answer of yours to undo.");
   } catch (error) {

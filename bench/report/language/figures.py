@@ -129,6 +129,8 @@ def _over(axis: Axes, one: Result, measure: str, pen: Pen) -> tuple[float, float
     shared, values = _shared(one, measure)
     if not len(shared):
         return None
+    if measure == _PROXY:  # counted from SFT's, with which PPO begins
+        values = values - values[:, :1]
     mean = values.mean(axis=0)
     axis.plot(shared, mean, **pen)
     if measure == GOLD:
