@@ -15,7 +15,7 @@ import test_report
 from scipy import special
 from test_report import COMMAND, plan, write_run
 
-from bench import cli, parse, suite
+from bench import cli, parse, store, suite
 from bench import purpose as settings
 from bench.decide import compare, drive, power, spending, sweep
 from bench.report import data
@@ -256,3 +256,16 @@ def test_power_tells_seeds_and_hours(study: data.Study) -> None:
     few = dataclasses.replace(study, cells={w: dataclasses.replace(c, runs=c.runs[:2]) for w, c in study.cells.items()})
     with pytest.raises(UserError, match="and 8 are needed to tell the spread: run more seeds"):
         power.rows(few)
+
+
+def test_arms_of_other_lengths_are_told_to_be_so(tmp_path: Path) -> None:
+    planned = plan(4, ["mujoco/hopper@1"])
+    for place, run in enumerate(planned):
+        if run.arm == "60 labels":
+            spec = dataclasses.replace(run.spec, total_steps=2 * test_report.STEPS)  # type: ignore[type-var]
+            key = store.key_of(spec.canonical(), {"method": 1, "mujoco": "4.0.0"})
+            planned[place] = dataclasses.replace(run, spec=spec, key=key)
+        write_run(tmp_path, planned[place])
+    found = data.load(test_report.Suite(), planned, tmp_path, COMMAND)
+    assert "Hopper: the two took different numbers" in compare.notes(found, "700 labels", "60 labels")[1]
+    assert len(compare.notes(found, "700 labels", "200 labels")) == 1

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from prefrl_core import tasks
 from prefrl_core.features import Vectors
 from prefrl_core.feedback import schedule
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.queries import draw_pairs
 from prefrl_core.feedback.segments import Pool, Segments, draw_starts, valid_starts, windows
+from prefrl_core.returns import Returns
 
 DONE = arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 3)))
 
@@ -282,3 +284,10 @@ def test_schedule_rises_from_the_first_share_to_exactly_all(
 @pytest.mark.parametrize("steps", [0, 5, 10, 20])
 def test_no_labels_are_never_due(steps: int) -> None:
     assert schedule.due(0, 0.25, steps, 10, 0.1) == schedule.initial(0, 0.25) == 0
+
+
+def test_what_is_logged_is_the_score_and_the_level_is_of_what_labelers_see() -> None:
+    returns = Returns(tasks.describe("atari/breakout"), 2)
+    nothing = np.zeros((5, 2))
+    told = returns.count(nothing, np.array([[0, 5.0, 10, -20.0], [1, 3.0, 10, -10.0]]), nothing.astype(bool))
+    assert told == {"episodes": 2, "true_return": 4.0} and returns.level == -1.5

@@ -236,3 +236,11 @@ def test_a_file_that_was_cut_short_is_written_again(tmp_path: Path) -> None:
     file.write_bytes(b"")
     known.place(spec, folder)
     assert file.read_bytes() == whole and list(folder.iterdir()) == [file]
+
+
+def test_people_can_begin_from_recorded_comparisons_too(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from bench.labeling.session import begin
+
+    values = {**REACHER, "labeler": "human", "known_comparisons": exported(tmp_path)}
+    assert (begin(values, tmp_path / "out").folder / known.COMPARISONS).is_file()

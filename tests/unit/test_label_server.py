@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from label_room import Drawn, Room, join
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from bench import check, store
 from bench.labeling.progress import Progress
 
 
@@ -139,3 +141,11 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_a_run_has_heard_nobody_while_the_untrained_policy_acts(room: Room) -> None:
+    """A checkpoint of that time needs no answers."""
+    for phase, heard in (("untrained", False), ("learning", True)):
+        row = {"step": 256, "phase": phase, "answered": 0}
+        (room.run.folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        assert check._heard(store.Run(room.run.folder)) is heard

@@ -61,6 +61,10 @@ def result(language: data.Language, name: str) -> data.Result:
     return next(one for one in language.results if one.name == name)
 
 
+def test_a_report_with_intervals_does_not_say_that_there_are_none(report: Path) -> None:
+    assert "too few seeds are finished for an honest interval" not in (report / "index.html").read_text()
+
+
 def test_gaos_coefficients_are_found_again(language: data.Language) -> None:
     for budget in made.BUDGETS:
         for arm, best, a in (

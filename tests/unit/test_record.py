@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_ledger import Clock, asked, shown
+from test_ledger import asked
 
 from bench.answers import record
 from bench.answers.desk import LedgerDesk
-from bench.answers.ledger import NAME, Ledger, Refused
+from bench.answers.ledger import NAME, Ledger
 from prefrl_core import loop
 from prefrl_core.errors import UserError
 
@@ -107,17 +107,3 @@ def test_what_a_part_measures_is_a_number(value: Any) -> None:
         loop._own({"new": value}, "reward_model", {"name": "mine"})
     plain = loop._own({"a": np.float32(0.5), "b": np.int64(3), "c": None}, "reward_model", {"name": "mine"})
     assert plain == {"a": 0.5, "b": 3, "c": None} and type(plain["a"]) is float and type(plain["b"]) is int
-
-
-def test_with_overlap_one_person_in_two_tabs_is_one(tmp_path: Path) -> None:
-    clock = Clock()
-    ledger = Ledger(tmp_path / "a.sqlite", overlap=2, clock=clock)
-    LedgerDesk(ledger).ask(asked(0, 1))
-    ada = ledger.join("ada")
-    old = shown(ledger, ada)
-    clock.now += 200  # past its lease
-    new = shown(ledger, ada)
-    assert new.nonce != old.nonce and ledger.answer(new.nonce, "left", 1.0)
-    with pytest.raises(Refused, match="you have answered this pair already"):
-        ledger.answer(old.nonce, "right", 1.0)
-    assert shown(ledger, ledger.join("bob")).question == 0

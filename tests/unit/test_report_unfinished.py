@@ -191,3 +191,8 @@ def test_of_many_places_the_first_are_told_and_the_rest_counted(tmp_path: Path) 
     (missing,) = [one.text for one in ran.remarks(study_of(tmp_path, planned)) if "not started" in one.text]
     assert missing.startswith("20 of 30 runs not started: ") and missing.count("seeds 1, 2") == 6
     assert missing.endswith("; and 8 more.")
+
+
+def test_a_suite_of_controls_has_no_table_of_reward_models(tmp_path: Path) -> None:
+    controls = study_of(tmp_path, some(tmp_path, ["true reward"]))
+    assert tables.reward_model(controls) is None
