@@ -12,8 +12,8 @@ from prefrl_core.errors import UserError
 from prefrl_core.features import Vectors
 from prefrl_core.feedback import queries
 from prefrl_core.feedback.comparisons import Comparisons
-from prefrl_core.feedback.interview import Interview, Program, Session, checked
-from prefrl_core.feedback.labelers import HumanCurve, Oracle
+from prefrl_core.feedback.interview import Interview, People, Program, Session, checked
+from prefrl_core.feedback.labelers import Human, HumanCurve, Oracle
 from prefrl_core.feedback.segments import Pool
 
 FORM = Vectors(WIDTH)
@@ -101,3 +101,28 @@ def test_what_a_labeler_gives_back_is_looked_at(answers: Any, says: str) -> None
         return
     with pytest.raises(UserError, match=f"labeler Oracle .*{says}"):
         checked(answers, 2, Oracle())
+
+
+class Listening:
+    """A desk and a form that note how long would be waited."""
+
+    def __init__(self) -> None:
+        self.backlogs: list[int] = []
+
+    def newest(self, *_: Any) -> np.ndarray:
+        return np.zeros((1, 1, 3))
+
+    def show(self, *_: Any) -> None: ...
+
+    def hear(self, turn: int, backlog: int) -> list[Any]:
+        self.backlogs.append(backlog)
+        return []
+
+
+@pytest.mark.parametrize(("backlog", "at_last"), [(8, 0), (0, 0), (-1, -1)])
+def test_the_last_answers_are_waited_for_where_any_are(backlog: int, at_last: int) -> None:
+    desk: Any = Listening()
+    people, acted_ = People(Human(backlog=backlog), desk, desk), acted(behaviour(4, 1).features)
+    for last in (False, True):
+        people.hear(0, 100, acted_, last)
+    assert desk.backlogs == [backlog, at_last]
