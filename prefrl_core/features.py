@@ -55,8 +55,8 @@ class Features(Protocol):
     def rows(self, features: Array, most: int) -> Array:
         """Single steps ``(rows, *shape)`` of ``(steps, envs, *shape)``; at most ``most`` where a row is costly."""
 
-    def pack(self, kept: Array) -> Any:
-        """Kept clips as a checkpoint has them."""
+    def pack(self, kept: Any, which: slice | NDArray[np.int64] = slice(None)) -> Any:
+        """Kept clips, or ``which`` of stored pairs, as a checkpoint has them."""
 
     def unpack(self, packed: Any) -> Array:
         """The reverse of ``pack``."""
@@ -115,9 +115,9 @@ class Vectors:
         """See ``Features``; all of them."""
         return features.reshape(-1, *self.shape)
 
-    def pack(self, kept: Array) -> Any:
+    def pack(self, kept: Any, which: slice | NDArray[np.int64] = slice(None)) -> Any:
         """See ``Features``."""
-        return kept.copy()
+        return kept[which].copy()
 
     def unpack(self, packed: Any) -> Array:
         """See ``Features``."""
@@ -187,9 +187,9 @@ class Frames:
         rows = features.reshape(-1, *self.shape)
         return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
-    def pack(self, kept: Array) -> Any:
-        """See ``Features``; compressed, exactly."""
-        return frames.pack(kept)
+    def pack(self, kept: Any, which: slice | NDArray[np.int64] = slice(None)) -> Any:
+        """See ``Features``; compressed, exactly, and one pair after the other."""
+        return frames.pack(kept.only(which) if isinstance(kept, Packed) else kept[which])
 
     def unpack(self, packed: Any) -> Array:
         """See ``Features``."""

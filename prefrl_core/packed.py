@@ -27,7 +27,7 @@ class Packed:
     def __init__(self, pairs: int, shape: tuple[int, ...]) -> None:
         nothing = zlib.compress(bytes(int(np.prod(shape))), _LEVEL)
         self._clips = [nothing] * (2 * pairs)
-        self._pairs, self._of_clip = range(pairs), shape
+        self._pairs, self._of_clip = np.arange(pairs), shape
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -47,9 +47,7 @@ class Packed:
 
     def __getitem__(self, pairs: Any) -> Any:
         if isinstance(pairs, slice):
-            part = object.__new__(Packed)
-            part._clips, part._pairs, part._of_clip = self._clips, self._pairs[pairs], self._of_clip
-            return part
+            return self.only(pairs)
         numbers = np.arange(len(self))[pairs]
         return self.clips(2 * numbers[..., None] + np.arange(2))
 
@@ -61,6 +59,12 @@ class Packed:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[np.arange(len(self))], dtype)
+
+    def only(self, pairs: slice | NDArray[np.int64]) -> Packed:
+        """A view of these pairs: nothing is taken out of its compressed form."""
+        part = object.__new__(Packed)
+        part._clips, part._pairs, part._of_clip = self._clips, self._pairs[pairs], self._of_clip
+        return part
 
     def clips(self, numbers: NDArray[np.int64]) -> Frames:
         """The clips ``(..., frames, height, width)`` with these numbers, counted left, right, left, ..."""

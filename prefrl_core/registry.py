@@ -155,6 +155,18 @@ def find(kind: Kind, name: str) -> Any:
     return _parts[kind][name]
 
 
+def loaded(kind: Kind) -> tuple[dict[str, Any], dict[str, str]]:
+    """All parts of one kind by name; and of those that other packages' entry points promise and that cannot be loaded,
+    why."""
+    parts, broken = {}, {}
+    for name in names(kind):
+        try:
+            parts[name] = find(kind, name)
+        except UserError as error:
+            broken[name] = str(error)
+    return parts, broken
+
+
 def resolve(place: str) -> Any:
     """The object that ``module:name`` names."""
     module, _, attribute = place.partition(":")

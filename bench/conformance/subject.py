@@ -112,8 +112,8 @@ def _of_module(module: str) -> list[tuple[Kind, str]]:
     found = [
         _registered(kind, name)
         for kind in _KINDS
-        for name in registry.names(kind)
-        if f"{registry.find(kind, name).__module__}.".startswith(f"{module}.")
+        for name, part in registry.loaded(kind)[0].items()
+        if f"{part.__module__}.".startswith(f"{module}.")
     ]
     if not found:
         raise UserError(f"module {module!r} registers no part: name one as {module}:Name")
@@ -126,8 +126,8 @@ def _attribute(module: str, name: str) -> tuple[Kind, str]:
     if part is None:
         raise unknown(f"name in {module}:", name, dir(importlib.import_module(module)))
     for kind in _KINDS:
-        for known in registry.names(kind):
-            if registry.find(kind, known) is part:
+        for known, other in registry.loaded(kind)[0].items():
+            if other is part:
                 return kind, known
     kind = _guess(module, name, part)
     known = _own_name(module, name, part) if kind == "task" else f"{module}.{name}"

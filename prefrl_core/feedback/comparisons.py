@@ -232,7 +232,7 @@ class Comparisons:
         if self.count > self._kept:
             which = np.sort(self._questions_kept())
             places = which % self._kept
-        packed = self._form.pack(self.features[places])
+        packed = self._form.pack(self.features, places)
         if isinstance(packed, dict):
             return {**self._numbers(which), "frames": packed["packed"], "frames_shape": packed["shape"]}
         return {"features": packed, **self._numbers(which)}

@@ -172,7 +172,25 @@ class Interview:
         preferences = opinion.preferences(pool.features, pairs)
         asked, answers = self.comparisons.features, self.comparisons.kept_mu
         candidates = queries.Candidates(pairs, preferences, pool.features, asked, answers)
-        return pairs[strategy.choose(candidates, min(count, len(pairs)), self.random)]
+        count = min(count, len(pairs))
+        return pairs[_chosen(strategy.choose(candidates, count, self.random), count, len(pairs), strategy)]
+
+
+def _chosen(given: Any, count: int, candidates: int, strategy: object) -> queries.Indices:
+    """The indices ``(count,)`` of the chosen candidates.
+
+    Raises:
+        UserError: they are not ``count`` different ones of the candidates.
+    """
+    chosen = given if isinstance(given, np.ndarray) else np.array(given, object)
+    require(
+        chosen.shape == (count,)
+        and all(isinstance(one, int | np.integer) and 0 <= one < candidates for one in chosen)
+        and len(set(chosen.tolist())) == count,
+        f"query strategy {type(strategy).__name__} has chosen {' '.join(str(given).split())[:100]}: an array of "
+        f"{count} different indices of its {candidates} candidates is needed",
+    )
+    return chosen.astype(np.int64)
 
 
 def checked(answers: Any, questions: int, labeler: object) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from prefrl_core import registry
-from prefrl_core.errors import UserError, require
+from prefrl_core.errors import UserError, located, require
 from prefrl_core.tasks.task import Task, TaskInfo
 
 if TYPE_CHECKING:
@@ -64,8 +64,21 @@ def make(id: str, num_envs: int, seed: int, threads: int = 1) -> VectorEnv[Any, 
 
 
 def names() -> list[str]:
-    """Ids of all tasks that have a name of their own: ours, registered ones and those of entry points."""
-    return sorted(describe(name).id for name in registry.names("task"))
+    """Ids of all tasks that have a name of their own: ours, registered ones and those of entry points. One of another
+    package that cannot be loaded is left out (``loaded``)."""
+    return loaded()[0]
+
+
+def loaded() -> tuple[list[str], dict[str, str]]:
+    """``names``, and why the others cannot be loaded, by name."""
+    found, broken = registry.loaded("task")
+    ids = []
+    for name in found:
+        try:
+            ids.append(describe(name).id)
+        except UserError as error:
+            broken[name] = str(error)
+    return sorted(ids), broken
 
 
 def versions(id: str) -> dict[str, str]:
@@ -100,6 +113,17 @@ def _installed(package: str, id: str) -> str:
         raise UserError(f"task {id} needs the package {package!r}: pip install {package}") from error
 
 
+def _made(name: str) -> Task:
+    made = registry.find("task", name)
+    try:
+        task: Task = made()
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a stranger may fail in any way
+        raise UserError(f"task {name!r} cannot be made: {located(error)}") from error
+    return task
+
+
 def _find(id: str) -> Task:
     if not isinstance(id, str):
         raise UserError(f"task = {id!r}: a task is named by text, as in 'mujoco/half_cheetah@1'")
@@ -118,7 +142,7 @@ def _find(id: str) -> Task:
 
         task = PackageTask(name)
     else:
-        task = registry.find("task", name)()
+        task = _made(name)
         require(
             task.info.id.partition("@")[0] == name,
             f"task {name!r} has info.id = {task.info.id!r}, which is another task's: give it {name}@1",

@@ -63,6 +63,24 @@ def test_it_is_named(
     assert name not in sys.modules
 
 
+def test_list_tells_of_all_that_can_be_loaded_and_why_the_others_cannot(
+    modules: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unmade.py").write_text(
+        "class Task:\n    def __init__(self):\n        raise OSError('no robot here')\n"
+    )
+    with (tmp_path / "odd-1.0.dist-info" / "entry_points.txt").open("a") as file:
+        file.write("[prefrl.task]\nunmade = unmade:Task\nabsent = nowhere:Task\n")
+    monkeypatch.setenv("PREFRL_IMPORT_SECONDS", "1")
+    assert cli.main(["list"]) == 0
+    said = capsys.readouterr()
+    lines = {line.split()[0]: line for line in said.out.splitlines()}
+    for name, (_, why) in ODD.items():
+        assert why in lines[name]
+    assert "no robot here" in lines["unmade"] and "No module named 'nowhere'" in lines["absent"]
+    assert {"mujoco/hopper@1", "oracle", "sac", "uniform"} <= set(lines) and not said.err
+
+
 def test_what_it_prints_and_leaves_running_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "noisy.py").write_text(
         "import os, subprocess, sys\nprint('chatter' * 99999)\n"

@@ -126,3 +126,48 @@ def test_the_last_answers_are_waited_for_where_any_are(backlog: int, at_last: in
     for last in (False, True):
         people.hear(0, 100, acted_, last)
     assert desk.backlogs == [backlog, at_last]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        lambda count, of: np.arange(count + 1),
+        lambda count, of: np.arange(count) - 1,
+        lambda count, of: np.arange(count) + of - count + 1,
+        lambda count, of: np.zeros(count, int),
+        lambda count, of: np.arange(count) + 0.5,
+        lambda count, of: np.ones(of, bool),
+        lambda count, of: [[0, 1], [2]],
+        lambda count, of: None,
+    ],
+    ids=["one too many", "before the first", "after the last", "twice", "no whole numbers", "mask", "ragged", "none"],
+)
+def test_a_strategy_that_does_not_choose_as_many_as_asked_is_named(choice: Any) -> None:
+    class Odd(queries.Uniform):
+        def choose(self, candidates: Any, count: int, random: Any) -> Any:
+            return choice(count, len(candidates.pairs))
+
+    one = Interview(
+        Odd(),
+        Program(Oracle(), np.random.default_rng(0)),
+        Comparisons(8, STEPS, FORM, 3),
+        np.random.default_rng(1),
+        np.random.default_rng(2),
+    )
+    held = pool()
+    one.hold(2, held, Undecided(), 0.0, 0, 0)  # the first questions are drawn uniformly
+    with pytest.raises(UserError, match=r"^query strategy Odd has chosen .*: an array of 3 different indices of its"):
+        one.hold(3, held, Undecided(), 0.0, 1, 1)
+
+
+def test_a_strategy_may_choose_by_a_list() -> None:
+    class Listed(queries.Uniform):
+        def choose(self, candidates: Any, count: int, random: Any) -> Any:
+            return list(range(count))
+
+    known = Comparisons(8, STEPS, FORM, 3)
+    answers = Program(Oracle(), np.random.default_rng(0))
+    one = Interview(Listed(), answers, known, np.random.default_rng(1), np.random.default_rng(2))
+    for turn, count in enumerate((2, 3)):
+        one.hold(count, pool(), Undecided(), 0.0, turn, turn)
+    assert known.count == 5

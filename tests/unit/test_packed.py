@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_packed_part_by_part_is_the_stream_of_the_whole() -> None:
 
 
 def asked(pool: np.ndarray, pairs: np.ndarray, newest: int = 0) -> Comparisons:
-    made = Comparisons(len(pairs), STEPS, Frames(SIDE, SIDE), 2, newest)
+    made = Comparisons(len(pairs), STEPS, Frames(*pool.shape[-2:]), 2, newest)
     true = np.arange(len(pool) * STEPS, dtype=float).reshape(len(pool), STEPS)
     segments = Segments(pool, true, np.empty((len(pool), STEPS, 0), np.float32))
     made.add(segments, pairs, np.ones(len(pairs)), 0, np.random.default_rng(0))
@@ -96,3 +97,20 @@ def test_comparisons_come_back_from_a_checkpoint_and_from_a_file(newest: int) ->
         assert np.array_equal(again.take(np.array([last, last - 1])), pool[pairs[[6, 5]]])
         assert again.arrays().keys() == made.arrays().keys()
         assert all(np.array_equal(array, again.arrays()[name]) for name, array in made.arrays().items())
+
+
+@pytest.mark.parametrize("newest", [0, 40])
+def test_writing_them_down_takes_a_pair_out_at_a_time(newest: int) -> None:
+    """A checkpoint's state and the file of all that was asked, without the whole of it in memory: 3,000 pairs of a
+    game are 1.1 GiB."""
+    pool = np.zeros((9, STEPS + 3, 84, 84), np.uint8)
+    pool[:] = np.arange(9, dtype=np.uint8)[:, None, None, None]
+    pairs = np.random.default_rng(1).integers(0, 9, (60, 2))
+    made = asked(pool, pairs, newest)
+    whole = (newest or 60) * 2 * pool[0].nbytes
+    for write in (made.get_state, made.arrays):
+        tracemalloc.start()
+        written = write()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak - sum(array.nbytes for array in written.values()) < whole / 4

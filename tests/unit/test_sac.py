@@ -159,6 +159,10 @@ def test_distance_to_the_kth_neighbour() -> None:
     states, others = rng(1).standard_normal((20, 3), np.float32), rng(2).standard_normal((50, 3), np.float32)
     slow = [sorted(float(((state - other) ** 2).sum()) for other in others)[4] for state in states]
     np.testing.assert_allclose(nearest(states, others, 5), slow, rtol=1e-4)
+    for where in (0.0, 1e3, 1e5):  # a position, say, counted from far away
+        near, far = states + np.float32(where), others + np.float32(where)
+        slow = [sorted(float(((state.astype(float) - other) ** 2).sum()) for other in far)[4] for state in near]
+        np.testing.assert_allclose(nearest(near, far, 5), slow, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
