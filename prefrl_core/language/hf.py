@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def shape(folder: str) -> dict[str, int]:
         UserError: there is none, or it does not say.
     """
     path = Path(folder) / "config.json"
-    if not path.exists():
+    if not os.path.exists(path):  # a name that is too long, too
         raise UserError(f"model.checkpoint = {folder!r}: no config.json there; give the folder of a saved model")
     try:
         config = dict(json.loads(path.read_text("utf-8")))
@@ -51,10 +52,10 @@ def digest(folder: str) -> str:
     """Hash of everything in the folder that can change a run: configuration, tokenizer, weights.
 
     Raises:
-        UserError: its weights are pickled, which can do anything when they are loaded.
+        UserError: its weights are pickled, which can do anything when they are loaded; or a file cannot be read.
     """
     made = hashlib.sha256()
-    paths = sorted(Path(folder).iterdir())
+    paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
     if not any(path.suffix == ".safetensors" for path in paths):
         raise UserError(
             f"model.checkpoint = {folder!r}: no weights in safetensors there; load the model and save it with "
@@ -63,8 +64,11 @@ def digest(folder: str) -> str:
     for path in paths:
         if path.suffix in (".json", ".txt", ".model", ".safetensors"):
             made.update(path.name.encode())
-            with open(path, "rb") as file:
-                made.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                with open(path, "rb") as file:
+                    made.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise UserError(f"model.checkpoint: {path} cannot be read ({error.strerror})") from error
     return made.hexdigest()[:16]
 
 

@@ -172,13 +172,14 @@ def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
         UserError: no model is there, another than the hash says, or one for shorter texts.
     """
     made = dict(table)
-    if not (folder := made.get("checkpoint")):
+    folder = made.get("checkpoint")
+    if not folder or not isinstance(folder, str):  # what is no text is refused with all other settings
         return made
     from prefrl_core.language import hf  # PyTorch, which a spec else does not need
 
-    found, known = hf.digest(str(folder)) if hf.shape(str(folder)) else "", made.get("checkpoint_hash")
+    found, known = hf.digest(folder) if hf.shape(folder) else "", made.get("checkpoint_hash")
     require(known in (None, "", found), f"model.checkpoint = {folder!r} has hash {found}, not {known}: it was changed")
-    shape = hf.shape(str(folder))
+    shape = hf.shape(folder)
     has = shape.pop("context")
     require(
         (needed := made.get("context") or tokens) <= has,

@@ -128,3 +128,21 @@ def test_a_damaged_configuration_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json (is damaged|names no)"):
         hf.shape(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 300, "d/" * 3000, "a\0b", 5, [1, 2], {"a": 1}],
+    ids=["long", "deep", "zero", "number", "list", "table"],
+)
+def test_a_checkpoint_that_is_no_folders_name_is_one_line(name: Any) -> None:
+    with pytest.raises(UserError, match=r"no config\.json there|expected str"):
+        LanguageSpec.of({"task": "language/tinyinstruct", "model": {"checkpoint": name}})
+
+
+def test_a_folder_among_the_files_of_a_checkpoint_does_not_count(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "model")
+    (other / "onnx.json").mkdir()
+    assert hf.digest(str(other)) == hf.digest(str(folder))
