@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from bench.parse import Amount, Count, Key, Model, Name, Sha256, Text, plain, refuse
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHECKED = (
     "spec.json",
@@ -20,6 +24,7 @@ ARRAYS = {  # by file and name, dimensions; all arrays of a file have as many ro
     "comparisons.safetensors": {"mu": 1, "true_returns": 2, "step_asked": 1, "multiplicity": 2, "features": 4},
     "segments.safetensors": {"step": 1, "predicted": 1, "true": 1},
 }
+_ALWAYS = {"segments.safetensors"}  # has all of its arrays; the comparisons of pixels and of lists have others
 _TEXTS = ("phase", "stage")  # columns of a row that are no numbers
 _LARGEST = 1e300  # of a metric: what diverges is refused where it is written, not here
 
@@ -145,3 +150,15 @@ class Texts(Model):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, list[Text]]
+
+
+def wrong(file: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """What is wrong with the arrays of a file: one that is known by name is not of its form, or is not there."""
+    known = ARRAYS.get(file, {})
+    found = [(name, array, known[name]) for name, array in arrays.items() if name in known]
+    if file in _ALWAYS and len(found) < len(known):
+        return f"it lacks {', '.join(sorted(known.keys() - arrays.keys()))}"
+    for name, array, dimensions in found:
+        if array.ndim != dimensions or array.dtype.kind not in "iuf" or array.shape[:1] != found[0][1].shape[:1]:
+            return f"{name} is {array.dtype.name} of shape {array.shape}, {found[0][0]} of {found[0][1].shape}"
+    return ""

@@ -200,7 +200,8 @@ class Run:
             arrays = load(data)
         except (SafetensorError, KeyError) as error:  # KeyError: numbers of a kind that NumPy does not have
             raise UserError(f"{path} is damaged ({error}): {REMEDY}") from error
-        _require_shapes(path, arrays)
+        if wrong := schemas.wrong(name, arrays):
+            raise UserError(f"{path} is damaged ({wrong}): {REMEDY}")
         return arrays
 
 
@@ -272,16 +273,6 @@ def _lines(path: Path, data: bytes, model: Any) -> list[dict[str, Any]]:
     except UserError:
         pass
     return [_line(f"{path}:{number}", line, model) for number, line in enumerate(lines, start=1)]
-
-
-def _require_shapes(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise UserError where arrays that are known by name are not of their form."""
-    known = schemas.ARRAYS.get(path.name, {})
-    found = [(name, array, known[name]) for name, array in arrays.items() if name in known]
-    for name, array, dimensions in found:
-        if array.ndim != dimensions or array.dtype.kind not in "iuf" or array.shape[:1] != found[0][1].shape[:1]:
-            told = f"{name} is {array.dtype.name} of shape {array.shape}, {found[0][0]} of {found[0][1].shape}"
-            raise UserError(f"{path} is damaged ({told}): {REMEDY}")
 
 
 def _line(where: str, line: bytes, model: Any) -> dict[str, Any]:

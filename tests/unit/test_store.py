@@ -162,6 +162,23 @@ def test_comparisons_come_back_and_damage_is_named(tmp_path: Path) -> None:
         run.comparisons()
 
 
+def test_segments_have_all_of_their_arrays_as_long_as_each_other(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    path, whole = run.folder / "segments.safetensors", {name: np.arange(4.0) for name in ("step", "true", "predicted")}
+    save_file(whole, path)
+    assert run.segments().keys() == whole.keys()
+    for name in whole:
+        save_file({other: array for other, array in whole.items() if other != name}, path)
+        with pytest.raises(UserError, match=rf"segments\.safetensors is damaged \(it lacks {name}\)"):
+            run.segments()
+        save_file({**whole, name: np.arange(3.0)}, path)
+        with pytest.raises(UserError, match=r"segments\.safetensors is damaged \(\w+ is float64 of shape"):
+            run.segments()
+    save_file({}, path)
+    with pytest.raises(UserError, match="it lacks predicted, step, true"):
+        run.segments()
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "done.json"
     store.write_json(path, {"old": True})
