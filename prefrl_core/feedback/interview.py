@@ -182,10 +182,13 @@ def _chosen(given: Any, count: int, candidates: int, strategy: object) -> querie
     Raises:
         UserError: they are not ``count`` different ones of the candidates.
     """
-    chosen = given if isinstance(given, np.ndarray) else np.array(given, object)
+    try:
+        chosen = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        chosen = np.array(given, object)
     require(
         chosen.shape == (count,)
-        and all(isinstance(one, int | np.integer) and 0 <= one < candidates for one in chosen)
+        and all(isinstance(one, np.integer) and 0 <= one < candidates for one in chosen)
         and len(set(chosen.tolist())) == count,
         f"query strategy {type(strategy).__name__} has chosen {' '.join(str(given).split())[:100]}: an array of "
         f"{count} different indices of its {candidates} candidates is needed",
