@@ -217,9 +217,9 @@ def level(axis: Axes, value: float) -> Line2D:
     return axis.axhline(value, color="#666666", linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
 
 
-def render(figure: Figure) -> tuple[bytes, bytes]:
-    """A figure as PNG and as SVG."""
-    png = _bytes(figure, "png")
+def render(figure: Figure, colors: int = 128) -> tuple[bytes, bytes]:
+    """A figure as PNG with so many colors, which do for lines (at most 256, for gradients), and as SVG."""
+    png = _of_few_colors(io.BytesIO(_bytes(figure, "png")), colors)
     figure.set_layout_engine("none")  # laid out by now; a second time would cost as much again
     return png, _bytes(figure, "svg")
 
@@ -228,12 +228,12 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     file = io.BytesIO()
     nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(file, format=kind, dpi=_DPI, metadata=nothing)
-    return _of_few_colors(file) if kind == "png" else file.getvalue()
+    return file.getvalue()
 
 
-def _of_few_colors(png: io.BytesIO) -> bytes:
-    """The same picture with a palette of 128 colors: a third of the size, and no difference that one sees."""
-    picture = PIL.Image.open(png).convert("RGB").quantize(128, dither=PIL.Image.Dither.NONE)
+def _of_few_colors(png: io.BytesIO, colors: int) -> bytes:
+    """The same picture with a palette: a third of the size, and no difference that one sees."""
+    picture = PIL.Image.open(png).convert("RGB").quantize(colors, dither=PIL.Image.Dither.NONE)
     file = io.BytesIO()
     picture.save(file, "png", dpi=(_DPI, _DPI), optimize=True)
     return file.getvalue()

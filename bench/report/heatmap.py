@@ -39,7 +39,7 @@ def heatmap(study: Study) -> list[Image]:
             text = number(value, 1.0) if np.isfinite(value) else NONE
             axis.text(column, row, text, ha="center", va="center", color="black" if dark else "white")
         figure.colorbar(drawn, ax=axis, label="Normalised return", extend="both", shrink=0.9)
-        png, svg = render(figure)
+        png, svg = render(figure, 256)
     alt = f"normalised return of {len(arms)} arms on {', '.join(tasks)}, printed in each field"
     return [Image("heatmap", f"Map of the {alt}.", png, svg)]
 
