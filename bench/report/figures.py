@@ -219,16 +219,16 @@ def level(axis: Axes, value: float) -> Line2D:
 
 def render(figure: Figure, colors: int = 128) -> tuple[bytes, bytes]:
     """A figure as PNG with so many colors, which do for lines (at most 256, for gradients), and as SVG."""
-    png = _of_few_colors(io.BytesIO(_bytes(figure, "png")), colors)
+    png = _bytes(figure, "png", colors)
     figure.set_layout_engine("none")  # laid out by now; a second time would cost as much again
     return png, _bytes(figure, "svg")
 
 
-def _bytes(figure: Figure, kind: str) -> bytes:
+def _bytes(figure: Figure, kind: str, colors: int = 0) -> bytes:
     file = io.BytesIO()
     nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(file, format=kind, dpi=_DPI, metadata=nothing)
-    return file.getvalue()
+    return _of_few_colors(file, colors) if colors else file.getvalue()
 
 
 def _of_few_colors(png: io.BytesIO, colors: int) -> bytes:

@@ -123,7 +123,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are laid out and not rendered, which takes most of a report's time."""
-    monkeypatch.setattr(figures, "_bytes", lambda figure, kind: kind.encode())
+    monkeypatch.setattr(figures, "_bytes", lambda figure, kind, colors=0: kind.encode())
 
 
 def study_of(out: Path, planned: Sequence[Planned]) -> data.Study:
