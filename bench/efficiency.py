@@ -103,7 +103,7 @@ def area_under(budgets: ArrayLike, scores: stats.Scores) -> stats.Estimate:
     return stats.estimate(area(budgets, scores.values), area(budgets, scores.draws))
 
 
-def per_hour(score: stats.Estimate, labels: int) -> stats.Estimate:
+def per_hour(score: stats.Estimate, labels: float) -> stats.Estimate:
     """Normalised return per hour of labeling."""
     hours = labels * SECONDS_AN_ANSWER / 3600
     return stats.Estimate(score.value / hours, score.low / hours, score.high / hours)

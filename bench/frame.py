@@ -52,13 +52,14 @@ def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
     import pandas as pd
 
     runs, damaged = _sound(_folders(folders))
-    planned = _planned(suites or suite.names(), set(runs))
-    found = [_record(runs[one.key], name, one.arm) for name, ones in planned.items() for one in ones]
-    known = {one.key for ones in planned.values() for one in ones}
+    planned = _planned(suites or suite.names())
+    there = [(name, one) for name, ones in planned.items() for one in ones if one.key in runs]
+    found = [_record(runs[one.key], name, one.arm) for name, one in there]
+    known = {one.key for _, one in there}
     found += [_record(run, "", "") for key, run in runs.items() if key not in known]
     recorded.check_versions(runs.values())
     frame = pd.DataFrame.from_records(found, columns=_columns(found))
-    frame["normalised"] = _normalised(frame, runs)
+    frame["normalised"] = _normalised(frame, runs, _controls(planned))
     frame.attrs["damaged"] = damaged
     return frame
 
@@ -105,13 +106,13 @@ def _read(run: store.Run) -> recorded.Run:
     return recorded.read(recorded.Run("", spec.task, spec.seed, run.key, spec), run)
 
 
-def _planned(suites: Sequence[str], keys: set[str]) -> dict[str, list[suite.Planned]]:
-    """The runs of each suite that are there. A suite whose packages are not installed plans none of them."""
+def _planned(suites: Sequence[str]) -> dict[str, list[suite.Planned]]:
+    """The runs of each suite. A suite whose packages are not installed plans none."""
     found = {}
     for name in suites:
         try:
             loaded = suite.load(name)
-            found[loaded.name] = [one for one in loaded.runs() if one.key in keys]
+            found[loaded.name] = list(loaded.runs())
         except UserError:
             if name not in suite.names():
                 raise
@@ -160,15 +161,24 @@ def _flat(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return found
 
 
-def _normalised(frame: pd.DataFrame, runs: Mapping[str, recorded.Run]) -> np.ndarray:
-    """Final returns in units of the suite's control on the task, which is its first arm on the true reward."""
+def _controls(planned: Mapping[str, Sequence[suite.Planned]]) -> dict[tuple[str, str], str]:
+    """The control of each suite and task, which is its first arm on the true reward, whether it has finished or not."""
+    found = [
+        ((name, one.task), one.arm) for name, ones in planned.items() for one in ones if one.spec.reward != "learned"
+    ]
+    return dict(reversed(found))
+
+
+def _normalised(
+    frame: pd.DataFrame, runs: Mapping[str, recorded.Run], controls: Mapping[tuple[str, str], str]
+) -> np.ndarray:
+    """Final returns in units of the suite's control on the task."""
     values = np.full(len(frame), np.nan)
-    for _, place in frame.groupby(["suite", "task"], sort=False).indices.items():
+    for (name, task), place in frame.groupby(["suite", "task"], sort=False).indices.items():
         part = frame.iloc[place]
-        control = part[(part["reward"] != "learned") & part["final"].notna()]
-        if part["suite"].iloc[0] and len(control):
-            sampled = tracks.of(part["task"].iloc[0]).outcome != "true_return"  # a gain is counted from SFT's already
-            first = control[control["arm"] == control["arm"].iloc[0]]
+        first = part[(part["arm"] == controls.get((name, task))) & part["final"].notna()]
+        if len(first):
+            sampled = tracks.of(task).outcome != "true_return"  # a gain is counted from SFT's already
             known = runs[first["key"].iloc[0]].spec
             untrained = 0.0 if sampled else recorded.untrained_level((runs[key] for key in part["key"]), known)
             returns = first["final"].to_numpy()

@@ -99,16 +99,13 @@ class Run:
     @property
     def due(self) -> int:
         """Questions to put now: what the schedule wants asked before the next turn ends, so that the last label still
-        teaches the last turn."""
+        teaches the last turn. Before a single turn all are put."""
         spec, asked = self.spec, self.comparisons.asked
-        wanted = schedule.due(
-            spec.labels,
-            spec.initial_labels,
-            self.step - self.untrained_steps if asked else 0,
-            max(1, spec.total_steps - self.untrained_steps - self.turn_steps),
-            spec.schedule_constant,
-        )
-        return wanted - asked
+        taken = self.step - self.untrained_steps if asked else 0
+        scheduled = spec.total_steps - self.untrained_steps - self.turn_steps  # until the last turn begins
+        if scheduled <= 0:
+            return spec.labels - asked
+        return schedule.due(spec.labels, spec.initial_labels, taken, scheduled, spec.schedule_constant) - asked
 
     @property
     def effort(self) -> dict[str, int | None]:
@@ -224,9 +221,9 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     run.sample = Sample(spec.total_steps // run.turn_steps)
     run.untrained_steps = _untrained_steps(run)
     require(
-        not run.learns_reward or not spec.labels or run.untrained_steps < spec.total_steps,
+        run.untrained_steps < spec.total_steps,
         f"the untrained phase takes {run.untrained_steps} steps, in whole turns, and total_steps = {spec.total_steps}: "
-        "nothing would be asked; raise total_steps, or lower policy.rollout_steps or policy.explore_steps",
+        "nothing would be learned; raise total_steps, or lower policy.rollout_steps or policy.explore_steps",
     )
     return run
 

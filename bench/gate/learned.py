@@ -44,10 +44,11 @@ def reward_model(pairs: Pairs, limits: Limits) -> list[Finding]:
         cells: dict[tuple[str, str], Sides] = {}
         for cell, *both in pairs:
             values = [[value for entry in side if (value := getattr(entry, attribute)) is not None] for side in both]
-            if all(values):
+            if min(map(len, values)) >= 2:
                 cells[cell] = [np.array(side, float) for side in values]
             elif values[0]:
-                what = "the candidate has not recorded it"
+                there = f"{len(values[0])} runs of the baseline and {len(values[1])} of the candidate recorded it"
+                what = f"{there}: 2 on both sides are needed"
                 found.append(Finding(*cell, aspect, float(np.mean(values[0])), np.nan, "not comparable", what))
         margin = limits.accuracy if sign > 0 else limits.loss
         learned = any(entry.reward != "true" for _, theirs, _ in pairs for entry in theirs)

@@ -155,15 +155,17 @@ class Study:
 
     @cached_property
     def controls(self) -> dict[str, str]:
-        """Per task the first arm on the true reward that has a finished run; tasks without one are left out."""
-        found = [(task, arm) for task, arm, cell in self.each() if cell.spec.reward == "true" and len(cell.returns)]
-        first = dict(reversed(found))
-        return {task: first[task] for task in self.tasks if task in first}
+        """Per task the first arm on the true reward, whether the others have finished runs or not: a second arm on the
+        true reward would be another scale. Tasks where it has no finished run are left out."""
+        first = dict(reversed([(task, arm) for task, arm, cell in self.each() if cell.spec.reward == "true"]))
+        return {
+            task: first[task] for task in self.tasks if task in first and len(self.cells[first[task], task].returns)
+        }
 
     @cached_property
     def untrained(self) -> dict[str, float]:
-        """Per task the episode-weighted mean return of the untrained policy over all runs by the control's optimiser;
-        if none ended, the published score of random play, or NaN where there is none."""
+        """Per task the mean return of the untrained policy (``runs.untrained_level``); if no episode of it ended, the
+        published score of random play, or NaN where there is none."""
         controls = {task: self.cells[arm, task].spec for task, arm in self.controls.items()}
         found = {
             task: untrained_level((run for run in self.runs if run.task == task), controls.get(task))

@@ -70,14 +70,15 @@ def _note(found: Efficiency) -> str:
 
 def per_hour(study: Study) -> Table | None:
     """Normalised return per hour of labeling: rows are tasks, columns arms; None where no arm has labels."""
-    arms = [arm for arm in study.arms if study.labels(arm)]
+    arms = [arm for arm in study.arms if all(cell.spec.labels for cell in study.of_arm(arm))]
     if not arms or not study.normalisable:
         return None
     rows: list[Sequence[object]] = []
     facts: list[Fact] = []
     for name, tasks in _groups(study):
         scores = {arm: results.score(study, arm, tasks) for arm in arms if study.has(arm, *tasks)}
-        rates = {arm: efficiency.per_hour(score, study.labels(arm)) for arm, score in scores.items()}
+        labels = {arm: float(np.mean([study.labels(arm, task) for task in tasks])) for arm in scores}
+        rates = {arm: efficiency.per_hour(score, labels[arm]) for arm, score in scores.items()}
         rows.append([name, *(entry(rates[arm]) if arm in rates else None for arm in arms)])
         facts += [{"task": name, "arm": arm, "normalised_per_hour": rate} for arm, rate in rates.items()]
     caption = (

@@ -160,7 +160,9 @@ def _scale(study: Study) -> Iterable[Remark]:
     for task in study.tasks:
         name = study.task_names[task]
         if task not in study.controls:
-            yield Remark(f"{name} has no finished run on the true reward: its returns are not normalised.")
+            planned = [arm for arm, cell in study.of_task(task) if cell.spec.reward == "true"]
+            control = f"of its control, {planned[0]}" if planned else "on the true reward"
+            yield Remark(f"{name} has no finished run {control}: its returns are not normalised.")
         elif not np.isfinite(study.untrained[task]):
             yield Remark(f"No episode of the untrained policy on {name} was recorded: its returns are not normalised.")
         elif task not in study.normalisable:

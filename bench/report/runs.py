@@ -104,17 +104,27 @@ def check_versions(runs: Iterable[Run]) -> None:
 
 
 def untrained_level(runs: Iterable[Run], control: Spec | None = None) -> float:
-    """Episode-weighted mean return of the untrained policy over all runs of a task, with a ``control`` over those by
-    its optimiser, as others begin with other policies; NaN where none ended."""
-    runs = [run for run in runs if run.steps and (control is None or _optimiser(run.spec) == _optimiser(control))]
+    """Episode-weighted mean return of the untrained policy over runs of a task; NaN where none ended.
+
+    With a ``control`` over those whose policy begins as its own does. Runs that explore first count only where there
+    are no others: they learn in this phase, though not from rewards.
+    """
+    runs = [run for run in runs if run.steps and (control is None or _beginning(run.spec) == _beginning(control))]
+    runs = [run for run in runs if not _explores(run.spec)] or runs
     if not runs:
         return float("nan")
     returns = np.concatenate([run.metrics["true_return"] for run in runs])
     return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
 
 
-def _optimiser(spec: Spec) -> object:
-    return spec.canonical().get("policy", {}).get("name")
+def _beginning(spec: Spec) -> tuple[object, ...]:
+    """What tells untrained policies apart: optimiser, range of the actions, and their standard deviation."""
+    policy = spec.canonical().get("policy", {})
+    return tuple(policy.get(setting) for setting in ("name", "action_limit", "initial_std"))
+
+
+def _explores(spec: Spec) -> bool:
+    return bool(spec.canonical().get("policy", {}).get("explore_steps"))
 
 
 def _find_all(planned: Sequence[Planned], out: Path) -> list[Run]:

@@ -126,8 +126,8 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # TRPO 1,708 after 1,200,000 and, in another run, 1,273 after 3,000,000 (367 s); SAC 1,651 after 500,000 with rates that
 # fall to 0 (548 s).
 # Swimmer: TRPO with a bound of 0.01, a discount of 0.999 and lambda 0.99 358 and 359 after 400,000 (29 s). With the
-# default bound of 0.03 a policy is often certain before it swims with both joints: 135 and 113 after 800,000, and 145 and
-# 363 after 500,000 with 0.9995 and 0.99. SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
+# default bound of 0.03 a policy is often certain before it swims with both joints: 135 and 114 after 800,000; 145 and
+# 362 after 500,000 with 0.9995 and 0.99. SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
 # Ant: SAC 838 after 300,000 (322 s).
 _FAMILIES = ("mujoco", "mujoco-v5", "dmcontrol")  # whose tasks the tables are about
 _TUNED: dict[str, dict[str, Any]] = {

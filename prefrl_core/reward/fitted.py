@@ -213,14 +213,14 @@ class FittedReward(RewardLearner):
         return {"reward_loss": training, "reward_validation_loss": validation, "reward_l2": self.l2}
 
     def _update(self, comparisons: Comparisons, bags: list[NDArray[np.int64]], pool: Pool | None) -> float:
-        """One gradient step of every member on a minibatch of its own; returns the mean loss."""
+        """One gradient step of every member that has labels, on a minibatch of its own; returns their mean loss."""
+        learning = [(index, bag) for index, bag in enumerate(bags) if len(bag)]
         total = 0.0
-        for index, bag in enumerate(bags):
-            if len(bag):
-                chosen = self.random.choice(bag, self.settings.batch_pairs)
-                total += self._accumulate(self.members[index], self.batch(index, comparisons, chosen, pool))
+        for index, bag in learning:
+            chosen = self.random.choice(bag, self.settings.batch_pairs)
+            total += self._accumulate(self.members[index], self.batch(index, comparisons, chosen, pool))
         self.optimiser.step()
-        return total / len(bags)
+        return total / max(1, len(learning))
 
     def _accumulate(self, member: Any, batch: Batch) -> float:
         """Add the gradient of one member's loss on a batch; returns that loss."""

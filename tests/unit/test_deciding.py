@@ -104,6 +104,17 @@ def test_large_differences_are_seen_first_and_none_is_called_none() -> None:
         assert one.low <= one.value <= one.high
 
 
+@pytest.mark.parametrize(("theirs", "verdict"), [(0.5, "alike"), (0.4, "better"), (0.6, "worse")])
+def test_returns_without_spread_decide_at_the_first_look(theirs: float, verdict: str) -> None:
+    """As where every seed of every arm comes to the most that a task pays."""
+    scale = sweep.Scale.of(np.ones((1, 5)), np.zeros(1))
+    equal = {arm: np.full((1, 20), 0.5) for arm in returns((0.0,) * 7, 1)} | {"base": np.full((1, 20), theirs)}
+    found = sweep.replay(sweeps.SETTINGS, 3, scale, equal)
+    assert {(one.verdict, one.seeds) for one in found.comparisons} == {(verdict, 3)}
+    for one in found.comparisons:
+        assert one.low == pytest.approx(one.high) == pytest.approx(0.5 - theirs)
+
+
 def test_a_replay_is_the_same_however_many_returns_are_there_too_early() -> None:
     """What lies beyond the seeds of a look does not count: runs of another machine may be ahead."""
     whole = returns(EFFECTS, 20)

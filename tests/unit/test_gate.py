@@ -159,6 +159,35 @@ def test_a_seed_that_recorded_nothing_hides_no_other() -> None:
     assert [(one.task, one.arm) for one in told] == [("mujoco/a@1", "100 labels")]
 
 
+@pytest.mark.parametrize("there", [0, 1])
+def test_too_few_seeds_that_recorded_something_are_no_pass(there: int) -> None:
+    """One value has no spread: such a cell is not judged, and does not hide the loss in the others."""
+    good, broken = of_reward_model(0.8, 0.68), of_reward_model(0.5, 0.68, seed=1)
+    of_cell = [run.key for run in broken.runs if run.cell == ("mujoco/a@1", "100 labels")]
+    runs = [
+        run.model_copy(update={"reward_accuracy": None}) if run.key in of_cell[there:] else run for run in broken.runs
+    ]
+    found = compare.compare(good, dataclasses.replace(broken, runs=tuple(runs)))
+    verdicts = {one.task: (one.verdict, one.what) for one in found if one.aspect == "reward accuracy"}
+    assert verdicts["all tasks"][0] == verdicts["mujoco/b@1"][0] == "WORSE"
+    assert verdicts["mujoco/a@1"] == (
+        "not comparable",
+        f"8 runs of the baseline and {there} of the candidate recorded it: 2 on both sides are needed",
+    )
+
+
+def test_a_second_arm_on_the_true_reward_does_not_move_the_scale() -> None:
+    made, low = sample(), sample(lambda task, arm: 0.2)
+    more = [
+        run.model_copy(update={"arm": "another", "key": digest(run.key)[:16], "untrained": -1e3})
+        for run in low.runs
+        if run.reward == "true"
+    ]
+    both = compare._scales((*made.runs, *more))
+    assert both == compare._scales(made.runs)
+    assert both["mujoco/a@1"] == pytest.approx((-50, 1000), rel=0.1)
+
+
 def test_a_baseline_that_knows_no_reward_model_says_so() -> None:
     findings = compare.compare(sample(), of_reward_model(0.7, 0.7))
     told = [one for one in findings if one.aspect.startswith("reward")]

@@ -186,9 +186,23 @@ def network(width: int) -> Any:
 
 
 def test_a_run_whose_budget_is_the_untrained_phase_is_refused() -> None:
+    """With labels and, as nothing would be learned there either, on the true reward."""
     for policy, total in ((SMALL_SAC | {"random_steps": 100, "explore_steps": 3000}, 2500), (SMALL, 256)):
-        with pytest.raises(UserError, match="nothing would be asked; raise total_steps"):
-            start(RunSpec.of({**REACHER, "policy": policy, "total_steps": total}))
+        for more in ({}, {"reward": "true", "labels": 0}):
+            with pytest.raises(UserError, match="nothing would be learned; raise total_steps"):
+                start(RunSpec.of({**REACHER, "policy": policy, "total_steps": total, **more}))
+
+
+def test_before_a_single_turn_of_learning_all_questions_are_put() -> None:
+    """Those that the schedule had left would be put at the run's end, where they teach nothing."""
+    settings = {**REACHER, "policy": SMALL, "labels": 10}
+    first = start(RunSpec.of(settings))
+    run = start(RunSpec.of({**settings, "total_steps": first.untrained_steps + first.turn_steps}))
+    asked = {}
+    while not run.finished:
+        turn(run)
+        asked[run.step] = run.comparisons.asked
+    assert asked == {run.untrained_steps: 10, run.spec.total_steps: 10} and first.due < 10
 
 
 @pytest.mark.parametrize("policy", [REACHER["policy"], SMALL_SAC])

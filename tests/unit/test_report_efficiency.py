@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,23 @@ def test_an_hour_of_labeling_is_told(whole: tuple[Path, list[Planned]]) -> None:
     score = results.normalised(study, study.tasks[0], "60 labels").value
     (record,) = [r for r in table.records if (r["task"], r["arm"]) == ("HalfCheetah", "60 labels")]
     assert record["normalised_per_hour"] == pytest.approx(score / (60 * 4 / 3600))
+
+
+def test_an_hour_of_labeling_counts_the_labels_of_its_task(whole: tuple[Path, list[Planned]]) -> None:
+    """An arm may have other budgets on other tasks, as those of suite dmcontrol do."""
+    study = study_of(*whole)
+    first, second = study.tasks
+    cell = study.cells["60 labels", second]
+    runs = tuple(replace(run, spec=replace(run.spec, labels=600)) for run in cell.runs)
+    mixed = replace(study, cells={**study.cells, ("60 labels", second): data.Cell(runs)})
+    table = efficiency_tables.per_hour(mixed)
+    assert table is not None
+    told = {one["task"]: one["normalised_per_hour"] for one in table.records if one["arm"] == "60 labels"}
+    scores = [results.normalised(study, task, "60 labels").value for task in (first, second)]
+    hours = [60 * 4 / 3600, 600 * 4 / 3600]
+    of_both = results.score(study, "60 labels", [first, second]).value
+    expected = [scores[0] / hours[0], scores[1] / hours[1], of_both / np.mean(hours)]
+    assert list(told.values()) == pytest.approx(expected)
 
 
 def test_predicted_is_drawn_against_true(whole: tuple[Path, list[Planned]]) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import COMMAND, STEPS, TASKS, Suite, plan, report, some, study_of, undrawn, write_run  # noqa: F401
+from test_report import ARMS, COMMAND, STEPS, TASKS, Suite, plan, report, some, study_of, undrawn, write_run  # noqa: F401
 
+from bench import store
 from bench.report import agreement, data, efficiency_tables, ran, results, tables
 from prefrl_core.errors import UserError
 
@@ -65,6 +66,49 @@ def test_other_optimisers_begin_elsewhere_and_do_not_move_the_scale(tmp_path: Pa
     mixed = [replace(run, spec=other[0].spec) if run.arm == "60 labels" else run for run in study.runs]
     control = study.cells["true reward", "mujoco/hopper@1"].spec
     assert data.untrained_level(mixed, control) == alone != data.untrained_level(mixed)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_runs_that_explore_first_or_act_in_another_range_do_not_move_the_scale(tmp_path: Path) -> None:
+    planned = plan(2, ["mujoco/hopper@1"], ["true reward", "60 labels"])
+    for one in planned:
+        write_run(tmp_path, one)
+    study = study_of(tmp_path, planned)
+
+    def level(of_control: dict[str, object], of_other: dict[str, object]) -> float:
+        spec = {"true reward": of_control, "60 labels": of_other}
+        runs = [replace(run, spec=replace(run.spec, policy={"name": "sac", **spec[run.arm]})) for run in study.runs]
+        return data.untrained_level(runs, runs[0].spec)
+
+    alone, others = (
+        data.untrained_level([run for run in study.runs if run.arm == arm]) for arm in ("true reward", "60 labels")
+    )
+    exploring: dict[str, object] = {"random_steps": 1000, "explore_steps": 9000}
+    assert level({}, exploring) == level({}, {"action_limit": 0.3}) == alone
+    assert level(exploring, {}) == others  # a control that explores is measured from where the others begin
+    assert level({}, {}) == level(exploring, exploring) == data.untrained_level(study.runs)  # there is nothing else
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_no_other_arm_on_the_true_reward_stands_in_for_the_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be another scale, and "all tasks" would mix the two."""
+    planned = plan(2, arms=["true reward", "60 labels"])
+    monkeypatch.setitem(ARMS, "another", ARMS["true reward"])
+    versions = {"method": 1, "mujoco": "4.0.0"}
+    other = [(run, replace(run.spec, policy={"name": "trpo"})) for run in planned if run.arm == "true reward"]
+    second = [
+        replace(run, arm="another", spec=spec, key=store.key_of(spec.canonical(), versions)) for run, spec in other
+    ]
+    for run in planned:
+        whole = run.arm != "true reward" or run.task != "mujoco/hopper@1"
+        write_run(tmp_path, run, until=1.0 if whole else 0.5)
+    for run in second:
+        write_run(tmp_path, run)
+    study = study_of(tmp_path, planned + second)
+    assert study.controls == {"mujoco/half_cheetah@1": "true reward"}
+    assert "Hopper has no finished run of its control, true reward: its returns are not norm" in warnings(study)
 
 
 @pytest.mark.usefixtures("undrawn")

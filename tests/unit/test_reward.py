@@ -224,8 +224,9 @@ def test_a_member_with_an_empty_bootstrap_learns_nothing(monkeypatch: pytest.Mon
     arrays["multiplicity"][:, 1] = 0
     comparisons.set_state(arrays)
     seen = watch(monkeypatch, ensemble)
-    ensemble.take_steps(comparisons, 20)
+    measured = ensemble.take_steps(comparisons, 20)
     assert {member for member, _ in seen} == {0, 2}
+    assert measured["reward_loss"] == pytest.approx(np.log(2), abs=0.2)  # of the two that learn, which know little yet
 
 
 def test_a_diverged_model_is_refused() -> None:
