@@ -13,7 +13,7 @@ from prefrl_core.tasks import TaskInfo
 # reached -1.9 (at 600,000 steps) with 0.99 and -1.4 with 0.9; TRPO -1.85 with 0.995 and -1.23 with 0.9.
 # Swimmer: one stroke takes over 100 steps, and pays only over many. PPO reached 31, 33, 106 and 134 with 0.99, 0.995,
 # 0.999 and 0.9999; TRPO 323, 358, 299 and 307, and over five seeds of a million steps 254 with 0.995, 181 with 0.9999.
-# (From labels it is the other way round: docs/mujoco.md. What the control is best with is what both get.)
+# (The control and the arms with labels get what the control is best with.)
 # Pendulums: what an action does shows within a second. With a higher discount than 0.95, TRPO stays at 1,900 on two
 # poles (6,200 with 0.95), PPO at 3,600 with 0.99 (10,500 with 0.95; both with a learning rate of 1e-3, with 3e-4 it
 # stays at 1,000).
@@ -126,7 +126,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # TRPO 1,708 after 1,200,000 and, in another run, 1,273 after 3,000,000 (367 s); SAC 1,651 after 500,000 with rates that
 # fall to 0 (548 s).
 # Swimmer: TRPO with a bound of 0.01, a discount of 0.999 and lambda 0.99 358 and 359 after 400,000 (29 s). With the
-# default bound of 0.03 a policy is often certain before it swims with both joints: 135 and 114 after 800,000; 145 and
+# default bound of 0.03 a policy often becomes certain of a slow stroke: 136 and 114 after 800,000; 145 and
 # 362 after 500,000 with 0.9995 and 0.99. SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
 # Ant: SAC 838 after 300,000 (322 s).
 _FAMILIES = ("mujoco", "mujoco-v5", "dmcontrol")  # whose tasks the tables are about
