@@ -21,6 +21,7 @@ from bench import fault, files, store, tracks, worker
 from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
 from bench.suite import Planned, versions_of
+from bench.text import counted
 from prefrl_core.errors import UserError
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
@@ -167,7 +168,7 @@ def _job(planned: Planned, out: Path) -> Job:
 def _tally(jobs: list[Job]) -> str:
     count = Counter(job.state for job in jobs)
     before = sum(job.before for job in jobs)
-    text = f"{len(jobs)} runs: {count['done']} done" + (f" ({before} of them before)" if before else "")
+    text = f"{counted(len(jobs), 'run')}: {count['done']} done" + (f" ({before} of them before)" if before else "")
     left = count["waiting"] + count["running"]
     return (
         text + (f", {count['failed']} failed" if count["failed"] else "") + (f", {left} not finished" if left else "")

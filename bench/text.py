@@ -23,6 +23,11 @@ def is_plain(text: str) -> bool:
     return not _UNSAFE.search(text)
 
 
+def counted(number: int, what: str) -> str:
+    """A number and what it counts: "1 run", "1,200 runs"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def short(value: object, most: int = 60) -> str:
     """A value as a message quotes it, cut where it is long."""
     if isinstance(value, int) and abs(value) >= 1 << 256:  # Python refuses to write very long ones out

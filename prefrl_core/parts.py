@@ -99,7 +99,7 @@ class Run:
     @property
     def due(self) -> int:
         """Questions to put now: what the schedule wants asked before the next turn ends, so that the last label still
-        teaches the last turn. Before a single turn all are put."""
+        teaches the last turn. Where only one turn learns, all are put before it."""
         spec, asked = self.spec, self.comparisons.asked
         taken = self.step - self.untrained_steps if asked else 0
         scheduled = spec.total_steps - self.untrained_steps - self.turn_steps  # until the last turn begins

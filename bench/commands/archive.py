@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands.shared import Shared, plan
+from bench.text import counted
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -42,5 +43,5 @@ def _unpack(options: argparse.Namespace) -> int:
 
     for path in options.files:
         new, here = runs.unpack(path, options.out)
-        print(f"{path}: {new} runs put into {options.out}" + (f", {here} were there" if here else ""))
+        print(f"{path}: {counted(new, 'run')} put into {options.out}" + (f", {here} were there" if here else ""))
     return 0

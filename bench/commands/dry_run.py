@@ -12,6 +12,7 @@ from bench import estimate, resources, store
 from bench.commands.shared import table
 from bench.progress import duration
 from bench.suite import Planned
+from bench.text import counted
 
 _MANY = 200  # runs; more are shown by cell
 
@@ -23,7 +24,7 @@ def command(options: argparse.Namespace, planned: Sequence[Planned]) -> int:
     print(runs_table(planned, states) if whole else cells_table(planned, states))
     left = [one for one, state in zip(planned, states, strict=True) if state != "done"]
     steps = sum(one.spec.total_steps for one in left)
-    print(f"{len(planned)} runs, {len(left)} to do: {steps:,} steps")
+    print(f"{counted(len(planned), 'run')}, {len(left)} to do: {steps:,} steps")
     if left and not options.no_probe:
         workers = options.workers or resources.cores()
         print(cost(left, workers, options.out))
