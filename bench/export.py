@@ -14,6 +14,7 @@ import numpy as np
 
 from bench import store, tracks
 from bench.files import checksum, present, write_atomic
+from bench.text import counted
 from prefrl_core import registry, tasks
 from prefrl_core.errors import UserError
 from prefrl_core.feedback import dataset
@@ -138,4 +139,4 @@ def summary(to: Path) -> str:
     """One line about an exported folder."""
     index = json.loads((to / "dataset.json").read_bytes())
     total = sum(file["comparisons"] for file in index["files"])
-    return f"{to}: {total:,} comparisons of {len(index['files'])} runs, as {index['format']}"
+    return f"{to}: {total:,} comparisons of {counted(len(index['files']), 'run')}, as {index['format']}"

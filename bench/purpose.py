@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.parse import Model, Name
+from bench.text import counted
 from prefrl_core.errors import require
 
 LEAST = 3  # seeds of every arm before the first look
@@ -63,7 +64,7 @@ def of(
     require(against not in arms, f"[decide] arms: {against!r} is what the others are compared with: leave it out")
     require(bool(arms), "[decide] arms: no arm learns from labels: name those to be compared")
     first = min(seeds[arm] for arm in (against, *arms))
-    require(first >= LEAST, f"[decide] an arm has {first} seeds: a first look takes {LEAST} of each")
+    require(first >= LEAST, f"[decide] an arm has {counted(first, 'seed')}: a first look takes {LEAST} of each")
     require(table.seeds > first, f"[decide] seeds = {table.seeds}: the arms begin with {first}, give more than that")
     return Decide(_once(arms), against, _once(table.tasks or tasks), table.difference, table.error, table.seeds)
 

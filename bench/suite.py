@@ -140,7 +140,7 @@ class Suite:
         if arm.seeds == tuple(range(len(arm.seeds))):
             return tuple(range(number))
         if number > len(arm.seeds):
-            raise UserError(f"--seeds {number}: {self.source} lists {len(arm.seeds)} seeds, ask for at most those")
+            raise UserError(f"--seeds {number}: {self.source} lists no more than {len(arm.seeds)}")
         return arm.seeds[:number]
 
     def _cell(self, task: str, arm: Arm, steps: int | None, labels: int | None) -> tuple[Spec, _Key, Needs]:

@@ -212,4 +212,4 @@ def test_the_commands_name_what_they_did(
     assert cli.main(["archive", "pack", "quick", "--out", str(out), "--to", str(rest), "--without", str(first)]) == 0
     assert f"{len(planned) - 2} of {len(planned)} runs" in capsys.readouterr().out
     assert cli.main(["archive", "unpack", str(first), str(rest), "--out", str(tmp_path / "new")]) == 0
-    assert "1 runs put into" in capsys.readouterr().out and len(store.load(tmp_path / "new")) == len(planned) - 1
+    assert "1 run put into" in capsys.readouterr().out and len(store.load(tmp_path / "new")) == len(planned) - 1

@@ -68,7 +68,7 @@ def test_another_bench_in_the_current_folder_is_not_run_and_workers_are_ours(for
     )
     done = run(foreign, *prefrl(f"insert(0, {str(ROOT)!r})"), "run", "own.toml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 runs: 1 done." in done.stdout
+    assert "1 run: 1 done." in done.stdout
 
 
 def test_one_on_the_path_is_named_and_ours_is_run(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
