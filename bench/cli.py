@@ -41,6 +41,8 @@ _COMMANDS = (listing, run, label, report, compare, power, show, verify, check, g
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  (None where whoever started us closed it)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no encoding of a terminal ends a command

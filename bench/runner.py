@@ -26,6 +26,7 @@ from prefrl_core.errors import UserError
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
 _MOVES = 5  # times that a run goes on elsewhere when its node died; not the run's fault, as far as one can tell
+INTERRUPTED = 130  # exit code after Ctrl-C
 _ASK_AGAIN = 1.0  # seconds between looks at a run that another process has
 
 
@@ -143,7 +144,7 @@ def execute(
             Runner(jobs, out, doing, shown, until).run()
     except KeyboardInterrupt:
         shown.note(f"{_tally(jobs)}. Stopped: run the same command again, and it goes on from the last checkpoints.")
-        return 130
+        return INTERRUPTED
     shown.note(_tally(jobs) + ".")
     for job in (job for job in jobs if job.state == "failed"):
         shown.note(f"failed: {job.name} ({job.planned.key}): {job.error}")

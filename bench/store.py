@@ -217,7 +217,7 @@ def load(out: Path) -> list[Run]:
                 entry.name for entry in entries if _KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
     except OSError as error:
-        raise UserError(f"no results in {out} ({error.strerror}): name their folder with --out") from error
+        raise UserError(f"no results in {out} ({error.strerror}): name the folder that has them") from error
     return [Run(out / key) for key in sorted(keys)]
 
 

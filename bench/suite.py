@@ -239,7 +239,7 @@ def _read(name: str) -> tuple[str, str]:
         path = Path(os.path.realpath(name))  # the user's own link is followed
         if files.kind(path) == "nothing":
             raise UserError(f"{name}: cannot be read (No such file or directory): give the path of a suite file")
-        return name, files.read(path, LARGEST, "give the path of a suite file").decode("utf-8")
+        return name, files.read(path, LARGEST, "give the path of a suite file").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not a text in UTF-8: save it as such") from error
     except ValueError as error:  # a path with a NUL in it

@@ -66,7 +66,9 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
             if run.key in planned:
                 _take_inputs(run, Path(folder))
         if planned:
-            runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
+            code = runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
+            if code == runner.INTERRUPTED:
+                raise KeyboardInterrupt
         for run in runs:
             yield refused.get(run.key) or _compare(run, store.Run(Path(folder) / run.key))
 

@@ -87,13 +87,16 @@ def _commands(made: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Arg
         if isinstance(action, argparse._SubParsersAction):
             help = {choice.dest: choice.help or choice.dest for choice in action._choices_actions}
             for name, command in action.choices.items():
-                yield name, command, help.get(name, name)
+                if any(isinstance(one, argparse._SubParsersAction) for one in command._actions):
+                    yield from ((f"{name} {one}", made, summary) for one, made, summary in _commands(command))
+                else:
+                    yield name, command, help.get(name, name)
 
 
 def _option(action: argparse.Action) -> str:
     value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     value = value if action.nargs != 0 else ""
-    spelled = " ".join([", ".join(action.option_strings), str(value)]).strip()
+    spelled = " ".join([", ".join(action.option_strings), str(value)]).strip().replace("|", "\\|")
     meaning = api.cell(action.help or "")
     return f"| `{spelled}` | {meaning}{' (required)' if action.required and action.option_strings else ''} |"
 

@@ -18,7 +18,11 @@ _HOME = Path(__file__).resolve().parents[1]
 
 def main() -> int:
     """The command line of ``bench.cli``; its exit code."""
-    found = prefer_ours()
+    try:
+        found = prefer_ours()
+    except FileNotFoundError:  # of os.getcwd
+        print("prefrl: the current folder was deleted: go to another one", file=sys.stderr)
+        return 2
     if found:
         print(f"prefrl: 'bench' is {found} here; running the one in {_HOME / 'bench'} instead", file=sys.stderr)
     from bench.cli import main

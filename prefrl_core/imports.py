@@ -58,6 +58,11 @@ def get(place: str, what: str) -> Any:
         return operator.attrgetter(attribute)(found) if attribute else found
     except (UserError, KeyboardInterrupt):
         raise
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # what it imports is missing
+            raise UserError(f"{what} does not import: {located(error)}") from error
+        remedy = "leave out .py" if module.endswith(".py") else "start from the folder that has it, or install it"
+        raise UserError(f"{what}: no module {module!r} in the current folder or on PYTHONPATH: {remedy}") from error
     except BaseException as error:  # sys.exit among it: a stranger may fail in any way
         raise UserError(f"{what} does not import: {located(error)}") from error
 

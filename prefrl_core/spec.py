@@ -150,8 +150,8 @@ class RunSpec:
         )
         require(
             task.pixels or (self.device, self.precision) == ("cpu", "bfloat16"),
-            f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, its small networks "
-            "know neither; leave both out",
+            f"device = {self.device!r}, precision = {self.precision!r}: {task.id} has no pixels, "
+            "and its small networks have no such choice; leave out device and precision",
         )
         model = self.reward_model["name"]
         require(

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.commands.shared import Shared, table
+from bench.text import counted
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -25,5 +26,7 @@ def command(options: argparse.Namespace) -> int:
     told = [[one.kind, one.path.name, one.what] for one in found if one.kind != "ok"]
     if told:
         print(table(told))
+    for what, number in Counter(one.what for one in found if one.kind == "ok" and one.what).items():
+        print(f"{counted(number, 'run')}, ok: {what}")
     print(f"{options.folder}: " + (", ".join(f"{number} {kind}" for kind, number in count.most_common()) or "no runs"))
     return 1 if any(count[kind] for kind in check.FAULTS) else 0

@@ -30,7 +30,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     )
     waits = made.add_mutually_exclusive_group()
     waits.add_argument(
-        "--wait", type=whole(0, 10**7), nargs="?", const=8, default=8, metavar="N", help="training pauses while more"
+        "--wait",
+        type=whole(0, 10**7),
+        nargs="?",
+        const=8,
+        default=8,
+        metavar="N",
+        help="training pauses while more pairs than this wait for an answer (8)",
     )
     waits.add_argument("--no-wait", action="store_true", help="training never pauses: for tasks slower than people")
     made.add_argument("--overlap", type=whole(1, 1000), default=1, metavar="N", help="people who answer each pair (1)")

@@ -76,7 +76,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     """A whole number from ``low`` to ``high``, for argparse."""
 
     def parse(text: str) -> int:
-        digits = re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip())
+        digits = re.fullmatch(r"[+-]?[0-9](_?[0-9]){0,17}", text.strip())
         if not digits or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"{short(text)} is not a whole number from {low} to {high:,}")
         return int(text)

@@ -186,8 +186,8 @@ def fixed_length(subject: Subject) -> str:
 
 
 def stagger(subject: Subject) -> str:
-    """After ``stagger``, in the middle of an episode, environments end theirs at different times, once early, then
-    after the whole length; it hands out the observations that follow it."""
+    """After ``stagger``, environments end their episodes at different times, the first one early and later ones at the
+    whole length. It returns the observations that follow it."""
     info, made = tasks.describe(subject.name), _Stepped(subject)
     if not hasattr(made.env, "stagger") or not info.fixed_length:
         raise NotApplicable("it has no stagger" if info.fixed_length else "episodes differ in length")

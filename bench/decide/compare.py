@@ -114,7 +114,8 @@ def _split(arm: str, default: str | None) -> tuple[str, str]:
     if colon and (name in suite.names() or name.endswith(".toml")):
         return name, rest
     if default is None:
-        raise UserError(f"{arm!r} names no suite: write suite:arm, or add --suite SUITE")
+        named = f"{name!r} is no suite" if colon else f"{arm!r} names no suite"
+        raise UserError(f"{named}: write suite:arm with a name of prefrl list or a .toml file, or add --suite SUITE")
     return default, arm
 
 

@@ -6,7 +6,7 @@ Plotting and templates are imported only when a report is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.suite import Planned
 
 _MADE = "files.json"  # the names of a report's files, so that the next one leaves none of them behind
+_PAGE = "index.html"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def write_report(
 
     Raises:
         UserError: nothing was run yet, all runs are damaged, versions of MuJoCo are mixed, a table or style that is
-            none, or ``to`` cannot be written.
+            none, or ``to`` cannot be written or has a file of somebody else under the name of one of these.
     """
     from bench.report import beside, data, style
 
@@ -58,7 +59,7 @@ def write_report(
         _write(to, files)
     except OSError as error:
         raise UserError(f"{to} cannot be written ({error.strerror}): free it, or choose another folder") from error
-    return to / (f"{asked.tables[0]}.md" if asked.tables else "index.html")
+    return to / (f"{asked.tables[0]}.md" if asked.tables else _PAGE)
 
 
 def _build(study: Study, only: Sequence[str]) -> dict[str, bytes]:
@@ -79,23 +80,41 @@ def _build(study: Study, only: Sequence[str]) -> dict[str, bytes]:
 
 
 def _write(to: Path, files: dict[str, bytes]) -> None:
-    """Write the files, then remove what an earlier report says that it made and this one did not."""
-    earlier = _made(to)
+    """Write the files, then remove what an earlier report made and this one did not. Its names are on record before a
+    file of it is there, so that an interrupted report is written anew and nobody else's file is taken for one of it.
+
+    Raises:
+        UserError: a file that no report made has the name of one of these.
+    """
+    earlier, removable = _made(to)
+    strange = [name for name in (*files, _MADE) if name not in earlier and kind(to / name) != "nothing"]
+    if strange:
+        raise UserError(f"{to / strange[0]} was not made by a report: move it, or choose another folder with --to")
+    _record(to, earlier | files.keys())
     for name, content in files.items():
         write_atomic(to / name, content)  # a link that lies there is replaced, not followed
-    for name in earlier - files.keys():
+    for name in earlier - files.keys() - {_MADE} if removable else ():
         if kind(to / name) == "file":
             (to / name).unlink()
-    write_atomic(to / _MADE, (json.dumps(sorted(files), indent=1) + "\n").encode())
+    _record(to, files.keys())
 
 
-def _made(to: Path) -> set[str]:
-    """Names of the files of an earlier report in the folder itself; none of one that does not say."""
+def _record(to: Path, names: Iterable[str]) -> None:
+    made = {"made_by": "prefrl report", "files": sorted({*names} - {_MADE})}
+    write_atomic(to / _MADE, (json.dumps(made, indent=1) + "\n").encode())
+
+
+def _made(to: Path) -> tuple[set[str], bool]:
+    """Names of an earlier report's files in the folder itself, its record among them; none where there is no record.
+    And whether they may be removed: a plain list of names, as reports wrote it once, may be somebody else's file."""
     if not present(to / _MADE):
-        return set()
+        return set(), False
     try:
         found = json.loads(read(to / _MADE))
     except (ValueError, UserError):
-        return set()
-    names = found if isinstance(found, list) else []
-    return {name for name in names if isinstance(name, str) and Path(name).name == name}
+        return set(), False
+    ours = isinstance(found, dict) and found.get("made_by") == "prefrl report"
+    names = found.get("files") if ours else found
+    listed = names if isinstance(names, list) else []
+    named = {name for name in listed if isinstance(name, str) and Path(name).name == name}
+    return ({*named, _MADE} if ours or _PAGE in named else set()), ours

@@ -211,7 +211,10 @@ def load(
     """
     runs = found(planned, out, keep_damaged)
     if not any(run.steps for run in runs):
-        raise UserError(f"no run of suite {suite.name!r} in {out}: start it by python -m bench run {suite.name}")
+        raise UserError(
+            f"no run of suite {suite.name!r} in {out}, with the steps and labels that are asked for: start the suite "
+            "by prefrl run, or name its folder with --out"
+        )
     check_versions(runs)
     grouped: dict[tuple[str, str], list[Run]] = {}
     for run in runs:

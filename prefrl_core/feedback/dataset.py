@@ -58,19 +58,20 @@ def save(path: Path, recorded: Recorded) -> None:
 
         parquet.save(path, recorded, header)
     else:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         _known(path)
         arrays = {name: np.ascontiguousarray(getattr(recorded, name)) for name in ARRAYS}
-        save_file(arrays, path, metadata={"prefrl": header})
+        path.write_bytes(save(arrays, metadata={"prefrl": header}))
 
 
-def load(path: Path) -> list[Recorded]:
+def load(path: Path | str) -> list[Recorded]:
     """What one file has, or each of an exported folder's, whose checksums are compared.
 
     Raises:
         UserError: nothing there, a damaged file, one of another schema, or no pyarrow for a Parquet file.
     """
+    path = Path(path)
     if not path.is_dir():
         return [_load(path)]
     try:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
-from prefrl_core.tasks.simulation import Simulation
+from prefrl_core.tasks.simulation import Simulation, mujoco
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION.value
 _NO_ACTUATION = mujoco.mjtDisableBit.mjDSBL_ACTUATION.value

@@ -8,18 +8,28 @@ those of a loop over single simulations, bit for bit, with any number of threads
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
-from mujoco.batch import Batch
 
+from prefrl_core.errors import UserError
 from prefrl_core.tasks import dmcontrol_models
 from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
+
+try:
+    import mujoco as mujoco
+    from mujoco.batch import Batch
+except Exception as error:  # it loads what it would draw with, and that fails in ways of its own
+    if "MUJOCO_GL" not in os.environ:
+        raise
+    raise UserError(
+        f"MuJoCo does not import with MUJOCO_GL={os.environ['MUJOCO_GL']}: unset it, or install what it names"
+    ) from error
 
 _TOTAL_MASS = re.compile(r'\s+settotalmass="([^"]*)"')
 

@@ -107,7 +107,9 @@ def test_a_plugin_that_is_gone_fails_its_run_alone(lab: Lab) -> None:
     (run,) = store.load(lab.out)
     returncode, _, stderr = lab.work(run.key)
     assert returncode == worker.FAILED and stderr.count("\n") == 1
-    assert run.error is not None and run.error.startswith("plug-in 'my_plugin' does not import: ModuleNotFoundError")
+    assert run.error is not None and run.error.startswith(
+        "plug-in 'my_plugin': no module 'my_plugin' in the current folder"
+    )
 
 
 def test_the_worker_runs_on_one_thread_and_keeps_its_account(lab: Lab) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import cli, fault, report, store, suite
+from bench import cli, fault, progress, report, store, suite
 from bench.commands import show
 from prefrl_core.errors import UserError
 
@@ -184,6 +184,32 @@ def test_a_reader_that_went_away_ends_the_command_quietly() -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False, timeout=60)
     os.close(writing)
     assert done.stderr == b"" and done.returncode == 1
+
+
+def test_a_command_works_where_nobody_listens_and_says_where_there_is_no_folder(tmp_path: Path) -> None:
+    def ended(script: str) -> tuple[int, str]:
+        words = ["bash", "-c", script, "bash", sys.executable, str(tmp_path / "gone")]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert ended('"$1" -m prefrl list >&-') == (0, "")
+    assert ended('"$1" -m prefrl list >&- 2>&-') == (0, "")
+    code, said = ended(
+        'mkdir "$2" && cd "$2" && rmdir "$2" && "$1" -P -c "import prefrl, sys; sys.exit(prefrl.main())"'
+    )
+    assert (code, said.splitlines()[-1]) == (2, "prefrl: the current folder was deleted: go to another one")
+
+
+def test_an_interrupted_verification_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import runner, verify
+
+    run = store.Run(tmp_path / "0123456789abcdef")
+    monkeypatch.setattr(store.Run, "rows", [])
+    monkeypatch.setattr(verify, "_planned", lambda run: run)
+    monkeypatch.setattr(verify, "_take_inputs", lambda run, folder: None)
+    monkeypatch.setattr(runner, "execute", lambda *_: runner.INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        list(verify.verify([run], 1, progress.Plain))
 
 
 def test_a_fault_of_ours_is_one_line_with_a_trace_and_exit_code_70(

@@ -17,6 +17,7 @@ from prefrl_core.spec import RunSpec
 
 ODD = {
     "raises": ("raise RuntimeError('two\\nlines')", "does not import: RuntimeError: two lines"),
+    "needs_another": ("import no_such_module_of_mine", "does not import: ModuleNotFoundError: No module named"),
     "leaves": ("import sys; sys.exit(0)", "does not import: SystemExit"),
     "says_bye": ("import sys; sys.exit('bye')", "does not import: SystemExit: bye"),
     "is_odd": ("class Odd(BaseException): pass\nraise Odd('hm')", "does not import: Odd: hm"),
@@ -77,7 +78,7 @@ def test_list_tells_of_all_that_can_be_loaded_and_why_the_others_cannot(
     lines = {line.split()[0]: line for line in said.out.splitlines()}
     for name, (_, why) in ODD.items():
         assert why in lines[name]
-    assert "no robot here" in lines["unmade"] and "No module named 'nowhere'" in lines["absent"]
+    assert "no robot here" in lines["unmade"] and "no module 'nowhere'" in lines["absent"]
     assert {"mujoco/hopper@1", "oracle", "sac", "uniform"} <= set(lines) and not said.err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_report import COMMAND, Suite, plan, some, study_of, write_run
 
-from bench import cli, suite
+from bench import cli, report, suite
 from bench.report import Asked, beside, comparison, figures, findings, ran, runs, style, write_report
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -53,9 +53,55 @@ def test_no_file_of_an_earlier_report_stays(whole: tuple[Path, list[Planned]], t
         *("files.json", "mine.txt", "runs.csv", "runs.md", "runs.tex")
     ]
     (tmp_path / "mine.txt").write_text("mine")
-    (tmp_path / "to/files.json").write_text(json.dumps(["../mine.txt", "runs.md", 3]))
+    made = {"made_by": "prefrl report", "files": ["../mine.txt", "runs.md", 3]}
+    (tmp_path / "to/files.json").write_text(json.dumps(made))
     write_report(Suite(), planned, out, tmp_path / "to", COMMAND, Asked(tables=("cost",)))
     assert (tmp_path / "mine.txt").exists() and not (tmp_path / "to/runs.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "own", "says"),
+    [
+        (["thesis.tex"], "thesis.tex", "files.json was not made by a report"),
+        ({"made_by": "me", "files": ["cost.md"]}, "cost.md", "cost.md was not made by a report"),
+        (None, "cost.csv", "cost.csv was not made by a report"),
+        ({"made_by": "prefrl report", "files": ["runs.md"]}, "cost.tex", "cost.tex was not made by a report"),
+    ],
+)
+def test_a_report_overwrites_and_removes_nobody_elses_file(
+    whole: tuple[Path, list[Planned]], tmp_path: Path, record: object, own: str, says: str
+) -> None:
+    out, planned = whole
+    (tmp_path / own).write_text("mine")
+    if record is not None:
+        (tmp_path / "files.json").write_text(json.dumps(record))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=says):
+        write_report(Suite(), planned, out, tmp_path, COMMAND, Asked(tables=("cost",)))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_report_of_an_earlier_version_is_written_anew_and_one_that_was_cut_off_too(
+    whole: tuple[Path, list[Planned]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, planned = whole
+    for name in ("index.html", "cost.md", "mine.md"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "files.json").write_text(json.dumps(["index.html", "cost.md", "mine.md"]))
+    written, write = [], report.write_atomic
+
+    def cut_off(path: Path, content: bytes) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr(report, "write_atomic", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(Suite(), planned, out, tmp_path, COMMAND, Asked(tables=("cost",)))
+    monkeypatch.setattr(report, "write_atomic", write)
+    write_report(Suite(), planned, out, tmp_path, COMMAND, Asked(tables=("cost",)))
+    assert (tmp_path / "cost.md").read_text() != "old"
 
 
 # Seeds beyond the plan

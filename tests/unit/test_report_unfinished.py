@@ -122,7 +122,7 @@ def test_unfinished_runs_alone_are_drawn(tmp_path: Path) -> None:
 
 
 def test_nothing_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no run of suite 'quick' .*python -m bench run quick"):
+    with pytest.raises(UserError, match=r"no run of suite 'quick' .* start the suite by prefrl run, or name"):
         report(tmp_path, plan())
 
 

@@ -83,7 +83,7 @@ def test_integers_pass_for_floats_but_not_booleans_for_integers() -> None:
         ({"reward_model": {"target": "regret"}}, "choose 'preference' or 'return'"),
         ({"reward_model": {"target": "return"}, "labeler": "stochastic"}, "no labeler is heard"),
         ({"reward_model": {"member": 3}}, "did you mean 'members'?"),
-        ({"plugins": ["no_such_package"]}, "plug-in 'no_such_package' does not import"),
+        ({"plugins": ["no_such_package"]}, "plug-in 'no_such_package': no module"),
     ],
 )
 def test_each_mistake_gets_one_line(change: dict[str, Any], says: str) -> None:

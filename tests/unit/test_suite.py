@@ -93,7 +93,7 @@ def test_labels_replace_the_budget_of_every_run_that_asks(tmp_path: Path) -> Non
 def test_listed_seeds_are_taken_from_the_front(tmp_path: Path) -> None:
     listed = suite.load(write(tmp_path, SMALL.replace("seed = 2", "seed = [7, 5, 9]")))
     assert list(dict.fromkeys(run.seed for run in listed.runs(seeds=2))) == [7, 5]
-    with pytest.raises(UserError, match="lists 3 seeds"):
+    with pytest.raises(UserError, match="lists no more than 3"):
         listed.runs(seeds=4)
 
 
@@ -154,7 +154,12 @@ def test_only_that_says_nothing_is_refused(tmp_path: Path, only: str, says: str)
         ("total_steps = 50_000", "seed = 1", "'seed' in [run]: it belongs to [sweep]"),
         ("total_steps = 50_000", "total_steps = 'many'", "expected int"),
         ("total_steps = 50_000", "schedule_constant = inf", "not a finite number"),
-        ("[run]", 'plugins = ["no_such_module"]\n[run]', "plug-in 'no_such_module' does not import: ModuleNotFound"),
+        ("[run]", 'plugins = ["no_such_module"]\n[run]', "or on PYTHONPATH: start from the folder"),
+        (
+            "[run]",
+            'plugins = ["my_lab.py"]\n[run]',
+            "no module 'my_lab.py' in the current folder or on PYTHONPATH: leave out .py",
+        ),
         ("[run]", 'plugins = "os"\n[run]', "plugins = 'os': should be a valid list"),
         ("labels = 20\n[[arm]]", "labels = -1\n[[arm]]", "arm '20 labels' on mujoco/reacher: labels = -1"),
         ("labeler = {", "segment = 60\nlabeler = {", "segment = 60: an episode of mujoco/reacher@1 has 50"),

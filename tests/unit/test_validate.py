@@ -53,7 +53,7 @@ def test_json_and_exit_code_of_a_part_without_a_name(
         (["task:mujoco/hoper"], "did you mean 'mujoco/hopper'"),
         (["mujoco/hopper@9"], "has no version '9'"),
         (["disagrement"], "did you mean 'disagreement'"),
-        (["no_such_package:Labeler"], "plug-in 'no_such_package' does not import"),
+        (["no_such_package:Labeler"], "plug-in 'no_such_package': no module"),
         (["json:dumpz"], "unknown name in json: 'dumpz'"),
         (["json:dumps"], "json:dumps is no part"),
         (["json"], "module 'json' registers no part"),
