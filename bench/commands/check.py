@@ -6,14 +6,14 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from bench.commands.shared import Shared, table
+from bench.commands.shared import Shared, folder, table
 from bench.text import counted
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser("check", help="find damaged, incomplete and foreign runs in a results folder")
-    made.add_argument("folder", type=Path, nargs="?", default=Path("runs"), metavar="DIR", help="default: runs")
+    made.add_argument("folder", type=folder, nargs="?", default=Path("runs"), metavar="DIR", help="default: runs")
     made.set_defaults(command=command)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bench.commands.shared import Shared, plan
+from bench.commands.shared import Shared, folder, plan
 from prefrl_core.errors import UserError
 
 
@@ -16,7 +15,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     )
     made.add_argument("run", nargs="?", metavar="RUN", help="a run's key, or the beginning of it")
     made.add_argument("--suite", metavar="SUITE", help="all finished runs of a suite instead of one run")
-    made.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, new or empty")
+    made.add_argument("--to", type=folder, required=True, metavar="DIR", help="folder to write, new or empty")
     made.add_argument("--format", choices=("safetensors", "parquet"), default="safetensors", help="of the data files")
     made.set_defaults(command=command)
 

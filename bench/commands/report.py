@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.shared import Shared, plan
+from bench.commands.shared import Shared, folder, plan
 from prefrl_core.errors import unknown
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
         epilog="--only table=NAME writes that table alone. What is narrowed down is written into a folder of its own, "
         "beside that of the whole suite.",
     )
-    made.add_argument("--to", type=Path, metavar="DIR", help="folder of the report (default: in the results folder)")
+    made.add_argument("--to", type=folder, metavar="DIR", help="folder of the report (default: in the results folder)")
     made.add_argument("--baseline", metavar="ARM", help="the arm that others are compared with (default: the suite's)")
     made.add_argument("--all-seeds", action="store_true", help="use finished runs of seeds beyond the plan as well")
     made.add_argument(

@@ -30,7 +30,9 @@ class Shared:
     @classmethod
     def make(cls) -> Shared:
         out = argparse.ArgumentParser(add_help=False)
-        out.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results folder (default: runs)")
+        out.add_argument(
+            "--out", type=folder, default=Path("runs"), metavar="DIR", help="results folder (default: runs)"
+        )
         narrow = argparse.ArgumentParser(add_help=False)
         narrow.add_argument("--seeds", type=whole(1, 10_000), metavar="N", help="so many seeds instead of the suite's")
         narrow.add_argument(
@@ -70,6 +72,13 @@ def table(rows: Sequence[Sequence[Any]]) -> str:
     cells = [[printable(str(value)).replace("\n", "\\n") for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def folder(text: str) -> Path:
+    """A folder's name, for argparse; an empty one, as of a variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty: write . for the current one")
+    return Path(text)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
