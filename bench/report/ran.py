@@ -121,7 +121,7 @@ def _revision(provenance: Mapping[str, str]) -> str:
 def remarks(study: Study, normalised: bool = True) -> list[Remark]:
     """What bears on the numbers, the gravest first; of returns that are ``normalised`` also where they are not."""
     scale = _scale(study) if normalised else ()
-    return [*_unfinished(study), *_beyond(study), *_provenance(study), *scale, *_spread(study)]
+    return [*_unfinished(study), *_unlabelled(study), *_beyond(study), *_provenance(study), *scale, *_spread(study)]
 
 
 def _unfinished(study: Study) -> Iterable[Remark]:
@@ -130,6 +130,18 @@ def _unfinished(study: Study) -> Iterable[Remark]:
         if runs:
             out = " and left out" if status == "damaged" else ""
             yield Remark(f"{len(runs)} of {len(study.runs)} runs {WORDS[status]}{out}: {_listed(study, runs)}.")
+
+
+def _unlabelled(study: Study) -> Iterable[Remark]:
+    """Arms with neither labels nor the true reward: most likely one of the two was forgotten."""
+    for arm in study.arms:
+        spec = study.of_arm(arm)[0].spec.canonical()
+        known = spec.get("known_comparisons") or spec.get("known_reward")
+        if spec.get("reward") == "learned" and spec.get("labels") == 0 and not known:
+            yield Remark(
+                f"{arm} has no labels, and not the true reward: its agents learned from a reward model that was fitted "
+                'to nothing. For a control write reward = "true".'
+            )
 
 
 def _beyond(study: Study) -> Iterable[Remark]:

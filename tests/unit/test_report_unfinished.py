@@ -90,6 +90,14 @@ def test_runs_that_explore_first_or_act_in_another_range_do_not_move_the_scale(t
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_an_arm_that_learned_from_nothing_is_named(tmp_path: Path) -> None:
+    planned = some(tmp_path, ["true reward", "60 labels"])
+    assert "fitted to nothing" not in warnings(study_of(tmp_path, planned))
+    none = [replace(run, spec=replace(run.spec, labels=0)) if run.arm == "60 labels" else run for run in planned]
+    assert "60 labels has no labels, and not the true reward" in warnings(study_of(tmp_path, none))
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_no_other_arm_on_the_true_reward_stands_in_for_the_control(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
