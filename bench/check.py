@@ -22,11 +22,7 @@ from prefrl_core.errors import UserError
 
 Kind = Literal["ok", "other software", "other defaults", "running", "incomplete", "failed", "leftover", "damaged"]
 FAULTS: tuple[Kind, ...] = ("incomplete", "failed", "leftover", "damaged")  # a folder with one of these is not sound
-_ALWAYS = (
-    "spec.json",
-    "provenance.json",
-    "timing.jsonl",
-)  # kept even of published results, which leave out what is large
+_ALWAYS = ("spec.json", "provenance.json")  # kept even of published results, which leave out what is large
 _DRAFT = re.compile(r"\.[0-9a-f]{16}\..+")  # a run's folder that was being made when its maker was killed
 _PARTS = re.compile(r"report-.*|tensorboard|stages")  # other folders of ours in a results folder
 _CHECKPOINT = "checkpoint.safetensors"

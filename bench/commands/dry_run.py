@@ -24,7 +24,7 @@ def command(options: argparse.Namespace, planned: Sequence[Planned]) -> int:
     print(runs_table(planned, states) if whole else cells_table(planned, states))
     left = [one for one, state in zip(planned, states, strict=True) if state != "done"]
     steps = sum(one.spec.total_steps for one in left)
-    print(f"{counted(len(planned), 'run')}, {len(left)} to do: {steps:,} steps")
+    print(f"{counted(len(planned), 'run')}, {len(left):,} to do: {steps:,} steps")
     if left and not options.no_probe:
         workers = options.workers or resources.cores()
         print(cost(left, workers, options.out))

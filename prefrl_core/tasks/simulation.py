@@ -24,6 +24,8 @@ from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
 try:
     import mujoco as mujoco
     from mujoco.batch import Batch
+except ModuleNotFoundError:
+    raise
 except Exception as error:  # it loads what it would draw with, and that fails in ways of its own
     if "MUJOCO_GL" not in os.environ:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -95,6 +96,18 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
         monkeypatch.delattr(tasks, module, raising=False)
     with pytest.raises(UserError, match=r"'mujoco'.*pip install"):
         tasks.make("mujoco/hopper", 1, 0)
+
+
+@pytest.mark.parametrize("library", ["osmesa", "nope"])
+def test_a_drawing_library_that_is_not_there_is_named(library: str) -> None:
+    """MuJoCo loads it when it is imported, whatever is asked of it."""
+    code = "from prefrl_core import tasks; tasks.make('mujoco/hopper', 1, 0)"
+    made = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "MUJOCO_GL": library}, capture_output=True, text=True
+    )
+    if library == "osmesa" and made.returncode == 0:
+        pytest.skip("it is installed here")
+    assert f"UserError: MuJoCo does not import with MUJOCO_GL={library}: unset it" in made.stderr
 
 
 def test_a_registered_task_takes_part_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
