@@ -53,20 +53,17 @@ def worse(findings: Sequence[Finding]) -> bool:
 
 
 def _scales(baseline: Sequence[Entry]) -> dict[str, tuple[float, float]]:
-    """Per task the level of the baseline's control, its first arm on the true reward, before training and after it."""
+    """Per task the baseline's untrained and true-reward levels."""
     scales = {}
     for task in dict.fromkeys(entry.task for entry in baseline):
-        rewarded = [entry for entry in baseline if entry.task == task and entry.reward == "true"]
-        control = [entry for entry in rewarded if entry.arm == rewarded[0].arm]
-        untrained, learned = (
-            float(np.mean([getattr(entry, level) for entry in control])) if control else np.nan
-            for level in ("untrained", "true_return")
-        )
-        if not learned > untrained:
+        of_task = [entry for entry in baseline if entry.task == task]
+        controls = [entry.true_return for entry in of_task if entry.reward == "true"]
+        untrained = float(np.mean([entry.untrained for entry in of_task]))
+        if not controls or np.mean(controls) <= untrained:
             raise UserError(
                 f"the baseline has no true-reward runs on {task} that learned: the gate needs them as scale"
             )
-        scales[task] = untrained, learned
+        scales[task] = untrained, float(np.mean(controls))
     return scales
 
 

@@ -176,18 +176,6 @@ def test_too_few_seeds_that_recorded_something_are_no_pass(there: int) -> None:
     )
 
 
-def test_a_second_arm_on_the_true_reward_does_not_move_the_scale() -> None:
-    made, low = sample(), sample(lambda task, arm: 0.2)
-    more = [
-        run.model_copy(update={"arm": "another", "key": digest(run.key)[:16], "untrained": -1e3})
-        for run in low.runs
-        if run.reward == "true"
-    ]
-    both = compare._scales((*made.runs, *more))
-    assert both == compare._scales(made.runs)
-    assert both["mujoco/a@1"] == pytest.approx((-50, 1000), rel=0.1)
-
-
 def test_a_baseline_that_knows_no_reward_model_says_so() -> None:
     findings = compare.compare(sample(), of_reward_model(0.7, 0.7))
     told = [one for one in findings if one.aspect.startswith("reward")]
