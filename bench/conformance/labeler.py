@@ -170,8 +170,8 @@ def prefers_the_better(subject: Subject) -> str:
 
 
 def calibrated(subject: Subject) -> str:
-    """Where it offers ``probabilities(questions)``, decided answers name the left segment so often; at 0 and 1 without
-    exception."""
+    """Where it offers ``probabilities(questions)``, decided answers name the left segment as often as it says; where it
+    says 0 or 1, without exception."""
     from scipy.stats import binomtest
 
     offered = getattr(subject.make(), "probabilities", None)

@@ -24,10 +24,8 @@ from prefrl_core.tasks.mujoco_tasks import Definition, Floats, Frame
 try:
     import mujoco as mujoco
     from mujoco.batch import Batch
-except ModuleNotFoundError:
-    raise
 except Exception as error:  # it loads what it would draw with, and that fails in ways of its own
-    if "MUJOCO_GL" not in os.environ:
+    if isinstance(error, ModuleNotFoundError) or "MUJOCO_GL" not in os.environ:
         raise
     raise UserError(
         f"MuJoCo does not import with MUJOCO_GL={os.environ['MUJOCO_GL']}: unset it, or install what it names"

@@ -198,7 +198,9 @@ def test_leftovers_are_found_wherever_they_lie(lab: Path) -> None:
     assert [one.kind for one in check.inspect(lab / "runs")].count("leftover") == 3
 
 
-def test_check_imports_nobody_s_module(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_imports_nobody_s_module_and_says_so(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.syspath_prepend(str(lab))
     (lab / "evil_plugin").mkdir()
     (lab / "evil_plugin" / "__init__.py").write_text("from pathlib import Path; Path('ran').touch()")
@@ -218,4 +220,8 @@ def test_check_imports_nobody_s_module(lab: Path, monkeypatch: pytest.MonkeyPatc
             assert findings(lab)[key][0] == "other software" and "unknown task" in findings(lab)[key][1]
         else:
             assert findings(lab)[key][0] == "ok" and "not imported here" in findings(lab)[key][1]
+    cli.main(["check", str(lab / "runs")])
+    assert (
+        "1 run, ok: whether this software would make it so is not looked at: plug-ins ['evil" in capsys.readouterr().out
+    )
     assert not (lab / "ran").exists()

@@ -65,6 +65,8 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
         (["gate", "quick", "--margin", "nan"], "'nan' is not a number from 0 to 2"),
         (["run", "quick", "--out", "/dev/null/runs"], "/dev/null/runs cannot be written to (Not a directory)"),
         (["show", "abc", "--out", "/no/such/folder"], "no results in /no/such/folder"),
+        (["compare", "mine:oracle", "x"], "'mine' is no suite: write suite:arm"),
+        (["run", "quick", "--steps", "1_000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
         (["report", "quick", "--out", ""], "argument --out: the name of the folder is empty"),
         (["rnu", "quick"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND"),

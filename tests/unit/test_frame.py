@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from test_report import plan, study_of, write_run
+from test_report import ARMS, plan, study_of, write_run
 
 import bench
-from bench import frame, spread, suite
+from bench import frame, spread, store, suite
 from bench.report import results
 from bench.suite import Planned
 from prefrl_core.errors import UserError
@@ -67,6 +68,25 @@ def test_a_control_that_hardly_rises_is_no_scale_here_either(
 ) -> None:
     monkeypatch.setattr(spread, "CLEARLY", 1 - 1e-12)  # so that no gain is clear
     assert bench.load(whole[0])["normalised"].isna().all()
+
+
+def test_an_unfinished_control_leaves_its_task_without_a_scale(
+    whole: tuple[Path, list[Planned]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next arm on the true reward is not taken for it."""
+    out, planned = whole
+    first = [run for run in planned if run.arm == "true reward" and run.task == planned[0].task]
+    for run in first:
+        (out / run.key / "done.json").unlink()
+    monkeypatch.setitem(ARMS, "another", ARMS["true reward"])
+    spec = dataclasses.replace(first[0].spec, policy={"name": "trpo"})
+    key = store.key_of(spec.canonical(), {"method": 1, "mujoco": "4.0.0"})
+    planned.append(dataclasses.replace(first[0], arm="another", spec=spec, key=key))
+    write_run(out, planned[-1])
+    made = bench.load(out)
+    of_task = made[made["task"] == planned[0].task]
+    assert of_task["final"].notna().sum() > 3 and of_task["normalised"].isna().all()
+    assert made[made["task"] != planned[0].task]["normalised"].notna().any()
 
 
 def test_runs_of_no_suite_have_a_row_without_a_name(whole: tuple[Path, list[Planned]]) -> None:

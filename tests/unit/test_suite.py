@@ -90,6 +90,10 @@ def test_labels_replace_the_budget_of_every_run_that_asks(tmp_path: Path) -> Non
     assert [run.spec.labels for run in language] == [0, 7]
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert suite.load(write(tmp_path, f"\ufeff{SMALL}")) == suite.load(write(tmp_path, SMALL))
+
+
 def test_listed_seeds_are_taken_from_the_front(tmp_path: Path) -> None:
     listed = suite.load(write(tmp_path, SMALL.replace("seed = 2", "seed = [7, 5, 9]")))
     assert list(dict.fromkeys(run.seed for run in listed.runs(seeds=2))) == [7, 5]
