@@ -99,13 +99,16 @@ class Run:
     @property
     def due(self) -> int:
         """Questions to put now: what the schedule wants asked before the next turn ends, so that the last label still
-        teaches the last turn. Where only one turn learns, all are put before it."""
+        teaches the last turn."""
         spec, asked = self.spec, self.comparisons.asked
-        taken = self.step - self.untrained_steps if asked else 0
-        scheduled = spec.total_steps - self.untrained_steps - self.turn_steps  # until the last turn begins
-        if scheduled <= 0:
-            return spec.labels - asked
-        return schedule.due(spec.labels, spec.initial_labels, taken, scheduled, spec.schedule_constant) - asked
+        wanted = schedule.due(
+            spec.labels,
+            spec.initial_labels,
+            self.step - self.untrained_steps if asked else 0,
+            spec.total_steps - self.untrained_steps - self.turn_steps,  # 0 where only one turn learns: all are due
+            spec.schedule_constant,
+        )
+        return wanted - asked
 
     @property
     def effort(self) -> dict[str, int | None]:
