@@ -32,6 +32,7 @@ from bench.commands import (
 )
 from bench.commands.shared import Parser, Shared
 from bench.text import one_line
+from prefrl_core import __version__
 from prefrl_core.errors import UserError
 
 _LONGEST = 1500  # characters of what is said
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no encoding of a terminal ends a command
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; a backend for windows may not be there
     words = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
         try:
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     """The commands and their options."""
     made = Parser(prog="prefrl", description="Run suites of experiments, and show what came out.")
+    made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     shared = Shared.make()
     for one in _COMMANDS:

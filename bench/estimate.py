@@ -112,7 +112,8 @@ def _measure(planned: Planned, seconds: float, until: float) -> tuple[Costs, flo
     except subprocess.TimeoutExpired:
         return f"three turns of {planned.arm!r} on {planned.task} took too long"
     except subprocess.CalledProcessError as error:
-        return (error.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        said = (error.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return said.removeprefix("prefrl_core.errors.UserError: ")
     values = json.loads(done.stdout.splitlines()[-1])
     return Costs(**values["costs"]), time.monotonic() - began - values["seconds"]
 

@@ -25,6 +25,16 @@ DEEPEST = 12  # tables within tables
 LARGEST_JSON = 64 << 20  # bytes of a JSON file
 _LONGEST = 100_000  # characters of a text, members of a table or list
 _WHOLE = 2**63  # whole numbers of free values are below this in size
+_TYPES = {  # what pydantic misses, by the name of its error, in the words of a suite file
+    "list_type": "should be a list, in [ ]",
+    "tuple_type": "should be a list, in [ ]",
+    "string_type": "should be a text, in quotes",
+    "dict_type": "should be a table of keys and values",
+    "model_type": "should be a table of keys and values",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+}
 
 
 def refuse(message: str) -> PydanticCustomError:
@@ -104,7 +114,8 @@ def parse(
 def told(error: ValidationError, place: Callable[[tuple[Any, ...]], str]) -> str:
     """The first thing that is wrong: place, value, what is expected."""
     first = error.errors(include_url=False)[0]
-    at, message = place(first["loc"]), first["msg"].replace("Input should be", "should be")
+    message = _TYPES.get(first["type"]) or first["msg"].replace("Input should be", "should be")
+    at = place(first["loc"])
     if first["type"] == "missing":
         return f"{at} is missing"
     if first["type"] == "refused" and message.startswith("unknown key"):

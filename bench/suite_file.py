@@ -55,6 +55,12 @@ def _stripped(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise refuse("write [[arm]], in two brackets, above each arm")
+    return value
+
+
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
 Names = Annotated[list[Name], Field(max_length=1000), AfterValidator(_different)]
 
@@ -94,7 +100,7 @@ class SuiteFile(Model):
     run: Table = {}
     sweep: Sweep
     tasks: Annotated[dict[str, Table], Field(max_length=1000)] = {}
-    arm: Annotated[list[ArmTable], Field(min_length=1, max_length=1000)]
+    arm: Annotated[list[ArmTable], Field(min_length=1, max_length=1000), BeforeValidator(_listed)]
     resources: ResourcesTable = ResourcesTable()
     decide: DecideTable | None = None
 

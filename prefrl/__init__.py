@@ -25,8 +25,10 @@ def main() -> int:
         return 2
     if found:
         print(f"prefrl: 'bench' is {found} here; running the one in {_HOME / 'bench'} instead", file=sys.stderr)
-    from bench.cli import main
-
+    try:
+        from bench.cli import main
+    except KeyboardInterrupt:
+        return 130
     return main()
 
 

@@ -159,6 +159,10 @@ class RunSpec:
             f"reward_model {model!r} on {task.id}: it sees no pixels; choose 'convolutional'",
         )
         require(
+            task.pixels or self.reward == "true" or not getattr(registry.find("reward", model), "pixels_only", False),
+            f"reward_model {model!r} on {task.id}: it sees pixels alone; choose 'ensemble'",
+        )
+        require(
             task.pixels or not self.interleaved,
             f"interleaved = true: {task.id} has no pixels; leave it out",
         )

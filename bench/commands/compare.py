@@ -10,7 +10,9 @@ from bench.commands.shared import Shared, table
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser(
-        "compare", parents=[shared.out], help="two arms: difference, interval, chance, and what could have been seen"
+        "compare",
+        parents=[shared.out, shared.narrow],
+        help="two arms: difference, interval, chance, and what could have been seen",
     )
     made.add_argument("arms", nargs=2, metavar="ARM", help="an arm, or suite:arm")
     made.add_argument("--suite", metavar="SUITE", help="the suite of arms that name none")
@@ -21,7 +23,8 @@ def command(options: argparse.Namespace) -> int:
     """Print the comparison."""
     from bench.decide import compare
 
-    study, one, other = compare.study(options.arms, options.suite, options.out)
+    narrowed = options.seeds, options.steps, options.only, options.labels
+    study, one, other = compare.study(options.arms, options.suite, options.out, narrowed)
     print(f"{one} less {other}, finished runs in {options.out}")
     print(table(compare.rows(study, one, other)))
     for line in compare.notes(study, one, other):

@@ -10,31 +10,36 @@ from typing import Any
 from bench.commands.shared import Shared, real, whole
 from prefrl_core.errors import require
 
+# of a new run; a run that has begun keeps its own
+_NEW: dict[str, Any] = {
+    "goal": "",
+    "labels": 900,
+    "steps": 2_000_000,
+    "policy": "trpo",
+    "seed": 0,
+    "set": (),
+    "catch": 0.05,
+    "wait": 8,
+}
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser("label", parents=[shared.out], help="teach an agent by comparing clips on a local page")
     made.add_argument("task", metavar="TASK|RUN", help="a task to begin with, or the key of a run that people teach")
-    made.add_argument("--goal", default="", metavar="TEXT", help="what is to be preferred, in plain words")
-    made.add_argument("--labels", type=whole(1, 10**7), default=900, metavar="N", help="questions in all (900)")
-    made.add_argument(
-        "--steps", type=whole(1, 10**12), default=2_000_000, metavar="N", help="steps of training in all (2000000)"
-    )
-    made.add_argument("--policy", default="trpo", metavar="NAME", help="policy optimiser (trpo)")
-    made.add_argument("--seed", type=whole(0, 2**53), default=0, metavar="N", help="another run of the same (0)")
-    made.add_argument(
-        "--set", action="append", default=[], metavar="K=V", help="another setting of the run; repeatable"
-    )
-    made.add_argument(
-        "--catch", type=real(0, 1), default=0.05, metavar="X", help="share of pairs with a clear answer (0.05)"
-    )
+    made.add_argument("--goal", metavar="TEXT", help="what is to be preferred, in plain words")
+    made.add_argument("--labels", type=whole(1, 10**7), metavar="N", help="questions in all (900)")
+    made.add_argument("--steps", type=whole(1, 10**12), metavar="N", help="steps of training in all (2000000)")
+    made.add_argument("--policy", metavar="NAME", help="policy optimiser (trpo)")
+    made.add_argument("--seed", type=whole(0, 2**53), metavar="N", help="another run of the same (0)")
+    made.add_argument("--set", action="append", metavar="K=V", help="another setting of the run; repeatable")
+    made.add_argument("--catch", type=real(0, 1), metavar="X", help="share of pairs with a clear answer (0.05)")
     waits = made.add_mutually_exclusive_group()
     waits.add_argument(
         "--wait",
         type=whole(0, 10**7),
         nargs="?",
         const=8,
-        default=8,
         metavar="N",
         help="training pauses while more pairs than this wait for an answer (8)",
     )
@@ -63,6 +68,7 @@ def command(options: argparse.Namespace) -> int:
     token = None if options.token_file is None else _token(options.token_file)
     if store.Run(options.out / options.task).status != "missing":
         run = store.Run(options.out / options.task)
+        _refuse_settings(options, run.key)
         _require_people(f"run {run.key}", run.spec["labeler"])
     else:
         values = _values(options)
@@ -71,6 +77,14 @@ def command(options: argparse.Namespace) -> int:
     return session.serve(
         run, options.host, options.port, token=token, overlap=options.overlap, browse=not options.no_open
     )
+
+
+def _refuse_settings(options: argparse.Namespace, key: str) -> None:
+    """Raise UserError where an option would be for a new run."""
+    for name in (*_NEW, "no_wait"):
+        given = getattr(options, name) is not (False if name == "no_wait" else None)
+        told = f"--{name.replace('_', '-')}: run {key} has begun with settings of its own: leave it out"
+        require(not given, f"{told}, or begin a new run by naming a task")
 
 
 def _require_people(what: str, labeler: Any) -> None:
@@ -92,18 +106,19 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the run."""
     from bench.commands.shared import settings
 
+    given = {name: new if (told := getattr(options, name)) is None else told for name, new in _NEW.items()}
     labeler = {
         "name": "human",
-        "goal": " ".join(options.goal.split()),
-        "backlog": -1 if options.no_wait else options.wait,
-        "catch": options.catch,
+        "goal": " ".join(given["goal"].split()),
+        "backlog": -1 if options.no_wait else given["wait"],
+        "catch": given["catch"],
     }
     values = {
         "task": options.task,
-        "labels": options.labels,
-        "total_steps": options.steps,
-        "policy": options.policy,
-        "seed": options.seed,
+        "labels": given["labels"],
+        "total_steps": given["steps"],
+        "policy": given["policy"],
+        "seed": given["seed"],
         "labeler": labeler,
     }
-    return values | settings(options.set)
+    return values | settings(given["set"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.shared import Shared, folder, plan
-from prefrl_core.errors import unknown
+from bench.text import short
+from prefrl_core.errors import require, unknown
 
 if TYPE_CHECKING:
     from bench.report import Asked
@@ -41,6 +43,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
 
 def command(options: argparse.Namespace) -> int:
     """Write a suite's report and print where it is."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")  # Matplotlib dates its files by it
+    known = epoch.isascii() and epoch.isdigit() and len(epoch) < 12
+    require(known, f"SOURCE_DATE_EPOCH = {short(epoch)}: give a whole number of seconds since 1970, or leave it out")
     narrowed = _narrowed(options)
     tables = tuple(one.partition("=")[2] for one in options.only if one.startswith("table="))
     options.only = [one for one in options.only if not one.startswith("table=")]

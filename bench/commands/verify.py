@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 
 from bench.commands.shared import Shared, table, whole
+from bench.text import short
+from prefrl_core.errors import require
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser(
-        "verify", parents=[shared.out], help="make runs anew from their specs and compare the bytes"
+        "verify", parents=[shared.out, shared.narrow], help="make runs anew from their specs and compare the bytes"
     )
     made.add_argument("what", metavar="RUN|SUITE", help="a run's key or the beginning of it, or a suite")
     made.add_argument(
@@ -26,9 +28,11 @@ def command(options: argparse.Namespace) -> int:
     from bench import progress, resources, store, suite, verify
 
     if options.what.endswith(".toml") or options.what in suite.names():
-        planned = suite.load(options.what).runs()
+        planned = suite.load(options.what).runs(options.seeds, options.steps, options.only, options.labels)
         runs = verify.sample([store.Run(options.out / one.key) for one in planned], options.sample, options.draw)
     else:
+        for name in ("seeds", "steps", "labels", "only", "sample"):
+            require(not getattr(options, name), f"--{name} chooses runs of a suite: {short(options.what)} is one run")
         runs = verify.sample([store.find(options.out, options.what)], None)
     verdicts = list(verify.verify(runs, options.workers or resources.cores(), progress.Plain))
     words = {True: "same bytes", False: "DIFFERS", None: "cannot tell"}

@@ -38,11 +38,13 @@ class Subject:
         first = [name for name in BRIEF if name.startswith("initial") and hasattr(made, name)]
         return replace(made, **{name: BRIEF[name] for name in first if name not in self.settings})
 
-    def plain(self, task: str = arena.Line.info.id) -> dict[str, Any]:
-        """Name and all settings, as a run on ``task`` completes them."""
+    def plain(self, task: str = "") -> dict[str, Any]:
+        """Name and all settings, as a run on ``task`` completes them, by default on one of the arena that it fits."""
         if self.kind == "task":
             raise ValueError("a task has no settings")
         policy = {"policy": "sac"} if self.asks_critic else {}
+        pixels = self.kind == "reward" and getattr(registry.find("reward", self.name), "pixels_only", False)
+        task = task or (arena.Screen if pixels else arena.Line).info.id
         spec = RunSpec.of({"task": task, **policy, self.setting: {"name": self.name, **self.settings}})
         return dict(getattr(spec, self.setting))
 

@@ -24,8 +24,15 @@ class Merged:
     baseline: str = ""
 
 
-def study(arms: Sequence[str], default: str | None, out: Path) -> tuple[Study, str, str]:
+def study(
+    arms: Sequence[str],
+    default: str | None,
+    out: Path,
+    narrowed: tuple[int | None, int | None, Sequence[str], int | None] = (None, None, (), None),
+) -> tuple[Study, str, str]:
     """The runs of the suites in which the two arms are, and the names of the arms in it.
+
+    ``narrowed``: the arguments of ``Suite.runs``.
 
     Raises:
         UserError: an arm or suite that is not there, an arm beside itself, no finished runs, or runs of versions whose
@@ -34,12 +41,12 @@ def study(arms: Sequence[str], default: str | None, out: Path) -> tuple[Study, s
     (first, one), (second, other) = (_split(arm, default) for arm in arms)
     base = suite.load(first)
     _arm(base, one)
-    planned = list(base.runs())
+    planned = list(base.runs(*narrowed))
     if second != first:
         beside = suite.load(second)
         _arm(beside, other)
         renamed = f"{second}:{other}"
-        planned += [replace(run, arm=renamed) for run in beside.runs() if run.arm == other]
+        planned += [replace(run, arm=renamed) for run in beside.runs(*narrowed) if run.arm == other]
         other = renamed
     else:
         _arm(base, other)

@@ -153,8 +153,11 @@ def of(policy: str, task: TaskInfo) -> dict[str, Any]:
     """Settings of one policy optimiser on one task. Rewards are centred where every episode has the same length.
 
     Raises:
-        UserError: the optimiser knows no pixels, and the task has them.
+        UserError: the optimiser knows no pixels, and the task has them; or it chooses between actions, and the task's
+            are numbers.
     """
+    if policy == "dqn" and task.id.partition("/")[0] in _FAMILIES:
+        raise UserError(f"policy 'dqn' on {task.id}: it chooses between actions; choose 'sac'")
     if task.pixels and policy not in _PIXELS:
         raise UserError(f"policy {policy!r} on {task.id}: it knows no pixels; choose one of {', '.join(_PIXELS)}")
     centered = task.fixed_length and policy not in ("sac", "dqn")

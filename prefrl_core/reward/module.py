@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from prefrl_core import registry, seeding
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 from prefrl_core.features import Features
 from prefrl_core.hardware import Hardware
 from prefrl_core.networks import Array
@@ -48,14 +48,17 @@ class ModuleSettings(FitSettings):
     sees_pixels: ClassVar[bool] = False
     learner: ClassVar[str] = "prefrl_core.reward.module:ModuleReward"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = ":" in self.module or type(self).network is not ModuleSettings.network  # a part of one's own makes it
+        require(named, f"reward_model.module = {self.module!r}: name the class as 'package.module:Class'")
+
     def network(self, width: int) -> torch.nn.Module:
         """A new network over features of that width.
 
         Raises:
             UserError: it is not named, or cannot be made.
         """
-        if ":" not in self.module:
-            raise UserError(f"reward_model.module = {self.module!r}: name the class as 'package.module:Class'")
         try:
             made: torch.nn.Module = registry.resolve(self.module)(width)
         except Exception as error:  # somebody else's code may fail in any way

@@ -31,6 +31,7 @@ class FitSettings:
 
     learner: ClassVar[str] = ""  # the class that these are the settings of, as module:name; imported when it is made
     sees_pixels: ClassVar[bool] = True  # it can be used on tasks over pixels
+    pixels_only: ClassVar[bool] = False  # and on no others
 
     def make(self, features: Features, seed: int, segment: int) -> RewardLearner:
         """An unfitted reward model over ``features``, for segments of ``segment`` steps.
@@ -121,4 +122,5 @@ class ConvolutionalSettings(EnsembleSettings):
     output_std: float = 0.05  # standard deviation of the predicted reward over the compared segments
     label_buffer: int = of_pixels(3000)  # the newest labels are kept and fitted to, so many; 0 keeps all
     sees_pixels: ClassVar[bool] = True
+    pixels_only: ClassVar[bool] = True
     learner: ClassVar[str] = "prefrl_core.reward.convolutional:ConvolutionalEnsemble"

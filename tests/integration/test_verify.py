@@ -25,6 +25,17 @@ def test_every_run_comes_out_the_same(lab: Path, capsys: pytest.CaptureFixture[s
     assert "4 of 4 runs came out the same" in capsys.readouterr().out
 
 
+def test_a_part_of_a_suite_is_made_anew_and_a_single_run_has_no_parts(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = planned(lab)[0]
+    words = ["verify", str(lab / "small.toml"), "--out", str(lab / "runs")]
+    assert cli.main([*words, "--only", f"arm={one.arm}", "--only", f"seed={one.seed}"]) == 0
+    assert "1 of 1 runs came out the same" in capsys.readouterr().out
+    assert cli.main(["verify", one.key, "--out", str(lab / "runs"), "--only", "seed=0"]) == 2
+    assert capsys.readouterr().err == f"prefrl: --only chooses runs of a suite: {one.key!r} is one run\n"
+
+
 def test_a_sample_is_drawn_from_the_finished_runs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder_of(lab) / "done.json").unlink()
     assert cli.main(["verify", str(lab / "small.toml"), "--out", str(lab / "runs"), "--sample", "2"]) == 0

@@ -13,7 +13,9 @@ from safetensors.numpy import save_file
 
 from bench import cli, fault, progress, report, store, suite
 from bench.commands import show
+from prefrl_core import __version__
 from prefrl_core.errors import UserError
+from prefrl_core.spec import RunSpec
 
 REPOSITORY = Path(__file__).parents[2]
 SUITE = 'name = "s"\n[sweep]\ntask = ["mujoco/reacher@1"]\n[[arm]]\nname = "{}"\n'
@@ -262,3 +264,30 @@ def test_the_labeling_page_refuses_to_begin_without_what_it_shows_clips_with(
     said = capsys.readouterr()
     assert said.err == f"prefrl: the labeling page needs the package {package!r}: pip install 'prefrl-bench[label]'\n"
     assert said.out == "" and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("option", [["--steps", "5000"], ["--seed", "0"], ["--set", "segment=5"], ["--no-wait"]])
+def test_a_run_that_people_have_begun_takes_no_other_settings(
+    option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = RunSpec.of({"task": "mujoco/reacher", "labels": 20, "total_steps": 6000, "labeler": "human"})
+    versions = suite.versions_of(spec)
+    run = store.create(tmp_path, store.key_of(spec.canonical(), versions), spec.canonical(), versions)
+    assert cli.main(["label", run.key, "--out", str(tmp_path), *option]) == 2
+    said = capsys.readouterr().err
+    assert f"{option[0]}: run {run.key} has begun with settings of its own: leave it out" in said
+
+
+def test_a_report_needs_no_screen_and_a_date_that_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "one that is not there")
+    assert cli.main(["list"]) == 0 and os.environ["MPLBACKEND"] == "agg"
+    for date in ("", "yesterday", "9" * 20):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+        assert cli.main(["report", "quick", "--out", str(tmp_path)]) == 2
+        assert "give a whole number of seconds since 1970" in capsys.readouterr().err
+
+
+def test_the_version_is_told() -> None:
+    assert bench("--version").stdout == f"prefrl {__version__}\n"

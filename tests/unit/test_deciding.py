@@ -202,6 +202,7 @@ def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.Captu
         (["compare", "30 labels", "400 labels"], "names no suite"),
         (["compare", "30 labels", "40 labels", "--suite", "quick"], "did you mean '400 labels'"),
         (["compare", "30 labels", "30 labels", "--suite", "quick"], "with another arm than itself"),
+        (["compare", "30 labels", "400 labels", "--suite", "quick", "--only", "task=hoper"], "matches nothing"),
         (["report", "quick", "--baseline", "30 label"], "did you mean '30 labels'"),
         (["power", "quick"], "no run of suite 'quick'"),
     ):

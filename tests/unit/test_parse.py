@@ -39,7 +39,7 @@ def deep(levels: int) -> Any:
             {"name": "a", "runs": [{"steps": 1}, {"steps": -1}]},
             "f: runs[1].steps = -1: should be greater than or equal",
         ),
-        ({"name": "a", "runs": [{"steps": True}]}, "f: runs[0].steps = True: should be a valid integer"),
+        ({"name": "a", "runs": [{"steps": True}]}, "f: runs[0].steps = True: should be a whole number"),
         ({"name": "a", "runs": [{"steps": 1, "value": float("nan")}]}, "f: runs[0].value = nan: should be a finite"),
         ({"name": "a", "runs": [{"steps": 1, "value": 1e16}]}, "f: runs[0].value = 1e+16: should be less than"),
         (
@@ -55,7 +55,7 @@ def deep(levels: int) -> Any:
         ({"name": "a", "settings": {"x": [float("inf")]}}, "inf is not a finite number"),
         ({"name": "a", "settings": {"x": 2**64}}, "at most 63 bits"),
         ({"name": "a", "settings": {"x": os}}, "a module is no setting"),
-        ([], "should be a valid dictionary"),
+        ([], "should be a table of keys and values"),
     ],
 )
 def test_what_is_out_of_bounds_is_named_in_one_line(values: Any, says: str) -> None:

@@ -65,7 +65,7 @@ def test_resources_are_no_part_of_a_run(tmp_path: Path) -> None:
         ("[resources]\ncpus = true", "cpus = True"),
         ('[resources.arms."30 labels"]\ncpus = 2', "unknown name in [resources.arms]: '30 labels': did you mean '20"),
         ('[resources.tasks."mujoco/ant@1"]\nram = 2', "unknown key in [resources.tasks.'mujoco/ant@1']: 'ram'"),
-        ("[resources]\narms = 3", "[resources] arms = 3: should be a valid dictionary"),
+        ("[resources]\narms = 3", "[resources] arms = 3: should be a table of keys and values"),
     ],
 )
 def test_what_no_machine_can_give_is_refused(tmp_path: Path, text: str, says: str) -> None:

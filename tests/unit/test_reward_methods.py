@@ -127,6 +127,19 @@ def test_pixels_are_refused_by_name_before_the_run(name: str) -> None:
         RunSpec.of({"task": "atari/pong", "policy": "a2c", "labels": 100, "reward_model": name})
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"reward_model": "convolutional"}, "'convolutional' on mujoco/reacher@1: it sees pixels alone; choose 'ensem"),
+        ({"reward_model": "module"}, "reward_model.module = '': name the class as 'package.module:Class'"),
+        ({"policy": "dqn"}, "policy 'dqn' on mujoco/reacher@1: it chooses between actions; choose 'sac'"),
+    ],
+)
+def test_a_part_for_other_tasks_is_refused_by_name_before_the_run(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        RunSpec.of({"task": "mujoco/reacher", "labels": 100, "total_steps": 20_000, **settings})
+
+
 # REED
 
 

@@ -164,7 +164,7 @@ def test_only_that_says_nothing_is_refused(tmp_path: Path, only: str, says: str)
             'plugins = ["my_lab.py"]\n[run]',
             "no module 'my_lab.py' in the current folder or on PYTHONPATH: leave out .py",
         ),
-        ("[run]", 'plugins = "os"\n[run]', "plugins = 'os': should be a valid list"),
+        ("[run]", 'plugins = "os"\n[run]', "plugins = 'os': should be a list, in [ ]"),
         ("labels = 20\n[[arm]]", "labels = -1\n[[arm]]", "arm '20 labels' on mujoco/reacher: labels = -1"),
         ("labeler = {", "segment = 60\nlabeler = {", "segment = 60: an episode of mujoco/reacher@1 has 50"),
         ('labeler = { name = "bpref", mistake = 0.1 }', "", "'20 labels' and arm '20 labels, wrong' on mujoco/reach"),
@@ -175,6 +175,12 @@ def test_a_mistake_in_a_suite_is_one_line(tmp_path: Path, change: str, to: str, 
     assert change in SMALL
     same_steps = SMALL.replace("total_steps = 80_000\n", "") if "mujoco/hopper" in to else SMALL
     assert says in refused(tmp_path, same_steps.replace(change, to, 1))
+
+
+def test_an_arm_in_single_brackets_is_told_of_the_double_ones(tmp_path: Path) -> None:
+    one_arm = '[arm]\nname = "20 labels"\nlabels = 20\n'
+    says = refused(tmp_path, SMALL[: SMALL.index("[[arm]]")] + one_arm)
+    assert says.endswith("write [[arm]], in two brackets, above each arm")
 
 
 def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
