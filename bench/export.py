@@ -24,7 +24,7 @@ COLUMNS = {
     "observations": ("float32", "(comparisons, 2, steps, obs)", "raw observations of the left and the right segment"),
     "actions": ("float32", "(comparisons, 2, steps, act)", "actions as executed; a discrete one as a unit vector"),
     "true_returns": ("float64", "(comparisons, 2)", "undiscounted sum of the task's true reward over each segment"),
-    "mu": ("float64", "(comparisons,)", "the answer: 1 left, 0 right, 0.5 a tie, NaN skipped"),
+    "mu": ("float64", "(comparisons,)", "the answer: 1 left, 0 right, 0.5 a tie, NaN skipped or never answered"),
     "step_asked": ("int64", "(comparisons,)", "environment steps the run had taken when it asked"),
     "multiplicity": ("int64", "(comparisons, members)", "how often each member of the run's ensemble was shown it"),
 }
@@ -111,9 +111,9 @@ def _describe(folder: Path, files: list[dict[str, Any]], format: str) -> None:
     total = sum(file["comparisons"] for file in files)
     loader = FileSystemLoader(Path(__file__).parent)
     templates = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = templates.get_template("card.md.j2").render(
-        index, columns=columns, files=files, total=total, size=_size(total), tasks=sorted({f["task"] for f in files})
-    )
+    told = {"size": _size(total), "tasks": sorted({file["task"] for file in files})}
+    told["people"] = sum(getattr(registry.find("labeler", f["labeler"]["name"]), "needs_desk", False) for f in files)
+    text = templates.get_template("card.md.j2").render(index, columns=columns, files=files, total=total, **told)
     write_atomic(folder / "README.md", text.encode())
 
 

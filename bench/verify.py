@@ -63,8 +63,12 @@ def verify(runs: Sequence[store.Run], workers: int, display: Callable[[list[Job]
             refused[run.key] = Verdict(run, None, str(error))
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         for run in runs:
-            if run.key in planned:
-                _take_inputs(run, Path(folder))
+            try:
+                if run.key in planned:
+                    _take_inputs(run, Path(folder))
+            except UserError as error:
+                del planned[run.key]
+                refused[run.key] = Verdict(run, None, str(error))
         if planned:
             code = runner.execute(list(planned.values()), Path(folder), lambda _: LocalExecutor(workers), display)
             if code == runner.INTERRUPTED:
@@ -78,13 +82,10 @@ def _take_inputs(run: store.Run, folder: Path) -> None:
     for known in run.folder.glob("known-*.safetensors"):
         again = store.create(folder, run.key, run.spec, run.versions)
         (again.folder / known.name).write_bytes(files.read(known))
-    if record.path_of(run.folder) is None:
+    if (answers := record.path_of(run.folder)) is None:
         return
     again = store.create(folder, run.key, run.spec, run.versions)
-    with (
-        contextlib.closing(sqlite3.connect(run.folder / _ANSWERS)) as there,
-        contextlib.closing(sqlite3.connect(again.folder / _ANSWERS)) as here,
-    ):
+    with record.reading(answers) as there, contextlib.closing(sqlite3.connect(again.folder / _ANSWERS)) as here:
         there.backup(here)
 
 

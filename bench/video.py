@@ -92,6 +92,7 @@ def playing(run: store.Run, what: str) -> Iterator[Run]:
     """
     from prefrl_core import checkpoint, parts
     from prefrl_core.environment import Saveable
+    from prefrl_core.feedback.desk import EmptyDesk
     from prefrl_core.spec import RunSpec
 
     tracks.require_environment(run.spec["task"], what)
@@ -100,9 +101,8 @@ def playing(run: store.Run, what: str) -> Iterator[Run]:
         raise UserError(
             f"run {run.key} has no checkpoint here to act from: make it anew by running its suite with another --out"
         )
-    # people's answers are in the checkpoint already, so that nobody has to sit at a desk; a card is not needed to play
-    spec = RunSpec.of({**run.spec, "labeler": "oracle", "device": "cpu"})
-    acting = parts.build(spec, inputs=run.folder)
+    spec = RunSpec.of({**run.spec, "device": "cpu"})  # a card is not needed to play
+    acting = parts.build(spec, EmptyDesk(), run.folder)  # people's answers are in the checkpoint already
     try:
         state = checkpoint.load(path, logs=False)
         if acting.info.endless and isinstance(acting.env, Saveable):  # a new game is shown: the old one is not replayed

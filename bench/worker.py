@@ -15,6 +15,7 @@ import fcntl
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
 import traceback
@@ -170,7 +171,11 @@ def hold(folder: Path) -> int | None:
 
 def holder(folder: Path) -> str | None:
     """Who runs the folder now; None if nobody does."""
-    path = folder / ".lock"
+    return locked(folder / ".lock")
+
+
+def locked(path: Path) -> str | None:
+    """Who holds this lock, as far as it says; None if nobody does."""
     if not files.present(path):
         return None
     with open(files.own(path, os.O_RDONLY), "rb") as file:
@@ -266,7 +271,7 @@ def _leave(folder: Path, error: BaseException) -> None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether it is ours: nobody foresaw it, and no plug-in raised it."""
-    known = isinstance(error, (UserError, OSError, MemoryError))
+    known = isinstance(error, (UserError, OSError, MemoryError, sqlite3.DatabaseError))
     return not known and not fault.of_card(error) and not fault.blamed(error)
 
 
@@ -278,6 +283,8 @@ def in_words(folder: Path, error: BaseException) -> str:
         return fault.of_system(error)
     if isinstance(error, UserError):
         return one_line(error)
+    if isinstance(error, sqlite3.DatabaseError):
+        return f"people's answers in {folder} cannot be used ({one_line(error)}): free some space, or restore the file"
     return fault.of_card(error) or fault.of_memory(error) or fault.told(error, folder / "traceback.txt")
 
 

@@ -149,9 +149,10 @@ class Ledger:
             person: int = sql.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0]
         return person
 
-    def next(self, person: int) -> Shown | None:
+    def next(self, person: int, over: bool = False) -> Shown | None:
         """The question to show: the one that is on this person's screen, else the oldest that nobody else has; None
-        while there is none. It is this person's for three minutes, then anybody's.
+        while there is none. It is this person's for three minutes, then anybody's. Of a run that is ``over`` only
+        pairs that have an answer are shown, for what others say to them is for the report.
 
         Raises:
             Refused: nobody has that number.
@@ -159,12 +160,12 @@ class Ledger:
         with self.transaction() as sql:
             now = self.clock()  # read where nobody else writes, so that times are in the order of transactions
             self._known(sql, person)
-            values = {"person": person, "now": now, "overlap": self.overlap}
+            values = {"person": person, "now": now, "overlap": self.overlap, "least": int(over)}
             open_ = sql.execute(
                 "SELECT s.nonce, s.question FROM shown s JOIN questions q ON q.number = s.question "
                 "WHERE s.person = :person AND s.at <= :now AND s.until > :now "
                 f"AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.nonce = s.nonce) AND NOT EXISTS ({_MINE}) "
-                f"AND ({_STANDING}) < :overlap ORDER BY s.at DESC LIMIT 1",
+                f"AND ({_STANDING}) < :overlap AND ({_STANDING}) >= :least ORDER BY s.at DESC LIMIT 1",
                 values,
             ).fetchone()
             if open_:
@@ -172,13 +173,14 @@ class Ledger:
                 return Shown(open_["nonce"], open_["question"])
             free = sql.execute(
                 f"SELECT q.number FROM questions q WHERE ({_STANDING}) + ({_HELD}) < :overlap AND NOT EXISTS ({_MINE}) "
-                "ORDER BY q.number LIMIT 1",
+                f"AND ({_STANDING}) >= :least ORDER BY q.number LIMIT 1",
                 values,
             ).fetchone()
             return self._show(sql, free["number"], person, now) if free else None
 
-    def answer(self, nonce: str, answer: str, seconds: float) -> bool:
-        """Take an answer; ``seconds``: how long the person looked. False if this very answer was taken already.
+    def answer(self, nonce: str, answer: str, seconds: float, over: bool = False) -> bool:
+        """Take an answer; ``seconds``: how long the person looked. False if this very answer was taken already. A run
+        that is ``over`` hears no first answers any more.
 
         Raises:
             Refused: the question was never shown under that nonce, was answered otherwise, or is no longer this
@@ -203,6 +205,8 @@ class Ledger:
             taken, held, mine = sql.execute(
                 f"SELECT ({_STANDING}), ({_HELD}), EXISTS ({_MINE}) FROM questions q WHERE q.number = :number", values
             ).fetchone()
+            if over and not taken:
+                raise Refused(410, "the agent has learned what it will: this answer would teach nothing")
             if mine:  # in another tab
                 raise Refused(409, "you have answered this pair already: undo that answer first")
             if taken >= self.overlap or (shown["until"] <= now and taken + held >= self.overlap):

@@ -23,11 +23,13 @@ _WAITING = (h11.IDLE, h11.SEND_BODY)
 
 
 class Limited(H11Protocol):
-    """One connection. It is closed when there are too many, or when a request does not arrive in time."""
+    """One connection. It is closed when there are too many, or when a request does not arrive or an answer is not taken
+    in time."""
 
     most = MOST
     seconds = SECONDS
-    _deadline: asyncio.TimerHandle | None = None
+    _arriving: asyncio.TimerHandle | None = None
+    _taken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if len(self.connections) >= self.most:
@@ -46,11 +48,28 @@ class Limited(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_taking()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._stop_waiting()  # the next request has a time of its own
+        self._close_in_time()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """As uvicorn's, which closes: what the client has not taken by then is not waited for."""
+        super().timeout_keep_alive_handler()
+        self._close_in_time()
+
+    def pause_writing(self) -> None:
+        """The client takes nothing more at present."""
+        super().pause_writing()
+        self._limit_taking()
+
+    def resume_writing(self) -> None:
+        """It goes on."""
+        super().resume_writing()
+        self._stop_taking()
 
     def send_400_response(self, msg: str) -> None:
         """As uvicorn's, with the headers that all our answers have."""
@@ -61,13 +80,27 @@ class Limited(H11Protocol):
         self.transport.close()
 
     def _wait(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.seconds, self.transport.abort)
+        if self._arriving is None:
+            self._arriving = self.loop.call_later(self.seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._arriving is not None:
+            self._arriving.cancel()
+            self._arriving = None
+
+    def _limit_taking(self) -> None:
+        if self._taken is None:
+            self._taken = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def _stop_taking(self) -> None:
+        if self._taken is not None:
+            self._taken.cancel()
+            self._taken = None
+
+    def _close_in_time(self) -> None:
+        """A transport that is closing waits for ever for its client to take the rest."""
+        if self.transport.is_closing():
+            self._limit_taking()
 
 
 class Server(uvicorn.Server):

@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from bench import fault
 from bench.text import one_line
+from prefrl_core.errors import located
 
 LARGEST_BODY = 4096  # bytes
 COOKIE = "prefrl-token-"  # and a digest of the token: the cookies of pages on other ports come along
@@ -49,7 +50,10 @@ class Once(logging.Filter):
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        line = record.getMessage()
+        return self.first(record.getMessage())
+
+    def first(self, line: str) -> bool:
+        """Whether this line is to be said."""
         if line in self._said or len(self._said) >= _MOST_LINES:
             return False
         self._said.add(line)
@@ -80,8 +84,11 @@ class Guard:
 
         try:
             await self._pass(scope, receive, sent)
+        except ClientDisconnect:  # who left hears no answer
+            return
         except Exception as error:  # nobody expected it; the page goes on
-            self.log(fault.told(error))
+            if self._once.first(f"{type(error).__name__} {located(error)}"):  # a trace is a file
+                self.log(fault.told(error))
             if not began:
                 await told(500, "a fault of ours; the window where `bench label` runs says more")(scope, receive, sent)
 

@@ -25,6 +25,11 @@ class Progress:
         self._lock = threading.Lock()
         self._read: tuple[int, list[dict[str, Any]]] = 0, []
 
+    @property
+    def over(self) -> bool:
+        """The run is done, and hears nothing any more."""
+        return self._run.status == "done"
+
     def now(self, person: int | None = None) -> dict[str, Any]:
         """Everything but the question."""
         spec, rows = self._run.spec, self._rows()
@@ -46,7 +51,7 @@ class Progress:
             "minutes_left": round(60 * left / together) if together else None,
             "step": rows[-1]["step"] if rows else 0,
             "steps": spec["total_steps"],
-            "trainer": "done" if self._run.status == "done" else self._trainer(),
+            "trainer": "done" if self.over else self._trainer(),
             "agreement": self.agreement(),
             "predicted": _thinned([[row["step"], row["predicted_return"]] for row in rows if row["answered"]]),
         }

@@ -114,7 +114,7 @@ def application(ledger: Ledger, studio: Studio, progress: Progress, token: str |
             403: "from another site",
             404: "never shown, or nobody of that number",
             409: "answered already, or the name is somebody else's",
-            410: "it went to somebody else",
+            410: "it went to somebody else, or the run is over",
             413: "too large",
             429: "too many people",
             503: "not drawn yet",
@@ -129,15 +129,17 @@ def application(ledger: Ledger, studio: Studio, progress: Progress, token: str |
     @app.post("/api/next", responses=errors)
     def next_(body: Person) -> dict[str, Any]:
         identity.recognise(ledger, body.person, body.secret)
-        return _question(ledger.next(body.person))
+        return _question(ledger.next(body.person, progress.over))
 
     @app.post("/api/answer", responses=errors)
     def answer(body: Answer) -> dict[str, bool]:
-        return {"counted": ledger.answer(body.nonce, body.answer, body.seconds)}
+        return {"counted": ledger.answer(body.nonce, body.answer, body.seconds, progress.over)}
 
     @app.post("/api/undo", responses=errors)
     def undo(body: Undo) -> dict[str, Any]:
         identity.recognise(ledger, body.person, body.secret)
+        if progress.over:
+            raise Refused(410, "the agent has learned what it will: its answers stay as they are")
         return _question(ledger.undo(body.person, body.nonce or ""))
 
     @app.get("/api/progress", responses=errors)

@@ -46,3 +46,16 @@ class Desk(Protocol):
 
     def show(self, step: int, scenes: NDArray[np.float32]) -> None:
         """What the agent does now, ``(steps, scene)``."""
+
+
+class EmptyDesk:
+    """Nobody sits there: for a run that people taught and that is only looked at."""
+
+    def ask(self, asked: Asked) -> None:
+        pass
+
+    def hear(self, turn: int, backlog: int) -> Sequence[Heard]:
+        return ()
+
+    def show(self, step: int, scenes: NDArray[np.float32]) -> None:
+        pass

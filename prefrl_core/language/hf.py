@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from prefrl_core.errors import UserError, require
@@ -79,7 +80,10 @@ class HuggingFace(GPT):
         nn.Module.__init__(self)
         transformers = _transformers()
         self.size = size
-        config = transformers.AutoConfig.from_pretrained(size.checkpoint, local_files_only=True)
+        try:
+            config = transformers.AutoConfig.from_pretrained(size.checkpoint, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise UserError(f"model.checkpoint = {size.checkpoint!r}: {str(error).splitlines()[0]}") from error
         config.vocab_size = size.words
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, 2, 1
         self.inner = transformers.AutoModelForCausalLM.from_config(config).float().eval()
@@ -128,7 +132,7 @@ class HuggingFace(GPT):
                 folder, local_files_only=True, use_safetensors=True
             ).float()
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise UserError(f"model.checkpoint = {folder!r}: {str(error).splitlines()[0]}") from error
         for get in ("get_input_embeddings", "get_output_embeddings"):
             source, target = getattr(theirs, get)().weight, getattr(self.inner, get)().weight

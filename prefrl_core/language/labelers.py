@@ -113,6 +113,7 @@ class Panel:
         require(self.persons >= 2, f"labeler setting persons = {self.persons}: at least 2, half of whom are held out")
         require(self.spread >= 0, f"labeler setting spread = {self.spread}: at least 0")
         require(self.rationality >= 0, f"labeler setting rationality = {self.rationality}: at least 0")
+        require(self.persona >= 0, f"labeler setting persona = {self.persona}: at least 0")
 
     def weights(self, parts: int) -> Floats:
         """What each person of the whole panel multiplies each part with: ``(persons, parts)``."""

@@ -181,8 +181,9 @@ def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     require(known in (None, "", found), f"model.checkpoint = {folder!r} has hash {found}, not {known}: it was changed")
     shape = hf.shape(folder)
     has = shape.pop("context")
+    needed = made.get("context") or tokens
     require(
-        (needed := made.get("context") or tokens) <= has,
+        not isinstance(needed, int) or needed <= has,  # what is no number is refused with all other settings
         f"model.checkpoint = {folder!r} knows {has} positions, and the run needs {needed}: take one that knows more",
     )
     return {**made, **shape, "checkpoint_hash": found}

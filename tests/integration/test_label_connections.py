@@ -17,6 +17,7 @@ import pytest
 
 from bench.labeling import connections
 
+LARGE = 32 << 20  # bytes: more than any socket buffers
 REPOSITORY = Path(__file__).parents[2]
 GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 SERVER = """
@@ -39,13 +40,14 @@ Server(app, lambda: print(listening.getsockname()[1], flush=True)).run(sockets=[
 
 
 async def app(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-    """Answers ``ok`` when the whole body is there."""
+    """Answers ``ok`` when the whole body is there; to ``/large`` at length."""
     if scope["type"] == "lifespan":
         return
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    body = b"x" * LARGE if scope["path"] == "/large" else b"ok"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -101,6 +103,23 @@ def test_a_request_that_does_not_end_is_ended(port: int, data: bytes) -> None:
     one = speak(port, data)
     assert heard(one) == b"" and 0.3 < time.monotonic() - start < 8
     one.close()
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+def test_an_answer_that_is_not_taken_is_ended(port: int, header: bytes) -> None:
+    with speak(port, b"GET /large HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n") as one:
+        time.sleep(2)
+        assert 0 < len(heard(one)) < LARGE
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+def test_an_answer_that_is_taken_slowly_but_steadily_is_whole(port: int, header: bytes) -> None:
+    with speak(port, b"GET /large HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n") as one:
+        said = 0
+        while said < LARGE and (data := one.recv(1 << 20)):
+            said += len(data)
+            time.sleep(0.005)
+    assert said >= LARGE
 
 
 def test_a_connection_that_asks_again_has_its_time_anew(port: int) -> None:

@@ -124,14 +124,23 @@ class Result:
         """Mean over seeds of a measure, or of how much higher it is than another result's, paired by seed.
 
         The spread is believed to be what is usual among all arms of the task, and of a mean over prompts at least what
-        prompts let it be. What every seed agrees on is so by definition: best of n's distance from SFT, or SFT's own
-        from itself. Intervals of ``among`` comparisons hold all at once (Bonferroni).
+        prompts let it be. Where all seeds agree, what is so by definition has an interval of no width, and the interval
+        of what was measured cannot be told: a rare event was not seen. Intervals of ``among`` comparisons hold all at
+        once (Bonferroni).
         """
         least, values = spread.of_mean(self._prompts(name, beside)), self.values(name, beside)
         if len(values) > 1 and not least and np.ptp(values) == 0:
+            known = self._defined(name) and (beside is None or beside._defined(name))
             agreed = float(values[0])
-            return stats.Estimate(agreed, agreed, agreed)
+            return stats.Estimate(agreed, agreed if known else np.nan, agreed if known else np.nan)
         return spread.mean_estimate(values, self.pool(name, beside), least, 1 - 0.05 / among)
+
+    def _defined(self, name: str) -> bool:
+        """A measure that follows from definitions: best of n's distance from SFT, what SFT is beside itself, and how
+        often a labeler that never errs is right."""
+        column = name.rpartition(":")[2]
+        beside_itself = self.method == "sft" and column in ("kl_exact", "gain", "win_gold", "win_judge")
+        return beside_itself or (self.method, column) == ("best_of_n", "kl_exact") or column.startswith("labels.")
 
     def pool(self, name: str, beside: Result | None = None) -> spread.Pool:
         """What the arms of the task tell of the spread of a measure; of best of n one n an arm: the same runs."""
