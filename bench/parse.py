@@ -42,19 +42,23 @@ def refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{told}", {"told": message})
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """``value`` if it is made of texts, finite numbers, lists and tables, and neither deep nor long."""
+def plain(value: Any, depth: int = 0, place: str = "") -> Any:
+    """``value`` if it is made of texts, finite numbers, lists and tables, and neither deep nor long.
+
+    ``place`` is where in a table it is.
+    """
     if depth > DEEPEST:
         raise refuse(f"tables go no deeper than {DEEPEST}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise refuse(f"{value} is not a finite number")
+        raise refuse(f"{place and f'{place} = '}{value} is not a finite number")
     if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
         raise refuse("a whole number has at most 63 bits")
     if isinstance(value, (str, list, dict)) and len(value) > _LONGEST:
         raise refuse(f"a text, list or table has at most {_LONGEST:,} characters or members")
     if isinstance(value, (list, dict)):
-        for member in value if isinstance(value, list) else [*value, *value.values()]:
-            plain(member, depth + 1)
+        for key, member in enumerate(value) if isinstance(value, list) else value.items():
+            plain(key, depth + 1, place)
+            plain(member, depth + 1, f"{place}.{key}".removeprefix("."))
     elif not (value is None or isinstance(value, (str, int, float))):
         raise refuse(f"a {type(value).__name__} is no setting: give a text, number, list or table")
     return value

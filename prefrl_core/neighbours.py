@@ -10,8 +10,9 @@ _FAR = 1e4  # times their variance: there the difference of two squares has lost
 
 
 def nearest(states: Array, others: Array, k: int) -> Array:
-    """Squared distance ``(states,)`` from each of ``states`` to its k-th nearest of ``others``."""
-    middle = others.mean(0)
+    """Squared distance ``(states,)`` from each of ``states`` to its k-th nearest of ``others``; to the farthest where
+    there are fewer."""
+    k, middle = min(k, len(others)), others.mean(0)
     if np.vecdot(middle, middle) > _FAR * others.var(0).sum():
         states, others = states - middle, others - middle
     squared = np.vecdot(states, states)[:, None] + np.vecdot(others, others) - 2 * states @ others.T

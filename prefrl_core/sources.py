@@ -1,8 +1,8 @@
 """The code of parts that do not come with the package: which module, of which version, with which source.
 
 It stands in the key of a run that uses such a part, so that runs made before and after an edit have two names. The
-hash covers the part's module and the modules of its own package that it imports, directly or through others. What else
-it uses, an installed library for example, is not covered.
+hash covers the part's module and what it imports, directly or through others, of its own package or, where it is not
+installed, from the folder that has it. What else it uses, an installed library for example, is not covered.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
@@ -60,7 +61,7 @@ def of(spec: RunSpec) -> dict[str, Source]:
 
 
 def of_module(module: str) -> Source:
-    """The source of an imported module, and of those of its own package that it imports."""
+    """The source of an imported module, and of those that it imports from its own package or folder."""
     digest = hashlib.sha256()
     files = _files(module)
     for name in sorted(files):
@@ -72,16 +73,30 @@ def _files(module: str) -> dict[str, Path]:
     """By module, the files that the hash is of."""
     found: dict[str, Path] = {}
     waiting = [module]
+    first = module.partition(".")[0]
+    home = None if _distribution(module) or (file := _file(first)) is None else _folder(file)
     while waiting:
         name = waiting.pop()
-        if name not in found and (file := _file(name)) is not None:
+        if name in found or (file := _file(name)) is None:
+            continue
+        if name.partition(".")[0] == first or (home is not None and file.is_relative_to(home) and not _of_others(name)):
             found[name] = file
             waiting += [parent] if (parent := name.rpartition(".")[0]) else []  # imported before it
             if file.suffix == ".py":
-                top = name.partition(".")[0]
                 package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-                waiting += [one for one in _imported(file, package) if one.partition(".")[0] == top]
+                waiting += _imported(file, package)
     return found
+
+
+def _folder(file: Path) -> Path:
+    """The folder that has a top-level module or package."""
+    return file.parent.parent if file.name == "__init__.py" else file.parent
+
+
+def _of_others(module: str) -> bool:
+    """A module of ours, of Python, or of an installed distribution."""
+    top = module.partition(".")[0]
+    return top in _OURS or top in sys.stdlib_module_names or bool(_distribution(top))
 
 
 def _file(module: str) -> Path | None:

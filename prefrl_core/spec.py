@@ -134,12 +134,19 @@ class RunSpec:
             self.total_steps >= environments,
             f"total_steps = {self.total_steps}: one step of the policy's {environments} environments is more than that",
         )
+        turn = self.policy.get("rollout_steps", 0) * self.policy.get("rollouts", 1) * environments
+        require(
+            turn < self.total_steps,
+            f"total_steps = {self.total_steps}: a turn of policy {self.policy['name']!r} takes {turn} steps, and the "
+            "first is untrained, so nothing would be learned; raise total_steps, or lower policy.rollout_steps",
+        )
         require(0 < self.initial_labels <= 1, f"initial_labels = {self.initial_labels}: a share above 0, at most 1")
         require(self.schedule_constant > 0, f"schedule_constant = {self.schedule_constant}: must be above 0")
         require(
             self.reward == "true" or task.fixed_length or self.variable_length,
-            f"task {task.id} ends episodes early, which tells the agent what is wanted whatever the labels say: "
-            "choose its fixed-length form, or set variable_length = true",
+            f"task {task.id} {'may end' if task.id.startswith('gymnasium/') else 'ends'} episodes early, which tells "
+            "the agent what is wanted whatever the labels say: choose a task of fixed length, or set variable_length = "
+            "true",
         )
 
     def _check_pixels(self, task: TaskInfo) -> None:

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from bench.commands.shared import Shared, plan
+from bench.files import present, read
 from bench.text import counted
+from prefrl_core.errors import UserError
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -29,6 +31,8 @@ def _pack(options: argparse.Namespace) -> int:
     from bench import store
     from bench.archive import runs
 
+    if present(options.to) and read(options.to)[:4] != b"PAR1":
+        raise UserError(f"{options.to} is there and is no Parquet file: give another name, or remove it")
     planned = plan(options)[1]
     elsewhere = {key for path in options.without for key in runs.keys(path)}
     asked = [store.Run(options.out / run.key) for run in planned if run.key not in elsewhere]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from bench.commands.shared import Shared, plan, real, table
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -34,9 +35,18 @@ def command(options: argparse.Namespace) -> int:
 
     if (options.baseline is None) == (options.write_baseline is None):
         raise UserError("gate needs either --baseline FILE to compare with, or --write-baseline FILE to make one")
+    outputs = {name: getattr(options, name) for name in ("write_baseline", "json", "markdown")}
+    for name, to in outputs.items():
+        inputs = (options.baseline, Path(options.suite))
+        same = to is not None and any(
+            one is not None and os.path.realpath(one) == os.path.realpath(to) for one in inputs
+        )
+        require(not same, f"--{name.replace('_', '-')} {to}: that file is read here, give another")
     suite, planned = plan(options)
     sample = baseline.measured(suite.name, planned, options.candidate or options.out)
     if options.write_baseline:
+        if files.present(options.write_baseline):
+            baseline.load(options.write_baseline)  # only a baseline is replaced
         baseline.save(options.write_baseline, sample)
         print(f"{options.write_baseline}: {len(sample.runs)} runs of suite {suite.name!r}")
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import os
 import shlex
 from pathlib import Path
@@ -86,4 +87,8 @@ def _narrowed(options: argparse.Namespace) -> str:
         *options.only,
         *(f"{name}-{value}" for name in ("seeds", "steps", "labels") if (value := vars(options)[name])),
     ]
-    return f"-{slug(' '.join(told))[:_LONGEST]}" if told else ""
+    text = " ".join(told)
+    short_name = slug(text)[:_LONGEST]
+    if not text.isascii() or len(slug(text)) > _LONGEST:  # two names could come to the same
+        short_name += f"-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:6]}"
+    return f"-{short_name}" if told else ""

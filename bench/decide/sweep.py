@@ -83,7 +83,8 @@ def replay(decide: Decide, first: int, scale: Scale, returns: Returns) -> Sweep:
         for arm in going:
             ours, theirs = (returns[one][:, :look] for one in (arm, decide.against))
             value, error, freedom = compared(ours, theirs, scale, beside)
-            reach = error * float(spread.quantile(freedom, 1 - level)) if error > 0 else 0.0  # all returns are equal
+            reach = error * float(spread.quantile(freedom, 1 - level)) if error else 0.0  # all returns are equal
+            reach = reach if np.isfinite(reach) else np.inf  # too few seeds to tell the spread
             verdict = judge(value - reach, value + reach, decide.difference, look == decide.seeds)
             found[arm] = Comparison(arm, value, value - reach, value + reach, look, verdict)
     return Sweep(tuple(found.values()), None)

@@ -44,7 +44,7 @@ class A2CSettings:
         64,
     )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
     scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
-    scale_memory: int = later(0)  # newest rollouts that this deviation is taken from; 0 takes all
+    scale_memory: int = later(0)  # newest turns that this deviation is taken from; 0 takes all
     initial_std: float = later(1.0)  # of continuous actions, before anything is learned
     anneal: float = of_pixels(1.0)  # lengths of the run after which the learning rate would be 0
     convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", of a third of the cost

@@ -214,7 +214,7 @@ class DQN(OffPolicy):
         if self.settings.center_rewards:
             rewards = rewards - np.float32(self.reward_mean)
         if self.settings.predicted_std and self.reward is not None:
-            rewards = rewards * np.float32(self.settings.predicted_std / self.reward_std)
+            rewards = rewards * np.float32(self.settings.predicted_std / self.reward_scale)
         return np.einsum("sb,sb->b", rewards, drawn.weights)
 
     def _predict(self, places: NDArray[np.int64]) -> None:

@@ -11,13 +11,18 @@ from prefrl_core.policy.replay import Drawn, Replay
 
 _NEIGHBOUR = 5  # k, as released
 _OTHERS = 2048  # random states of the replay among which neighbours are looked for; the release takes all of them
+_FEW = (
+    1024  # of fewer states all are taken: of so many draws each state would be among its own neighbours several times
+)
 
 
 def rewards(replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:
     """``(steps, drawn)``: the distance of each state's raw observation, as in the release, from its k-th neighbour, in
     units of the standard deviation of those drawn."""
-    others = replay.observations[random.integers(0, replay.steps * replay.envs, _OTHERS)]
+    held = replay.steps * replay.envs
+    few = held < _FEW
+    others = replay.observations[np.arange(held) if few else random.integers(0, held, _OTHERS)]
     states = replay.observations[drawn.places.reshape(-1)]
-    distances = np.sqrt(nearest(states, others, _NEIGHBOUR))
+    distances = np.sqrt(nearest(states, others, _NEIGHBOUR + few))  # one of all is the state itself
     distances /= distances.std() + np.float32(1e-6)
     return distances.reshape(drawn.places.shape)

@@ -44,7 +44,7 @@ class TRPOSettings:
     entropy: float = 0.0  # weight of the entropy bonus in the surrogate
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
-    scale_memory: int = later(0)  # newest rollouts that the scale of rewards is taken from; 0 takes all
+    scale_memory: int = later(0)  # newest turns that the scale of rewards is taken from; 0 takes all
     initial_std: float = later(1.0)  # of continuous actions, before anything is learned
 
     def __post_init__(self) -> None:

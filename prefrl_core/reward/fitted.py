@@ -28,13 +28,13 @@ from prefrl_core.feedback.segments import Pool
 from prefrl_core.preference import preference
 from prefrl_core.reward.likelihood import cross_entropy, squared_error
 from prefrl_core.reward.protocol import RewardLearner
-from prefrl_core.reward.settings import FitSettings
+from prefrl_core.reward.settings import HIGHEST_L2, FitSettings
 from prefrl_core.rollout import Turn
 
 Array = NDArray[np.float32]
 
 _LOWEST_RATIO, _HIGHEST_RATIO = 1.1, 1.5
-_L2_BOUNDS = (1e-7, 3e-3)  # above, the penalty outweighs what a few hundred comparisons say
+_L2_BOUNDS = (1e-7, HIGHEST_L2)
 _MEMORY = 0.9  # of the running losses that steer the L2 weight; one fit's are too noisy
 
 
@@ -219,8 +219,10 @@ class FittedReward(RewardLearner):
         for index, bag in learning:
             chosen = self.random.choice(bag, self.settings.batch_pairs)
             total += self._accumulate(self.members[index], self.batch(index, comparisons, chosen, pool))
+        if not learning:
+            return float("nan")  # nobody has a label yet
         self.optimiser.step()
-        return total / max(1, len(learning))
+        return total / len(learning)
 
     def _accumulate(self, member: Any, batch: Batch) -> float:
         """Add the gradient of one member's loss on a batch; returns that loss."""
@@ -244,7 +246,7 @@ class FittedReward(RewardLearner):
 
     def _adapt(self, updates: int) -> None:
         """Raise the L2 weight when the members overfit, lower it when they hardly do."""
-        if self.l2 == 0 or not np.isfinite(self.validation):
+        if self.l2 == 0 or self.settings.l2_rate == 0 or not np.isfinite(self.validation):
             return
         factor = (1 + self.settings.l2_rate) ** updates
         if self.validation > _HIGHEST_RATIO * self.training:

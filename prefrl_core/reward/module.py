@@ -83,7 +83,8 @@ class ModuleReward(FittedReward):
         self.segment, (self.width,) = segment, features.shape
         with self._own_random_numbers():
             self.members = [self.network() for _ in range(settings.members)]
-        self.context = segment if getattr(self.members[0], "per_segment", False) else 1
+        self.per_segment = bool(getattr(self.members[0], "per_segment", False))
+        self.context = segment if self.per_segment else 1
         self.standardize = Standardizer(self.width)
         self.parameters = _Leaves([each for member in self.members for each in member.parameters()])
         self.optimiser = Moments(self.parameters.leaves, settings.learning_rate)
@@ -104,7 +105,7 @@ class ModuleReward(FittedReward):
         """Each member's plain output, ``(members, ...)`` for raw features ``(..., width)``; per segment, of
         ``(steps, envs, width)`` in pieces that end where episodes do."""
         rows = self.standardize(features)
-        if self.context == 1:
+        if not self.per_segment:
             flat = rows.reshape(-1, self.width)
             return self._evaluate(flat).reshape(len(self.members), *features.shape[:-1])
         result = np.empty((len(self.members), *features.shape[:-1]), np.float32)
@@ -116,7 +117,7 @@ class ModuleReward(FittedReward):
     def segment_sums(self, kept: NDArray[Any]) -> Array:
         """Scores ``(members, segments)`` of ``(segments, steps, width)``."""
         rows = self.standardize(kept)
-        if self.context == 1:
+        if not self.per_segment:
             return self._evaluate(rows.reshape(-1, self.width)).reshape(-1, *kept.shape[:2]).sum(-1)
         return self._evaluate(rows).sum(-1)
 
@@ -138,7 +139,7 @@ class ModuleReward(FittedReward):
         rows = torch.from_numpy(self.standardize(kept).reshape(-1, *kept.shape[2:]))
         member.train(fitting)
         with torch.set_grad_enabled(fitting), self._own_random_numbers():
-            flat = rows if self.context > 1 else rows.reshape(-1, self.width)
+            flat = rows if self.per_segment else rows.reshape(-1, self.width)
             shares = member(flat).reshape(*kept.shape[:2], -1)
             sums = (shares if mask is None else shares * torch.from_numpy(mask)).sum(-1)
         self._graph = sums if fitting else None
@@ -156,7 +157,7 @@ class ModuleReward(FittedReward):
 
     def typical_outputs(self, comparisons: Any) -> Array:
         """Outputs over the compared segments; per segment, of some whole ones."""
-        if self.context == 1:
+        if not self.per_segment:
             return super().typical_outputs(comparisons)
         kept = comparisons.features.reshape(-1, *comparisons.features.shape[2:])
         some = np.linspace(0, len(kept) - 1, min(len(kept), -(-self.normalising_rows // self.context))).astype(np.int64)
@@ -208,7 +209,7 @@ class ModuleReward(FittedReward):
     def _check(self, settings: FitSettings) -> None:
         """Refuse a module whose outputs have the wrong shape, are not finite, or differ from one call to the next."""
         what = f"reward_model {getattr(settings, 'module', '') or type(settings).__name__!r}"
-        shape = (4, self.segment, self.width) if self.context > 1 else (4, self.width)
+        shape = (4, self.segment, self.width) if self.per_segment else (4, self.width)
         rows = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
         for member in self.members:
             with torch.no_grad():

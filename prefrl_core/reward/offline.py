@@ -41,6 +41,7 @@ def fit(
         f"reward_model {type(model).__name__} learns from {model.needs_run}, and recorded comparisons have nothing of "
         "the kind: use it in a run",
     )
+    require(not model.label_buffer, "reward_model.label_buffer does nothing for recorded comparisons: leave it out")
     comparisons = recorded.comparisons(model.bootstraps, seed)
     if not comparisons.informative:
         raise UserError(f"none of the {len(recorded)} comparisons was answered: nothing to fit a reward model to")

@@ -11,6 +11,8 @@ from prefrl_core.features import Features
 from prefrl_core.reward.protocol import RewardLearner
 from prefrl_core.settings import of_pixels
 
+HIGHEST_L2 = 3e-3  # above, the penalty outweighs what a few hundred comparisons say
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -49,6 +51,9 @@ class FitSettings:
             require(getattr(self, name) >= 0, f"reward_model.{name} = {getattr(self, name)}: at least 0")
         for name in ("learning_rate", "output_std"):
             require(getattr(self, name) > 0, f"reward_model.{name} = {getattr(self, name)}: above 0")
+        require(
+            self.l2 <= HIGHEST_L2, f"reward_model.l2 = {self.l2}: at most {HIGHEST_L2}, where it outweighs the labels"
+        )
         require(0 <= self.uniform_answer < 1, f"reward_model.uniform_answer = {self.uniform_answer}: in [0, 1)")
         require(
             self.target in ("preference", "return"),

@@ -51,7 +51,10 @@ class GymnasiumTask:
         try:
             self._spec = gym.spec(self._id)
         except gym.error.Error as error:
-            raise UserError(f"unknown task {name!r}: Gymnasium has no such id ({_line(error)})") from error
+            raise UserError(
+                f"unknown task {name!r}: Gymnasium has no such id ({_line(error)}); a module of yours "
+                "that registers it has to be named under plugins"
+            ) from error
         limit = self._spec.max_episode_steps
         if limit is None:
             raise UserError(f"task {name!r} has no time limit: register it in Gymnasium with max_episode_steps")

@@ -60,7 +60,7 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["run", "quik"], "did you mean 'quick'"),
         (["run", "quick", "--only", "task=hoper"], "matches nothing: there is 'mujoco/reacher@1'"),
-        (["run", "quick", "--steps", "1000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
+        (["run", "quick", "--steps", "4000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
         (["run", "quick", "--steps", "0"], "'0' is not a whole number from 1 to 1,000,000,000,000"),
         (["run", "quick", "--workers", "two"], "'two' is not a whole number from 1 to 4,096"),
         (["run", "quick", "--seeds", "100000000000"], "from 1 to 10,000"),
@@ -68,7 +68,7 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "quick", "--out", "/dev/null/runs"], "/dev/null/runs cannot be written to (Not a directory)"),
         (["show", "abc", "--out", "/no/such/folder"], "no results in /no/such/folder"),
         (["compare", "mine:oracle", "x"], "'mine' is no suite: write suite:arm"),
-        (["run", "quick", "--steps", "1_000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
+        (["run", "quick", "--steps", "4_000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
         (["report", "quick", "--out", ""], "argument --out: the name of the folder is empty"),
         (["rnu", "quick"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND"),

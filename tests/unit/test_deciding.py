@@ -115,6 +115,16 @@ def test_returns_without_spread_decide_at_the_first_look(theirs: float, verdict:
         assert one.low == pytest.approx(one.high) == pytest.approx(0.5 - theirs)
 
 
+def test_few_seeds_of_few_arms_decide_nothing() -> None:
+    """The spread of three arms of three seeds cannot be told, however large the difference looks."""
+    decide = settings.Decide(("one",), "base", ("task",), 0.05, seeds=3)
+    random = np.random.default_rng(0)
+    some = {"one": 0.2 + 0.3 * random.normal(size=(1, 3)), "base": 0.6 + 0.3 * random.normal(size=(1, 3))}
+    scale = sweep.Scale.of(1 + 0.3 * random.normal(size=(1, 3)), np.zeros(1))
+    (found,) = sweep.replay(decide, 3, scale, some).comparisons
+    assert found.verdict == "undecided" and found.low == -np.inf and found.high == np.inf
+
+
 def test_a_replay_is_the_same_however_many_returns_are_there_too_early() -> None:
     """What lies beyond the seeds of a look does not count: runs of another machine may be ahead."""
     whole = returns(EFFECTS, 20)

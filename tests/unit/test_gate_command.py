@@ -43,6 +43,22 @@ def test_a_baseline_is_made_and_holds(finished: tuple[Path, list[Planned]], caps
     assert json.loads((out / "g.json").read_text())["worse"] is False and (out / "g.md").read_text().startswith("###")
 
 
+def test_what_is_read_or_somebody_elses_is_not_overwritten(
+    finished: tuple[Path, list[Planned]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = finished[0]
+    file, words = out / "base.json", ["gate", "quick", "--candidate", str(out)]
+    assert cli.main([*words, "--write-baseline", str(file)]) == 0
+    kept = file.read_bytes()
+    assert cli.main([*words, "--baseline", str(file), "--markdown", str(file)]) == 2
+    assert "that file is read here, give another" in capsys.readouterr().err and file.read_bytes() == kept
+    (thesis := out / "thesis.txt").write_text("years of work")
+    assert cli.main([*words, "--write-baseline", str(thesis)]) == 2
+    assert cli.main(["archive", "pack", "quick", "--out", str(out), "--to", str(thesis)]) == 2
+    assert thesis.read_text() == "years of work"
+    assert cli.main([*words, "--write-baseline", str(file)]) == 0  # a baseline is replaced
+
+
 def test_a_slower_candidate_closes_the_gate(
     finished: tuple[Path, list[Planned]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble) -> list[tuple[int
 
 
 def test_gradient_of_one_update_equals_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
-    ensemble = model(l2=0.01, uniform_answer=0.1)
+    ensemble = model(l2=0.003, uniform_answer=0.1)
     comparisons, gradients = asked(40, mu=[1, 0, 0.5, np.nan]), []
     seen = watch(monkeypatch, ensemble)
     monkeypatch.setattr(ensemble.optimiser, "step", lambda: gradients.append(ensemble.parameters.gradient.copy()))
@@ -109,7 +109,7 @@ def test_gradient_of_one_update_equals_autograd(monkeypatch: pytest.MonkeyPatch)
         sums = twin(ensemble.standardize(comparisons.features[chosen])).sum(dim=(2, 3))
         p, mu = 0.9 * torch.sigmoid(sums[:, 0] - sums[:, 1]) + 0.05, torch.tensor(comparisons.mu[chosen])
         losses.append(-(mu * p.log() + (1 - mu) * (1 - p).log()).mean())
-        (losses[-1] + 0.01 * sum((weight**2).sum() for weight in twin.leaves[::2])).backward()
+        (losses[-1] + 0.003 * sum((weight**2).sum() for weight in twin.leaves[::2])).backward()
         expected.append(gradient(twin.leaves))
     np.testing.assert_allclose(gradients[0], np.concatenate(expected), rtol=1e-4, atol=1e-5)
     assert loss == pytest.approx(np.mean([part.item() for part in losses]), rel=1e-5)
@@ -274,3 +274,12 @@ def test_segments_of_one_step_are_compared() -> None:
     ensemble = model()
     ensemble.take_steps(comparisons, 300)
     assert np.corrcoef(ensemble.predict(rows(200)), rows(200) @ WANTED)[0, 1] > 0.8
+
+
+def test_without_labels_nothing_is_fitted_and_the_penalty_is_as_it_was() -> None:
+    ensemble, before = model(l2=1e-3), model(l2=1e-3).parameters.values.copy()
+    comparisons = asked(6, mu=[np.nan] * 6)
+    assert np.isnan(ensemble._update(comparisons, [np.zeros(0, np.int64)] * 3, None))
+    assert (ensemble.parameters.values == before).all()
+    with pytest.raises(UserError, match="at most 0.003"):
+        model(l2=0.1)

@@ -172,6 +172,30 @@ def test_each_unfit_module_is_one_line(module: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+class Reading(torch.nn.Module):
+    """Per segment, and what it says of a step depends on the steps before."""
+
+    per_segment = True
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = torch.nn.GRU(width, 4, batch_first=True)
+
+    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.read(segments)[0].sum(-1))
+
+
+def test_of_segments_of_one_step_no_step_depends_on_others() -> None:
+    made = ModuleSettings(module=f"{HERE}:Reading", members=2).make(Vectors(WIDTH), 0, 1)
+    rows = np.random.default_rng(0).standard_normal((7, 3, WIDTH)).astype(np.float32)
+    whole, one = (
+        made.outputs(rows, np.zeros((7, 3), np.bool_)),
+        made.outputs(rows[4:5, 1:2], np.zeros((1, 1), np.bool_)),
+    )
+    np.testing.assert_allclose(whole[:, 4, 1], one[:, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(made.segment_sums(rows[:, 1][:, None]), whole[:, :, 1], rtol=1e-5)
+
+
 def test_it_sees_no_pixels() -> None:
     with pytest.raises(UserError, match="sees no pixels"):
         ModuleSettings(module=f"{HERE}:PerStep").make(Frames(84, 84), 0, STEPS)

@@ -85,6 +85,21 @@ def test_an_edit_elsewhere_in_its_package_is_not(lab: Path) -> None:
     assert version() == before
 
 
+def test_a_file_beside_a_part_that_is_not_installed_counts_where_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flat_of_mine.py").write_text("import json\nimport numpy\nfrom beside_of_mine import SCALE\n")
+    (tmp_path / "beside_of_mine.py").write_text("SCALE = 1\n")
+    (tmp_path / "other_of_mine.py").write_text("SCALE = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = sources.of_module("flat_of_mine").digest
+    (tmp_path / "other_of_mine.py").write_text("SCALE = 2\n")
+    assert sources.of_module("flat_of_mine").digest == before
+    (tmp_path / "beside_of_mine.py").write_text("SCALE = -1\n")
+    assert sources.of_module("flat_of_mine").digest != before
+    assert set(sources._files("flat_of_mine")) == {"flat_of_mine", "beside_of_mine"}
+
+
 def test_its_own_revision_stands_in_the_provenance(lab: Path) -> None:
     import subprocess
 
@@ -110,7 +125,7 @@ def test_the_code_of_ones_own_gymnasium_environment_counts(monkeypatch: pytest.M
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
     entry: Any = Env
     gym.register("Mine-v0", entry, max_episode_steps=3)
-    spec = RunSpec.of({"task": "gymnasium/Mine-v0", "total_steps": 1000, "reward": "true"})
+    spec = RunSpec.of({"task": "gymnasium/Mine-v0", "total_steps": 10_000, "reward": "true"})
     assert sources.of(spec)["task gymnasium/Mine-v0"].file == Path(__file__)
 
 
