@@ -76,8 +76,9 @@ def _leftovers(folder: Path, depth: int = 0) -> Iterator[Finding]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             path = folder / entry.name
-            if worker.locked(folder / f"{entry.name.removesuffix('.safetensors.tmp')}.lock"):
-                continue  # a stage that another process makes now
+            stage = entry.name.removesuffix(".safetensors.tmp")
+            if stage != entry.name and worker.locked(folder / f"{stage}.lock"):
+                continue  # another process makes it now
             if entry.name.endswith(".tmp"):
                 yield Finding(path, "leftover", "half a file that was never finished: delete it")
             elif depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
@@ -101,10 +102,12 @@ def _of_run(run: store.Run) -> Finding:
     run.identity  # noqa: B018  (raises if the spec is not the one that named the folder)
     if run.done:
         _require_whole(run)
+        found = _of_software(run)
         if record.path_of(run.folder) is None and run.done.get("answers_sha256"):  # an archive has none
-            return Finding(run.folder, "ok", "people's answers are not here, so it cannot be made again")
+            missing = Finding(run.folder, "ok", "people's answers are not here, so it cannot be made again")
+            return missing if found.kind == "ok" else found
         record.require_whole(run.folder, run.done.get("answers_sha256"))
-        return _of_software(run)
+        return found
     if who := worker.holder(run.folder):
         return Finding(run.folder, "running", f"{who} works on it")
     record.require_whole(run.folder, None, needed=_heard(run) and files.present(run.folder / _CHECKPOINT))

@@ -77,9 +77,9 @@ def _files(module: str) -> dict[str, Path]:
     home = None if _distribution(module) or (file := _file(first)) is None else _folder(file)
     while waiting:
         name = waiting.pop()
-        if name in found or (file := _file(name)) is None:
+        if name in found or not _counts(name.partition(".")[0], first, home):
             continue
-        if name.partition(".")[0] == first or (home is not None and file.is_relative_to(home) and not _of_others(name)):
+        if (file := _file(name)) is not None:
             found[name] = file
             waiting += [parent] if (parent := name.rpartition(".")[0]) else []  # imported before it
             if file.suffix == ".py":
@@ -93,10 +93,12 @@ def _folder(file: Path) -> Path:
     return file.parent.parent if file.name == "__init__.py" else file.parent
 
 
-def _of_others(module: str) -> bool:
-    """A module of ours, of Python, or of an installed distribution."""
-    top = module.partition(".")[0]
-    return top in _OURS or top in sys.stdlib_module_names or bool(_distribution(top))
+def _counts(top: str, first: str, home: Path | None) -> bool:
+    """Whether a top-level module is the part's own, or lies beside it and is nobody else's; it is not imported."""
+    if top == first or home is None:
+        return top == first
+    others = top in _OURS or top in sys.stdlib_module_names or bool(_distribution(top))
+    return not others and (file := _file(top)) is not None and file.is_relative_to(home)
 
 
 def _file(module: str) -> Path | None:

@@ -11,9 +11,7 @@ from prefrl_core.policy.replay import Drawn, Replay
 
 _NEIGHBOUR = 5  # k, as released
 _OTHERS = 2048  # random states of the replay among which neighbours are looked for; the release takes all of them
-_FEW = (
-    1024  # of fewer states all are taken: of so many draws each state would be among its own neighbours several times
-)
+_FEW = 1024  # of fewer states all are taken: among so many draws each would be its own neighbour several times
 
 
 def rewards(replay: Replay, drawn: Drawn, random: np.random.Generator) -> Array:

@@ -14,6 +14,8 @@ from small_sac import SMALL, lived, made, rng
 from prefrl_core import checkpoint
 from prefrl_core.errors import UserError
 from prefrl_core.neighbours import nearest
+from prefrl_core.policy import exploration
+from prefrl_core.policy.replay import Replay
 from prefrl_core.policy.sac import SACSettings
 from prefrl_core.rollout import collect
 from prefrl_core.spec import RunSpec
@@ -137,6 +139,17 @@ def test_a_limit_of_actions_holds_before_and_after_it_learns() -> None:
     assert policy.improved and np.abs(policy.replay.actions).max() <= 0.25
     drawn = policy.squashed.drawn(policy.replay.actions)  # what the critics see
     assert 0.9 < np.abs(drawn).max() <= 1
+
+
+@pytest.mark.parametrize("states", [4, 32, 1000])
+def test_where_there_are_few_states_a_state_is_worth_its_true_distance(states: int) -> None:
+    random = np.random.default_rng(0)
+    replay, seen = Replay(10_000, 1, 3, 1), random.standard_normal((states, 3)).astype(np.float32)
+    replay.observations[:states], replay.total = seen, states
+    drawn = replay.draw(64, 1, 0.99, random)
+    slow = np.sort(np.linalg.norm(seen[:, None] - seen, axis=-1), axis=1)[:, min(5, states - 1)]
+    worth = exploration.rewards(replay, drawn, random)[0]
+    np.testing.assert_allclose(worth * slow[drawn.places[0]].std(), slow[drawn.places[0]], rtol=1e-3)
 
 
 def test_exploration_learns_before_the_first_improvement_and_then_forgets_its_critics() -> None:
