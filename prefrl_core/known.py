@@ -180,8 +180,12 @@ def _read_comparisons(path: Path) -> bytes:
 def _read_reward(path: Path) -> bytes:
     """From a file of ``prefrl_core.reward.offline.save``, or from the folder of a run that was saved."""
     if not path.is_dir():
-        require(path.is_file() or not path.exists(), f"{path} is no file: give what a run wrote")
-        return _packed(checkpoint.load(path))
+        remedy = "give a file that prefrl_core.reward.offline.save wrote, or a run's folder"
+        require(path.is_file(), f"{path} is no file{'' if path.exists() else ', nothing is there'}: {remedy}")
+        try:
+            return _packed(checkpoint.load(path))
+        except UserError as error:
+            raise UserError(f"{path} has no reward model that can be read: {remedy}") from error
     identity = _json(path / "spec.json")
     saved = path / "checkpoint.safetensors"
     require(saved.exists(), f"{path} has no checkpoint.safetensors (archives leave it out): give a run's own folder")

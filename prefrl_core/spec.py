@@ -169,6 +169,12 @@ class RunSpec:
             task.pixels or self.reward == "true" or not getattr(registry.find("reward", model), "pixels_only", False),
             f"reward_model {model!r} on {task.id}: it sees pixels alone; choose 'ensemble'",
         )
+        part = registry.find("reward", model)
+        for name in () if task.pixels else getattr(part, "of_pixels_alone", ()):
+            require(
+                name not in self.reward_model,  # its default is left out where there are no pixels
+                f"reward_model.{name} on {task.id}: it does nothing without pixels; leave it out",
+            )
         require(
             task.pixels or not self.interleaved,
             f"interleaved = true: {task.id} has no pixels; leave it out",

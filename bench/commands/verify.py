@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from bench.commands.shared import Shared, table, whole
 from bench.text import short
@@ -27,7 +28,7 @@ def command(options: argparse.Namespace) -> int:
     """0: every run came out the same; 1: one did not; 2: for one it cannot be told here."""
     from bench import progress, resources, store, suite, verify
 
-    if options.what.endswith(".toml") or options.what in suite.names():
+    if options.what in suite.names() or not re.fullmatch("[0-9A-Fa-f]{1,16}", options.what):
         planned = suite.load(options.what).runs(options.seeds, options.steps, options.only, options.labels)
         runs = verify.sample([store.Run(options.out / one.key) for one in planned], options.sample, options.draw)
     else:

@@ -141,6 +141,10 @@ class RankedList(Uniform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(
+            self.factor == type(self).factor,
+            f"query setting factor = {self.factor}: a list draws no candidates; leave it out",
+        )
         require(self.questions >= 1, f"query setting questions = {self.questions}: at least 1")
         require(self.pairs >= 0, f"query setting pairs = {self.pairs}: at least 0")
 

@@ -68,6 +68,7 @@ class EnsembleSettings(FitSettings):
     hidden: tuple[int, ...] = (64, 64)  # widths of the leaky ReLU layers
     dropout: float = of_pixels(0.1)  # share of the channels left out of each layer over pixels while fitting
     sees_pixels: ClassVar[bool] = False
+    of_pixels_alone: ClassVar[tuple[str, ...]] = ("dropout",)  # settings that do nothing without pixels
     fits_returns: ClassVar[bool] = True  # ``target = "return"`` makes sense; not where a method is about answers
     learner: ClassVar[str] = "prefrl_core.reward.ensemble:Ensemble"
 

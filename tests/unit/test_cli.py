@@ -70,6 +70,7 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
         (["compare", "mine:oracle", "x"], "'mine' is no suite: write suite:arm"),
         (["run", "quick", "--steps", "4_000"], "arm '400 labels' on mujoco/reacher@1: labels = 400"),
         (["report", "quick", "--out", ""], "argument --out: the name of the folder is empty"),
+        (["verify", "mine.tml"], "unknown suite 'mine.tml'"),
         (["rnu", "quick"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND"),
     ],

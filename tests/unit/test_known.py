@@ -258,3 +258,15 @@ def test_people_can_begin_from_recorded_comparisons_too(tmp_path: Path) -> None:
 
     values = {**REACHER, "labeler": "human", "known_comparisons": exported(tmp_path)}
     assert (begin(values, tmp_path / "out").folder / known.COMPARISONS).is_file()
+
+
+def test_a_fitted_reward_that_is_not_there_or_damaged_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "damaged.safetensors").write_bytes(b"no such thing")
+    for name, says in (
+        ("absent", "nothing is there: give a file that"),
+        ("damaged", "no reward model that can be read"),
+    ):
+        settings = {"task": "mujoco/reacher", "labels": 20, "known_reward": str(tmp_path / f"{name}.safetensors")}
+        with pytest.raises(UserError, match=says) as caught:
+            RunSpec.of(settings)
+        assert "delete" not in str(caught.value)

@@ -132,6 +132,11 @@ def test_pixels_are_refused_by_name_before_the_run(name: str) -> None:
     [
         ({"reward_model": "convolutional"}, "'convolutional' on mujoco/reacher@1: it sees pixels alone; choose 'ensem"),
         ({"reward_model": "module"}, "reward_model.module = '': name the class as 'package.module:Class'"),
+        (
+            {"reward_model": {"dropout": 0.5}},
+            "reward_model.dropout on mujoco/reacher@1: it does nothing without pixels",
+        ),
+        ({"query": {"name": "ranked_list", "factor": 3}}, "a list draws no candidates; leave it out"),
         ({"policy": "dqn"}, "policy 'dqn' on mujoco/reacher@1: it chooses between actions; choose 'sac'"),
     ],
 )
