@@ -77,7 +77,7 @@ def _leftovers(folder: Path, depth: int = 0) -> Iterator[Finding]:
         for entry in sorted(entries, key=lambda one: one.name):
             path = folder / entry.name
             stage = entry.name.removesuffix(".safetensors.tmp")
-            if stage != entry.name and worker.locked(folder / f"{stage}.lock"):
+            if stage != entry.name and files.locked(folder / f"{stage}.lock"):
                 continue  # another process makes it now
             if entry.name.endswith(".tmp"):
                 yield Finding(path, "leftover", "half a file that was never finished: delete it")

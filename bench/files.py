@@ -7,6 +7,7 @@ not at all.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.text import one_line
 from prefrl_core.errors import UserError
 
 REMEDY = "restore it, or delete its folder and run again"
@@ -146,6 +148,18 @@ def own(path: Path, flags: int) -> int:
     if (what := kind(path)) not in ("file", "nothing"):
         raise UserError(f"{path} is {what}, not a file of ours: remove it, then run the same command again")
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+def locked(path: Path) -> str | None:
+    """Who holds this lock, as far as it says; None if nobody does."""
+    if not present(path):
+        return None
+    with open(own(path, os.O_RDONLY), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return one_line(file.read(300).decode(errors="replace")) or "another process"
+    return None
 
 
 def sync_folder(folder: Path) -> None:

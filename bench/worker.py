@@ -171,19 +171,7 @@ def hold(folder: Path) -> int | None:
 
 def holder(folder: Path) -> str | None:
     """Who runs the folder now; None if nobody does."""
-    return locked(folder / ".lock")
-
-
-def locked(path: Path) -> str | None:
-    """Who holds this lock, as far as it says; None if nobody does."""
-    if not files.present(path):
-        return None
-    with open(files.own(path, os.O_RDONLY), "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return one_line(file.read(300).decode(errors="replace")) or "another process"
-    return None
+    return files.locked(folder / ".lock")
 
 
 def tell(event: str, **values: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from bench import files
 from bench.commands.shared import Shared, plan
-from bench.files import present, read
 from bench.text import counted
-from prefrl_core.errors import UserError
+from prefrl_core.errors import require
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
@@ -31,8 +32,10 @@ def _pack(options: argparse.Namespace) -> int:
     from bench import store
     from bench.archive import runs
 
-    if present(options.to) and read(options.to)[:4] != b"PAR1":
-        raise UserError(f"{options.to} is there and is no Parquet file: give another name, or remove it")
+    if files.present(options.to):
+        with files.opened(options.to) as descriptor:
+            parquet = os.read(descriptor, 4) == b"PAR1"
+        require(parquet, f"{options.to} is there and is no Parquet file: give another name, or remove it")
     planned = plan(options)[1]
     elsewhere = {key for path in options.without for key in runs.keys(path)}
     asked = [store.Run(options.out / run.key) for run in planned if run.key not in elsewhere]
