@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -225,3 +226,13 @@ def test_check_imports_nobody_s_module_and_says_so(
         "1 run, ok: whether this software would make it so is not looked at: plug-ins ['evil" in capsys.readouterr().out
     )
     assert not (lab / "ran").exists()
+
+
+def test_a_stage_that_another_process_makes_is_no_leftover(lab: Path) -> None:
+    stages = lab / "runs" / "stages"
+    stages.mkdir()
+    (stages / "sft-0.safetensors.tmp").write_bytes(b"half")
+    with open(stages / "sft-0.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "leftover" not in {one.kind for one in check.inspect(lab / "runs")}
+    assert "leftover" in {one.kind for one in check.inspect(lab / "runs")}

@@ -119,6 +119,20 @@ def test_a_fault_has_the_usual_headers_and_ends_nothing(room: Room, monkeypatch:
     assert page.post("/api/next", json=join(page)).status_code == 200
 
 
+def test_one_fault_leaves_one_trace_however_often_it_comes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, told = room.page(), []
+    person = join(page)
+
+    def fail(*values: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(room.ledger, "next", fail)
+    monkeypatch.setattr("bench.fault.told", lambda error: told.append(error) or "a fault")
+    for _ in range(5):
+        assert page.post("/api/next", json=person).status_code == 500
+    assert len(told) == 1
+
+
 def test_clips_that_are_long_in_drawing_do_not_stop_the_rest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
