@@ -4,6 +4,8 @@ RIME: the denoising discriminator); on request each member learns first how new 
 It takes the gradient steps that its settings say, on the loop's own schedule, so that it differs from the default model
 in the idea and not in the effort. The release takes five steps of the warm start for each step of the exploration; here
 they follow it, on a uniform sample of what was seen. The policy's ``reset_critic = false`` keeps its explorer's critic.
+The variance in the bound is that of the trusted losses of all fits so far. In the release deviations between fits are
+taken from a mean that follows at a tenth of each step, from 0, which makes that variance larger.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from prefrl_core.features import Features
 from prefrl_core.feedback.comparisons import Comparisons
 from prefrl_core.feedback.segments import Pool
 from prefrl_core.neighbours import nearest
+from prefrl_core.normalize import Moments
 from prefrl_core.preference import preference
 from prefrl_core.reward.ensemble import Ensemble
 from prefrl_core.reward.fitted import Batch
@@ -45,6 +48,7 @@ class RimeSettings(EnsembleSettings):
     warm_updates: int = later(0)  # gradient steps on how new states are, before the first fit to answers
     fits_returns: ClassVar[bool] = False
     learner: ClassVar[str] = f"{__name__}:Rime"
+    revision: ClassVar[int] = 2  # the variance of all fits; what is implausible is turned inside the bound too
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +68,8 @@ class Rime(Ensemble):
         super().__init__(settings, features, seed, segment)
         self.observed = features.shape[0] - int(getattr(features, "acted", 0))
         self.early = Sample(_SEEN if settings.warm_updates else 0, features.shape[0], seed)
-        self.fits, self.greatest, self.variance = 0, 0.0, 1.0
+        self.fits, self.greatest = 0, 0.0
+        self.losses_trusted = Moments(1)  # over all fits
         self.answers: NDArray[np.float64] = np.zeros(0)  # (asked,), as they are trusted: NaN where they are not
 
     def observe(self, turn: Turn) -> None:
@@ -110,12 +115,13 @@ class Rime(Ensemble):
         loss = -np.log(np.where(mu[told] == 1, p, 1 - p) + 1e-12)
         share = min(1.0, self.fits / settings.beta_fits)
         beta = settings.beta + share * (settings.beta_end - settings.beta)
-        bound = -np.log(self.greatest + 1e-8) + settings.alpha * self.greatest + min(beta * self.variance, 3.0)
+        uncertain = min(beta * float(self.losses_trusted.variance[0]), 3.0)
+        bound = -np.log(self.greatest + 1e-8) + settings.alpha * self.greatest + uncertain
         trusted, wrong = loss < bound, loss > -np.log(settings.turned)
-        mu[told] = np.where(wrong & ~trusted, 1 - mu[told], np.where(trusted, mu[told], np.nan))
+        mu[told] = np.where(wrong, 1 - mu[told], np.where(trusted, mu[told], np.nan))
         if trusted.any():
             self.greatest += settings.memory * (float(loss[trusted].max()) - self.greatest)
-            self.variance = float(loss[trusted].var())
+            self.losses_trusted.update(loss[trusted])
         self.fits += 1
         return mu
 
@@ -127,7 +133,7 @@ class Rime(Ensemble):
 
     def get_state(self) -> dict[str, Any]:
         """Everything that a later fit depends on."""
-        rime: dict[str, Any] = {"fits": self.fits, "greatest": self.greatest, "variance": self.variance}
+        rime: dict[str, Any] = {"fits": self.fits, "greatest": self.greatest, "losses": self.losses_trusted.get_state()}
         if len(self.early.rows):
             rime["early"] = self.early.get_state()
         return {**super().get_state(), "rime": rime}
@@ -135,7 +141,8 @@ class Rime(Ensemble):
     def set_state(self, state: dict[str, Any]) -> None:
         """The reverse of ``get_state``."""
         super().set_state(state)
-        self.fits, self.greatest, self.variance = (state["rime"][name] for name in ("fits", "greatest", "variance"))
+        self.fits, self.greatest = state["rime"]["fits"], state["rime"]["greatest"]
+        self.losses_trusted.set_state(state["rime"]["losses"])
         if "early" in state["rime"]:
             self.early.set_state(state["rime"]["early"])
         else:
