@@ -161,7 +161,7 @@ def _checkpoint(run: store.Run) -> str:
     try:
         with files.opened(path):
             pass
-        Kept.taken_from(checkpoint.load(path, logs=not run.done), run.folder)
+        Kept.taken_from(checkpoint.load(path, logs=not run.done), run.folder, times=not run.done)
     except UserError as error:
         return f" ({one_line(error)})" if run.done else f", and starts over ({one_line(error)})"
     return ""

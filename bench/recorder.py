@@ -57,8 +57,9 @@ class Kept:
     state_sha256: str = ""  # of the rest of the checkpoint; empty in those of versions that did not write it
 
     @classmethod
-    def taken_from(cls, state: dict[str, Any], folder: Path) -> Kept:
-        """Our part, taken out of ``state``.
+    def taken_from(cls, state: dict[str, Any], folder: Path, times: bool = True) -> Kept:
+        """Our part, taken out of ``state``. Without ``times`` the file of them may be missing: a finished run writes no
+        more.
 
         Raises:
             UserError: the checkpoint was changed, or the files are not those that it was made with.
@@ -71,7 +72,8 @@ class Kept:
         kept: Kept = parse.parse(Kept, found, f"the checkpoint in {folder}")
         if kept.state_sha256 not in ("", digest({**state, **found, "state_sha256": ""})):
             raise UserError(f"the checkpoint in {folder} was changed since it was written (its sha256 differs)")
-        for name, size in (("metrics.jsonl", kept.metrics_bytes), ("timing.jsonl", kept.timing_bytes)):
+        wanted = {"metrics.jsonl": kept.metrics_bytes} | ({"timing.jsonl": kept.timing_bytes} if times else {})
+        for name, size in wanted.items():
             if _size(folder / name) < size:
                 raise UserError(f"{folder / name} is shorter than the checkpoint says")
         if _sha256(folder / "metrics.jsonl", kept.metrics_bytes).hexdigest() != kept.metrics_sha256:

@@ -67,6 +67,13 @@ def test_published_results_may_leave_out_what_is_large(lab: Path) -> None:
     assert findings(lab)[folder_of(lab).name] == ("ok", "")
 
 
+def test_missing_times_alone_are_no_reason_to_delete_a_checkpoint(lab: Path) -> None:
+    """A film and ``known_reward`` are made from the checkpoint of a finished run; they need no times."""
+    (folder_of(lab) / "timing.jsonl").unlink()
+    assert (folder_of(lab) / "checkpoint.safetensors").exists()
+    assert findings(lab)[folder_of(lab).name] == ("ok", "")
+
+
 def test_a_spec_edited_by_hand_is_found(lab: Path) -> None:
     path = folder_of(lab) / "spec.json"
     path.write_text(path.read_text().replace('"labels": 20', '"labels": 19'))
