@@ -22,7 +22,7 @@ from bench.executors import Ended, Executor
 from bench.progress import Display, Job, State
 from bench.suite import Planned, versions_of
 from bench.text import counted
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 
 _RESTARTS = 2  # times that a worker killed by a signal (out of memory, by hand) goes on within one command
 _MOVES = 5  # times that a run goes on elsewhere when its node died; not the run's fault, as far as one can tell
@@ -153,13 +153,19 @@ def execute(
 
 
 def _job(planned: Planned, out: Path) -> Job:
-    """A folder that is not what its name says fails its run before anything is started."""
+    """A folder that is not what its name says, or a finished run that lost its metrics, fails before anything is
+    started."""
     run = store.Run(out / planned.key)
     job = Job(planned, run.folder)
     try:
         if run.status != "missing":
             run.identity  # noqa: B018  (raises)
         if run.done:
+            metrics = run.folder / "metrics.jsonl"  # without it there is nothing that a report could show
+            require(
+                files.present(metrics),
+                f"{metrics} of a finished run is missing: restore it, or delete {run.folder} and run again",
+            )
             job.state, job.before, job.step = "done", True, job.total
     except (UserError, OSError) as error:
         job.state, job.error = "failed", worker.in_words(run.folder, error)

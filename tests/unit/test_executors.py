@@ -57,6 +57,27 @@ def test_a_run_whose_nodes_always_die_is_given_up(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.splitlines()[-1].endswith("): its node died")
 
 
+def test_a_finished_run_that_lost_its_metrics_is_not_called_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (planned,) = suite.load("quick").runs(seeds=1, only=["arm=true", "task=reacher"])
+    run = store.create(tmp_path, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
+    (run.folder / "metrics.jsonl").write_text('{"step": 1000}\n')
+    finish(run.folder, 1000)
+    executor = Scripted([])
+
+    def again() -> tuple[int, str]:
+        code = runner.execute([planned], tmp_path, lambda _: executor, progress.Plain)
+        return code, capsys.readouterr().out.splitlines()[-1]
+
+    assert again() == (0, "1 run: 1 done (1 of them before).")
+    (run.folder / "metrics.jsonl").unlink()
+    code, said = again()
+    assert code == 1 and said.endswith(
+        f"{run.folder}/metrics.jsonl of a finished run is missing: restore it, or delete {run.folder} and run again"
+    )
+
+
 def test_a_code_that_only_looks_like_held_fails_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A worker that finds its run held says by whom; a plug-in that exits with the same code does not."""
     code, executor = attempt(tmp_path, [Ended(code=worker.HELD, last_words="it said nothing")])
