@@ -40,7 +40,7 @@ from typing import Any, TypeVar
 from bench import files, purpose, store, tracks
 from bench.parse import parse
 from bench.resources import Needs, Resources
-from bench.suite_file import LARGEST, MOST_RUNS, PLACED, SuiteFile, toml_place
+from bench.suite_file import LARGEST, MOST_RUNS, PLACED, SuiteFile, refuse_same_task, toml_place
 from bench.tracks import Spec, Track
 from prefrl_core import registry
 from prefrl_core.errors import UserError, require, unknown
@@ -114,6 +114,7 @@ class Suite:
         """
         with_file(self.source, registry.load_plugins, self.plugins)
         ids = {name: with_file(self.source, self.track.task, name) for name in self.tasks}
+        refuse_same_task(self.source, ids)
         wanted_of = {arm.name: dict.fromkeys(self._seeds(arm, seeds)) for arm in self.arms}
         if (number := len(self.tasks) * sum(map(len, wanted_of.values()))) > MOST_RUNS:
             raise UserError(f"{self.source}: {number:,} runs are more than {MOST_RUNS:,}: ask for fewer --seeds")
@@ -155,11 +156,8 @@ class Suite:
         made = with_file(where, self.track.spec, values)
         canonical, versions = made.canonical(), versions_of(made)
         with_file(where, store.key_of, canonical, versions)
-        return (
-            made,
-            lambda seed: store.key_of({**canonical, "seed": seed}, versions),
-            self.resources.needs(task, arm.name),
-        )
+        needs = self.resources.needs(task, arm.name)
+        return made, lambda seed: store.key_of({**canonical, "seed": seed}, versions), needs
 
 
 def load(name: str) -> Suite:

@@ -6,7 +6,7 @@ What the settings of a run may be is the run's business (``RunSpec``); here they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from bench.parse import Model, Name, Table, Text, plain, refuse
 from bench.purpose import MOST_SEEDS, DecideTable
 from bench.resources import ResourcesTable
-from prefrl_core.errors import unknown
+from prefrl_core.errors import require, unknown
 
 LARGEST = 1 << 20  # bytes of a suite file
 MOST_RUNS = 100_000
@@ -131,6 +131,18 @@ class SuiteFile(Model):
             for one in named:
                 if one not in known:
                     raise refuse(str(unknown(what, one, known)))
+
+
+def refuse_same_task(source: str, ids: Mapping[str, str]) -> None:
+    """Refuse a suite that lists one task by two names; ``ids`` maps each to the task's id, with its version.
+
+    Raises:
+        UserError: it does: its runs would count twice.
+    """
+    first: dict[str, str] = {}
+    for name, full in ids.items():
+        twin = first.setdefault(full, name)
+        require(twin == name, f"{source}: [sweep] task: {twin!r} and {name!r} are the same task: keep one of them")
 
 
 def toml_place(path: tuple[Any, ...]) -> str:

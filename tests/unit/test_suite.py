@@ -168,13 +168,12 @@ def test_only_that_says_nothing_is_refused(tmp_path: Path, only: str, says: str)
         ("labels = 20\n[[arm]]", "labels = -1\n[[arm]]", "arm '20 labels' on mujoco/reacher: labels = -1"),
         ("labeler = {", "segment = 60\nlabeler = {", "segment = 60: an episode of mujoco/reacher@1 has 50"),
         ('labeler = { name = "bpref", mistake = 0.1 }', "", "'20 labels' and arm '20 labels, wrong' on mujoco/reach"),
-        ('"mujoco/reacher"', '"mujoco/hopper"', "same run"),
+        ('"mujoco/reacher"', '"mujoco/hopper"', "'mujoco/hopper' and 'mujoco/hopper@1' are the same task: keep one"),
     ],
 )
 def test_a_mistake_in_a_suite_is_one_line(tmp_path: Path, change: str, to: str, says: str) -> None:
     assert change in SMALL
-    same_steps = SMALL.replace("total_steps = 80_000\n", "") if "mujoco/hopper" in to else SMALL
-    assert says in refused(tmp_path, same_steps.replace(change, to, 1))
+    assert says in refused(tmp_path, SMALL.replace(change, to, 1))
 
 
 def test_an_arm_in_single_brackets_is_told_of_the_double_ones(tmp_path: Path) -> None:
