@@ -26,6 +26,7 @@ import numpy as np
 
 from bench import spread, stats, store, suite, tracks
 from bench.report import runs as recorded
+from bench.text import counted
 from prefrl_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
         suites: names or files; default: all that come with the project. A run that two suites plan has a row in each.
 
     Damaged runs are left out: a warning names them, and ``frame.attrs["damaged"]`` has the line of each by its folder.
+    So are runs with a part that is not here, as where a plug-in cannot be imported: ``frame.attrs["absent"]``.
 
     Raises:
         UserError: a folder or suite that is not there, or runs of one task whose MuJoCo versions differ.
     """
     import pandas as pd
 
-    runs, damaged = _sound(_folders(folders))
+    runs, damaged, absent = _sound(_folders(folders))
     planned = _planned(suites or suite.names())
     there = [(name, one) for name, ones in planned.items() for one in ones if one.key in runs]
     found = [_record(runs[one.key], name, one.arm) for name, one in there]
@@ -60,7 +62,7 @@ def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
     recorded.check_versions(runs.values())
     frame = pd.DataFrame.from_records(found, columns=_columns(found))
     frame["normalised"] = _normalised(frame, runs, _controls(planned))
-    frame.attrs["damaged"] = damaged
+    frame.attrs |= {"damaged": damaged, "absent": absent}
     return frame
 
 
@@ -84,25 +86,40 @@ def _folders(folders: Folders) -> list[Path]:
     return [Path(folder) for folder in folders]
 
 
-def _sound(folders: Sequence[Path]) -> tuple[dict[str, recorded.Run], dict[str, str]]:
-    """The runs that can be read by key, and why the others cannot by folder."""
+class _Absent(UserError):
+    """A run is sound, and a part of it is not here."""
+
+
+def _sound(folders: Sequence[Path]) -> tuple[dict[str, recorded.Run], dict[str, str], dict[str, str]]:
+    """The runs that can be read by key; by folder, why others are damaged, and what others need that is not here."""
     runs: dict[str, recorded.Run] = {}
     damaged: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for folder in folders:
         for one in store.load(folder):
             try:
                 if one.status != "missing" and one.key not in runs:
                     runs[one.key] = _read(one)
+            except _Absent as error:
+                absent[str(one.folder)] = str(error)
             except UserError as error:
                 damaged[str(one.folder)] = str(error)
     if damaged:
         named = ", ".join(Path(folder).name for folder in list(damaged)[:5])
         warnings.warn(f"{len(damaged)} damaged runs left out: {named}; frame.attrs['damaged'] says why", stacklevel=3)
-    return runs, damaged
+    if absent:
+        first, why = next(iter(absent.items()))
+        told = f"{counted(len(absent), 'run')} left out with parts that are not here: {Path(first).name} ({why})"
+        warnings.warn(f"{told}; frame.attrs['absent'] has all", stacklevel=3)
+    return runs, damaged, absent
 
 
 def _read(run: store.Run) -> recorded.Run:
-    spec = tracks.of(run.spec["task"]).spec(run.spec)
+    values = run.spec
+    try:
+        spec = tracks.of(values["task"]).spec(values)
+    except UserError as error:
+        raise _Absent(str(error)) from error
     return recorded.read(recorded.Run("", spec.task, spec.seed, run.key, spec), run)
 
 

@@ -104,6 +104,22 @@ def test_damaged_runs_are_named_left_out_and_counted(whole: tuple[Path, list[Pla
     assert "sha256 differs" in made.attrs["damaged"][str(out / planned[0].key)]
 
 
+def test_runs_whose_plug_in_is_not_here_are_not_called_damaged(whole: tuple[Path, list[Planned]]) -> None:
+    out, planned = whole
+    spec = {**planned[0].spec.canonical(), "plugins": ["no_such_plugin"]}
+    versions = {"method": 1, "mujoco": "4.0.0"}
+    run = store.create(out, store.key_of(spec, versions), spec, versions)
+    (run.folder / "metrics.jsonl").write_text('{"step": 1000}\n')
+    with pytest.warns(UserWarning) as told:
+        made = bench.load(out)
+    said = (
+        f"1 run left out with parts that are not here: {run.key} (plug-in 'no_such_plugin': no module 'no_such_plugin'"
+    )
+    assert [str(one.message)[: len(said)] for one in told] == [said]
+    assert len(made) == len(planned) and made.attrs["damaged"] == {}
+    assert "start from the folder that has it" in made.attrs["absent"][str(run.folder)]
+
+
 def test_two_folders_are_one_frame_unless_their_versions_differ(whole: tuple[Path, list[Planned]]) -> None:
     out, planned = whole
     other = out.parent / "other"
