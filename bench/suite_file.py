@@ -18,7 +18,7 @@ from prefrl_core.errors import require, unknown
 
 LARGEST = 1 << 20  # bytes of a suite file
 MOST_RUNS = 100_000
-_LARGEST_SEED = 2**53
+LARGEST_SEED = 2**53
 PLACED = {
     "task": "[sweep]",
     "seed": "[sweep] or [[arm]]",
@@ -30,7 +30,7 @@ def _seeds(value: Any) -> tuple[int, ...]:
     if type(value) is int and 0 < value <= MOST_SEEDS:
         return tuple(range(value))
     listed = isinstance(value, list) and 0 < len(value) <= MOST_SEEDS
-    if listed and all(type(seed) is int and 0 <= seed <= _LARGEST_SEED for seed in value) and _all_differ(value):
+    if listed and all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in value) and _all_differ(value):
         return tuple(value)
     raise refuse(f"give the number of seeds, up to {MOST_SEEDS:,}, or a list of different ones from 0 on")
 

@@ -14,6 +14,7 @@ from bench.decide import sweep
 from bench.purpose import Decide
 from bench.report import data, runs
 from bench.suite import Planned, Suite
+from bench.suite_file import LARGEST_SEED
 from prefrl_core.errors import UserError, require
 
 Execute = Callable[[Sequence[Planned], float], int]  # runs, and when to stop (of time.monotonic); an exit code
@@ -25,7 +26,8 @@ class Driver:
     def __init__(self, suite: Suite, steps: int | None, out: Path) -> None:
         """
         Raises:
-            UserError: the suite does not say what it is to decide, or is of language runs.
+            UserError: the suite does not say what it is to decide, is of language runs, or lists seeds of which there
+                are no more.
         """
         require(suite.decide is not None, f"{suite.source} has no [decide]: say what it compares, docs/deciding.md")
         for task in suite.tasks:
@@ -35,7 +37,9 @@ class Driver:
         self.suite, self.out = suite, out
         self.first = min(len(arm.seeds) for arm in suite.arms if arm.name in self._arms)
         self.begin = suite.runs(steps=steps)
-        self.every = _extended(suite, self._arms, self.decide.seeds).runs(steps=steps)
+        extended = _extended(suite, self._arms, self.decide.seeds)
+        self.order = {arm.name: arm.seeds for arm in extended.arms}  # an arm's own: the suite has one for all arms
+        self.every = extended.runs(steps=steps)
 
     @property
     def _arms(self) -> tuple[str, ...]:
@@ -79,11 +83,7 @@ class Driver:
 
     def _places(self) -> dict[str, dict[int, int]]:
         """For each arm the place of each seed in its order."""
-        order: dict[str, list[int]] = {}
-        for one in self.every:
-            if one.seed not in order.setdefault(one.arm, []):
-                order[one.arm].append(one.seed)
-        return {arm: {seed: place for place, seed in enumerate(seeds)} for arm, seeds in order.items()}
+        return {arm: {seed: place for place, seed in enumerate(seeds)} for arm, seeds in self.order.items()}
 
     def _scale(self, study: data.Study) -> sweep.Scale:
         tasks = self._tasks()
@@ -114,7 +114,9 @@ def _extended(suite: Suite, arms: Sequence[str], seeds: int) -> Suite:
     """The suite with so many seeds of these arms: its own first, then the next numbers."""
 
     def longer(own: tuple[int, ...]) -> tuple[int, ...]:
-        return (*own, *range(max(own) + 1, max(own) + 1 + max(0, seeds - len(own))))
+        end = max(own) + 1 + max(0, seeds - len(own))
+        require(end <= LARGEST_SEED + 1, f"{suite.source}: no {seeds} seeds from {max(own)} on: list smaller ones")
+        return (*own, *range(max(own) + 1, end))
 
     more = tuple(replace(arm, seeds=longer(arm.seeds)) if arm.name in arms else arm for arm in suite.arms)
     return replace(suite, arms=more)
