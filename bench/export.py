@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -72,8 +73,9 @@ def write(runs: Sequence[store.Run], to: Path, format: str = "safetensors") -> P
         UserError: ``to`` has something in it, there is no run to export, or as ``recorded`` does.
     """
     to = Path(os.path.realpath(to))  # the user's own link is followed
+    taken = UserError(f"{to} is not an empty folder: choose another with --to")
     if present(to) and (not to.is_dir() or any(to.iterdir())):
-        raise UserError(f"{to} is not an empty folder: choose another with --to")
+        raise taken
     if not runs:
         raise UserError("no finished run with comparisons: run the suite first, or name its folder with --out")
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,10 @@ def write(runs: Sequence[store.Run], to: Path, format: str = "safetensors") -> P
         files = [_write(run, draft, format) for run in runs]
         _describe(draft, files, format)
         os.replace(draft, to)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another export was there first
+            raise taken from error
+        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return to
