@@ -47,7 +47,7 @@ def _different(value: list[str]) -> list[str]:
 
 def _folder(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", value):
-        raise refuse("use up to 100 letters, digits, '-', '_' and '.', for it names a folder")
+        raise refuse("use up to 100 of a to z, A to Z, 0 to 9, '-', '_' and '.', for it names a folder")
     return value
 
 

@@ -152,6 +152,7 @@ def test_only_that_says_nothing_is_refused(tmp_path: Path, only: str, says: str)
         ('name = "20 labels"', 'name = "true reward"', "[[arm]] 2: its name 'true reward' is taken"),
         ('name = "20 labels"', "", "[[arm]] 2 name is missing"),
         ('name = "small"', 'name = "../small"', "it names a folder"),
+        ('name = "small"', 'name = "größe"', "name = 'größe': use up to 100 of a to z, A to Z, 0 to 9, '-', '_' and"),
         ("seed = 2", "seed = 0", "[sweep] seed = 0: give the number of seeds"),
         ("seed = 2", "seed = [1, 1]", "give the number of seeds, up to 10,000, or a list of different ones"),
         ("seed = 2", "seed = true", "[sweep] seed = True"),
