@@ -184,6 +184,16 @@ def test_predicted_rewards_are_brought_to_the_set_spread() -> None:
     assert policy.reward_std == pytest.approx(7 * np.sqrt(3) / 4, rel=0.1)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_predicted_rewards_that_are_alike_are_not_blown_up(value: float) -> None:
+    """Divided by what rounding leaves of their spread, they would be worth a hundred thousand."""
+    policy, env = made(predicted_std=0.1, n_step=1)
+    lived(env, policy, learn=False)
+    policy.reward_changed(Says(value))
+    returns = policy._returns(policy.replay.draw(64, 1, 0.9, policy.drawing))
+    np.testing.assert_allclose(returns, 0.1 * value, rtol=1e-6)
+
+
 def test_random_actions_become_rare_as_the_settings_say() -> None:
     policy, env = made(epsilon=0.1, epsilon_steps=320)
     observations = np.repeat(env.shown, 2500, axis=0)

@@ -192,6 +192,22 @@ def test_seeds_differ_at_least_as_prompts_let_them(language: data.Language) -> N
     assert made.high - made.value >= 2.4 * np.sqrt(least / len(samples))
 
 
+def test_a_rate_that_all_seeds_agree_on_has_no_interval_unless_it_is_so_by_definition(language: data.Language) -> None:
+    """A rare event that no seed saw may still happen; best of n is as far from SFT as its formula says."""
+    ppo, best = result(language, "PPO, 64 rankings"), result(language, "best of n, 64 rankings, n = 16")
+    length = ppo.estimate("length")  # 12 tokens in every run
+    assert length.value == 12 and np.isnan([length.low, length.high]).all()
+    formula = np.log(16) - 15 / 16
+    distance = best.estimate("kl_exact")
+    assert [distance.value, distance.low, distance.high] == pytest.approx([formula] * 3)
+    nobody_s = best.estimate("kl_exact", ppo)  # a difference to what was measured is measured
+    assert nobody_s.low < nobody_s.value < nobody_s.high
+    table = tables.answers(language)
+    assert table is not None
+    (told,) = (row for row in table.records if row["arm"] == "PPO, 64 rankings")
+    assert told["length"] == 12 and np.isnan([told["length_low"], told["length_high"]]).all()
+
+
 def test_differences_of_arms_are_paired_by_seed(language: data.Language) -> None:
     one, other = result(language, "PPO, 4096 rankings"), result(language, "PPO, 64 rankings")
     seeds = {told.run.seed: told.value("mean:gain") for told in other.runs}
