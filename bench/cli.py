@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """The commands and their options."""
-    made = Parser(prog="prefrl", description="Run suites of experiments, and show what came out.")
+    made = Parser(prog="prefrl", description="Run suites of experiments, and show their results.")
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     shared = Shared.make()

@@ -69,7 +69,7 @@ def command_line() -> str:
     """Every command with its options, from argparse."""
     os.environ["COLUMNS"] = "84"
     made = parser()
-    codes = "A mistake of the user's is one line on stderr and exit code 2, a fault of ours one line and 70."
+    codes = "A mistake of the user gives one line on stderr and exit code 2, a fault of ours one line and exit code 70."
     parts = ["# Command line", f"{made.description} `python -m bench` is the same command. {codes}"]
     for name, command, summary in _commands(made):
         usage = inspect.cleandoc(command.format_usage().replace("usage: ", "       ", 1))
@@ -108,7 +108,7 @@ def settings() -> str:
 
     parts = [
         "# Settings",
-        "What can stand in a suite file: under `[run]`, in a task's table or in an arm. An unknown name is refused.",
+        "These can stand in a suite file: under `[run]`, in a task's table or in an arm. An unknown name is refused.",
         *("## A run", _fields(RunSpec)),
     ]
     titles: dict[registry.Kind, str] = {
@@ -133,8 +133,8 @@ def _language_settings() -> list[str]:
 
     parts = [
         "## A language run",
-        "Of a task whose name begins with `language/`. A table here adds to the preset's, key by key; the defaults are "
-        "those of the preset `cpu`.",
+        "A run is a language run if its task's name begins with `language/`. A table in a suite file changes the "
+        "preset's table key by key. The defaults here are those of the preset `cpu`.",
         _fields(spec.LanguageSpec),
     ]
     for name, table in spec.TABLES.items():
@@ -145,10 +145,11 @@ def _language_settings() -> list[str]:
 
 
 def _fields(part: Any) -> str:
+    without_effect = () if getattr(part, "sees_pixels", True) else getattr(part, "of_pixels_alone", ())
     rows = [
         f"| `{one.name}` | `{_default(one)}` | {_comment(part, one.name)} |"
         for one in dataclasses.fields(part)
-        if one.name not in ("task", "seed", "plugins")
+        if one.name not in ("task", "seed", "plugins", *without_effect)
     ]
     return (
         "\n".join(["| Setting | Default | Meaning |", "| --- | --- | --- |", *rows]) if rows else "It has no settings."
@@ -183,11 +184,11 @@ def suites() -> str:
     """Every suite that comes with the project: what its file says of itself, its tasks and arms, and its file."""
     parts = [
         "# Suites",
-        "A suite says what is swept, in a TOML file. These come with the project. `prefrl run NAME` runs one, and "
-        "`prefrl report NAME` shows it. A file of your own is named by its path: see [the tutorial](tutorial.md). "
-        "[`bench.suite`](api-bench.md#benchsuite) has the format, [settings](settings.md) what can stand in it.",
-        "One row of a suite is one command: `prefrl run mujoco --only task=hopper --only seed=0`. `--seeds`, `--steps` "
-        "and `--labels` make a trial smaller.",
+        "A suite is a TOML file that says which runs to make. These come with the project. `prefrl run NAME` runs one, "
+        "and `prefrl report NAME` shows it. A file of your own is named by its path: see [the tutorial](tutorial.md). "
+        "[`bench.suite`](api-bench.md#benchsuite) describes the format, and [settings](settings.md) the settings.",
+        "`--only` selects some of the runs: `prefrl run mujoco --only task=hopper --only seed=0`. `--seeds`, `--steps` "
+        "and `--labels` make a smaller trial.",
     ]
     for name in suite.names():
         loaded = suite.load(name)

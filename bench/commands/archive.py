@@ -14,16 +14,23 @@ from prefrl_core.errors import require
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("archive", help="finished runs as one small file, and back to the byte")
+    made = commands.add_parser("archive", help="pack finished runs into one small file, and unpack them to the byte")
     kinds = made.add_subparsers(required=True, metavar="COMMAND")
     pack = kinds.add_parser("pack", parents=[shared.suite], help="write a suite's finished runs into one Parquet file")
     pack.add_argument("--to", type=Path, required=True, metavar="FILE", help="the file to write")
     pack.add_argument(
-        "--without", type=Path, action="append", default=[], metavar="FILE", help="not those in this one; repeatable"
+        "--without",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="leave out runs that are in this file; repeatable",
     )
     pack.set_defaults(command=_pack)
-    unpack = kinds.add_parser("unpack", parents=[shared.out], help="put the runs of such files into a results folder")
-    unpack.add_argument("files", type=Path, nargs="+", metavar="FILE", help="written by archive pack")
+    unpack = kinds.add_parser(
+        "unpack", parents=[shared.out], help="unpack the runs of such files into a results folder"
+    )
+    unpack.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file that archive pack wrote")
     unpack.set_defaults(command=_unpack)
 
 

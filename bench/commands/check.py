@@ -12,8 +12,10 @@ from bench.text import counted
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("check", help="find damaged, incomplete and foreign runs in a results folder")
-    made.add_argument("folder", type=folder, nargs="?", default=Path("runs"), metavar="DIR", help="default: runs")
+    made = commands.add_parser("check", help="find runs that are damaged, incomplete or from other software")
+    made.add_argument(
+        "folder", type=folder, nargs="?", default=Path("runs"), metavar="DIR", help="results folder (default: runs)"
+    )
     made.set_defaults(command=command)
 
 

@@ -12,10 +12,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made = commands.add_parser(
         "compare",
         parents=[shared.out, shared.narrow],
-        help="two arms: difference, interval, chance, and what could have been seen",
+        help="compare two arms: difference, interval, p-value, detectable difference",
     )
     made.add_argument("arms", nargs=2, metavar="ARM", help="an arm, or suite:arm")
-    made.add_argument("--suite", metavar="SUITE", help="the suite of arms that name none")
+    made.add_argument("--suite", metavar="SUITE", help="the suite of arms given without a suite")
     made.set_defaults(command=command)
 
 

@@ -11,12 +11,17 @@ from prefrl_core.errors import UserError
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser(
-        "export", parents=[shared.out, shared.narrow], help="comparisons of finished runs as a data set"
+        "export", parents=[shared.out, shared.narrow], help="write the comparisons of finished runs as a data set"
     )
     made.add_argument("run", nargs="?", metavar="RUN", help="a run's key, or the beginning of it")
     made.add_argument("--suite", metavar="SUITE", help="all finished runs of a suite instead of one run")
     made.add_argument("--to", type=folder, required=True, metavar="DIR", help="folder to write, new or empty")
-    made.add_argument("--format", choices=("safetensors", "parquet"), default="safetensors", help="of the data files")
+    made.add_argument(
+        "--format",
+        choices=("safetensors", "parquet"),
+        default="safetensors",
+        help="format of the data files (default: safetensors)",
+    )
     made.set_defaults(command=command)
 
 

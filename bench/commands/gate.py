@@ -13,15 +13,19 @@ from prefrl_core.errors import UserError, require
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser(
-        "gate", parents=[shared.suite], help="compare finished runs with a baseline: exit code 0 fine, 1 worse"
+        "gate",
+        parents=[shared.suite],
+        help="compare finished runs with a baseline: exit code 0 not worse, 1 worse, 2 cannot tell",
     )
     made.add_argument("--baseline", type=Path, metavar="FILE", help="what the runs are compared with")
-    made.add_argument("--write-baseline", type=Path, metavar="FILE", help="make a baseline of the runs instead")
-    made.add_argument("--candidate", type=Path, metavar="DIR", help="the runs' folder (default: that of --out)")
+    made.add_argument("--write-baseline", type=Path, metavar="FILE", help="write a baseline from the runs instead")
+    made.add_argument("--candidate", type=Path, metavar="DIR", help="folder of the runs (default: that of --out)")
     made.add_argument(
         "--margin", type=real(0, 2), default=0.1, metavar="X", help="normalised return that may be lost (0.1)"
     )
-    made.add_argument("--exact", action="store_true", help="other bytes fail as well; none to compare is code 2")
+    made.add_argument(
+        "--exact", action="store_true", help="different bytes fail as well; exit code 2 if none can be compared"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the findings for machines")
     made.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
     made.set_defaults(command=command)

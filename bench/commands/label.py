@@ -26,12 +26,14 @@ _NEW: dict[str, Any] = {
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser("label", parents=[shared.out], help="teach an agent by comparing clips on a local page")
-    made.add_argument("task", metavar="TASK|RUN", help="a task to begin with, or the key of a run that people teach")
-    made.add_argument("--goal", metavar="TEXT", help="what is to be preferred, in plain words")
+    made.add_argument(
+        "task", metavar="TASK|RUN", help="a task for a new run, or the key of a run with labels of people"
+    )
+    made.add_argument("--goal", metavar="TEXT", help="what people should prefer, in plain words")
     made.add_argument("--labels", type=whole(1, 10**7), metavar="N", help="questions in all (900)")
     made.add_argument("--steps", type=whole(1, 10**12), metavar="N", help="steps of training in all (2000000)")
     made.add_argument("--policy", metavar="NAME", help="policy optimiser (trpo)")
-    made.add_argument("--seed", type=whole(0, 2**53), metavar="N", help="another run of the same (0)")
+    made.add_argument("--seed", type=whole(0, 2**53), metavar="N", help="seed of the run (0)")
     made.add_argument("--set", action="append", metavar="K=V", help="another setting of the run; repeatable")
     made.add_argument("--catch", type=real(0, 1), metavar="X", help="share of pairs with a clear answer (0.05)")
     waits = made.add_mutually_exclusive_group()
@@ -48,7 +50,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; any but this machine's needs the token"
     )
-    made.add_argument("--port", type=whole(0, 65_535), default=8017, metavar="N", help="0: any free one (8017)")
+    made.add_argument(
+        "--port", type=whole(0, 65_535), default=8017, metavar="N", help="port of the page; 0 takes any free one (8017)"
+    )
     made.add_argument(
         "--token-file",
         type=Path,

@@ -12,7 +12,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     made = commands.add_parser(
         "power",
         parents=[shared.suite],
-        help="seeds and hours that a difference takes, from the spreads seen",
+        help="seeds and hours that it takes to detect a difference, from the finished runs",
     )
     made.set_defaults(command=command)
 

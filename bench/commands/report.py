@@ -27,17 +27,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
         "report",
         parents=[shared.suite],
         help="figures and tables of a suite, as one page",
-        epilog="--only table=NAME writes that table alone. What is narrowed down is written into a folder of its own, "
+        epilog="--only table=NAME writes that table alone. A part of a suite is reported in a folder of its own, "
         "beside that of the whole suite.",
     )
     made.add_argument("--to", type=folder, metavar="DIR", help="folder of the report (default: in the results folder)")
     made.add_argument("--baseline", metavar="ARM", help="the arm that others are compared with (default: the suite's)")
-    made.add_argument("--all-seeds", action="store_true", help="use finished runs of seeds beyond the plan as well")
+    made.add_argument("--all-seeds", action="store_true", help="also use finished runs of seeds beyond the plan")
     made.add_argument(
         "--style", default="", metavar="FILE", help="a Matplotlib style or its name; matplotlibrc: that of this machine"
     )
     made.add_argument(
-        "--beside", type=Path, metavar="FILE", help="published figures: CSV of source, task, arm, unit, value, step"
+        "--beside", type=Path, metavar="FILE", help="published numbers: CSV of source, task, arm, unit, value, step"
     )
     made.set_defaults(command=command)
 

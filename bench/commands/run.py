@@ -20,35 +20,37 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("run", parents=[shared.suite], help="execute what is missing of a suite")
-    made.add_argument("--workers", type=whole(1, 4096), metavar="N", help="runs at a time (default: one a core)")
+    made = commands.add_parser("run", parents=[shared.suite], help="execute the missing runs of a suite")
+    made.add_argument("--workers", type=whole(1, 4096), metavar="N", help="runs at a time (default: one per core)")
     made.add_argument(
         "--executor",
         choices=executors.NAMES,
         default="local",
         help="where runs are done (default: local, this machine)",
     )
-    made.add_argument("--address", metavar="HOST:PORT", help="of the Ray cluster, or auto: the one on this machine")
+    made.add_argument(
+        "--address", metavar="HOST:PORT", help="address of the Ray cluster; auto: the one on this machine"
+    )
     made.add_argument(
         "--ship",
         type=real(0.1, 86_400),
         nargs="?",
         const=30.0,
         metavar="SECONDS",
-        help="nodes work on their own disks, and send checkpoints home so often (default where no disk is shared: 30)",
+        help="nodes work on their own disks, and send checkpoints back this often (default without a shared disk: 30)",
     )
     made.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
-    made.add_argument("--no-probe", action="store_true", help="of a dry run: do not time this machine for its cost")
-    made.add_argument("--verbose", action="store_true", help="of a dry run: every run of a big suite, not its cells")
     made.add_argument(
-        "--tensorboard", action="store_true", help="write event files to DIR/tensorboard as the runs go on"
+        "--no-probe", action="store_true", help="with --dry-run: do not measure the costs on this machine"
     )
+    made.add_argument("--verbose", action="store_true", help="with --dry-run: list every run of a large suite")
+    made.add_argument("--tensorboard", action="store_true", help="write event files to DIR/tensorboard during the runs")
     made.add_argument(
         "--until-decided",
         action="store_true",
-        help="give open comparisons more seeds until [decide] is met",
+        help="give undecided comparisons more seeds, as [decide] says",
     )
-    made.add_argument("--hours", type=real(-1e6, 1e6), metavar="H", help="stop after so many hours, finished or not")
+    made.add_argument("--hours", type=real(-1e6, 1e6), metavar="H", help="stop after H hours, finished or not")
     made.set_defaults(command=command)
 
 

@@ -34,17 +34,21 @@ class Shared:
             "--out", type=folder, default=Path("runs"), metavar="DIR", help="results folder (default: runs)"
         )
         narrow = argparse.ArgumentParser(add_help=False)
-        narrow.add_argument("--seeds", type=whole(1, 10_000), metavar="N", help="so many seeds instead of the suite's")
         narrow.add_argument(
-            "--steps", type=whole(1, 10**12), metavar="N", help="steps of every run instead of the suite's"
+            "--seeds", type=whole(1, 10_000), metavar="N", help="number of seeds (default: the suite's)"
         )
-        narrow.add_argument("--labels", type=whole(1, 10**9), metavar="N", help="labels of every run that asks for any")
+        narrow.add_argument(
+            "--steps", type=whole(1, 10**12), metavar="N", help="steps of every run (default: the suite's)"
+        )
+        narrow.add_argument(
+            "--labels", type=whole(1, 10**9), metavar="N", help="labels of every run that asks for labels"
+        )
         narrow.add_argument(
             "--only",
             action="append",
             default=[],
             metavar="K=V",
-            help="only what matches task=, arm= or seed=; repeatable",
+            help="only runs that match task=, arm= or seed=; repeatable",
         )
         suite = argparse.ArgumentParser(add_help=False, parents=[out, narrow])
         suite.add_argument("suite", metavar="SUITE", help="a suite's name, or the path of a .toml file")

@@ -18,7 +18,9 @@ _CURVE = (60, 10)  # columns and lines of the curve
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("show", parents=[shared.out], help="what one run is and how it went")
+    made = commands.add_parser(
+        "show", parents=[shared.out], help="print one run: settings, origin, curve and comparisons"
+    )
     made.add_argument("run", metavar="RUN", help="a run's key, or the beginning of it")
     made.add_argument("--picture", type=Path, metavar="FILE", help="draw predicted against true reward (.png or .svg)")
     made.add_argument(

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
     made = commands.add_parser(
-        "validate", help="does a task, policy, reward model, labeler or query strategy keep the laws?"
+        "validate", help="does a task, policy, reward model, labeler or query strategy keep the laws of its kind?"
     )
     made.add_argument(
         "parts",
         nargs="+",
         metavar="PART",
-        help="package.module:Name, a module that registers parts, or a name such as labeler:bpref or mujoco/hopper@1",
+        help="package.module:Name, a module that registers components, or a name: labeler:bpref, mujoco/hopper@1",
     )
     made.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="K=V",
-        help="a setting of the part other than its default; repeatable",
+        help="a setting of the component, if not its default; repeatable",
     )
     made.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     made.set_defaults(command=command)

@@ -17,10 +17,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: S
     )
     made.add_argument("what", metavar="RUN|SUITE", help="a run's key or the beginning of it, or a suite")
     made.add_argument(
-        "--sample", type=whole(1, 10**6), metavar="N", help="so many of the suite's finished runs (default: all)"
+        "--sample", type=whole(1, 10**6), metavar="N", help="number of finished runs to verify (default: all)"
     )
     made.add_argument("--draw", type=whole(0, 2**53), default=0, metavar="SEED", help="seed of the sample (default: 0)")
-    made.add_argument("--workers", type=whole(1, 4096), metavar="N", help="processes at a time (default: one a core)")
+    made.add_argument("--workers", type=whole(1, 4096), metavar="N", help="processes at a time (default: one per core)")
     made.set_defaults(command=command)
 
 
