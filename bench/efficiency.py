@@ -6,7 +6,7 @@ budgets that were run it is taken to be linear in log(n).
 
 - Labels to reach a share p of the true-reward run: the smallest n with s(n) >= p, s the closest curve that never
   falls (isotonic least squares, weighted by seeds); "at most" the smallest budget that was run, where that is enough;
-  infinite, told as "not reached", where no budget is.
+  infinite, reported as "not reached", where no budget is enough.
 - Area under s against log(n), divided by the range of log(n): the mean normalised return over budgets, each factor of
   labels weighing the same.
 - Normalised return per hour of labeling, at ``SECONDS_AN_ANSWER`` for each label.
@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike
 
 from bench import stats
 
-SHARES = (0.5, 0.9, 1.0)  # of the true-reward run, for "labels to reach"
-SECONDS_AN_ANSWER = 4.0  # Christiano et al. 2017 tell 3 to 5 seconds
+SHARES = (0.5, 0.9, 1.0)  # shares of the true-reward run, for "labels to reach"
+SECONDS_AN_ANSWER = 4.0  # Christiano et al. 2017 report 3 to 5 seconds
 
 
 def monotone(curves: ArrayLike, weights: ArrayLike | None = None) -> stats.Array:
-    """The closest curves that never fall (isotonic least squares): more labels cannot teach less.
+    """The closest curves that never fall (isotonic least squares): more labels are taken not to harm.
 
     Args:
         curves: ``(..., budgets)``.
@@ -75,8 +75,8 @@ def labels_to_reach(
 ) -> stats.Estimate:
     """Labels that reach ``share`` of the true-reward run; inf, in the value or at an end, is "not reached".
 
-    Both through the monotone fit, weighted by the ``seeds`` (budgets,) of each budget: the first crossing of a curve
-    that only noise lifts above the share would be told as a success.
+    Value and interval use the monotone fit, weighted by the ``seeds`` (budgets,) of each budget. Without it, a curve
+    that only noise lifts above the share would be reported as a success.
     """
     value, draws = (crossing(budgets, monotone(curves, seeds), share) for curves in (scores.values, scores.draws))
     return stats.estimate(value, draws)

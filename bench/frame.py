@@ -45,8 +45,8 @@ def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
         folders: one results folder, or several. A run that lies in two of them is taken from the first.
         suites: names or files; default: all that come with the project. A run that two suites plan has a row in each.
 
-    Damaged runs are left out: a warning names them, and ``frame.attrs["damaged"]`` has the line of each by its folder.
-    So are runs with a part that is not here, as where a plug-in cannot be imported: ``frame.attrs["absent"]``.
+    Damaged runs are left out: a warning names them, and ``frame.attrs["damaged"]`` has the reason for each folder. Runs
+    that need a plug-in or package that is not here are left out too: ``frame.attrs["absent"]`` has the reasons.
 
     Raises:
         UserError: a folder or suite that is not there, or runs of one task whose MuJoCo versions differ.

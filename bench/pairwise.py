@@ -1,4 +1,4 @@
-"""Two arms on the same tasks: the probability that one is better, and what chance alone would do.
+"""Two arms on the same tasks: the probability that one is better, and a test against chance.
 
 Pairs are ``(x, y)``, the returns ``(seeds,)`` of either arm on one task; the seeds of the two are independent.
 """
@@ -18,7 +18,7 @@ from bench.stats import Array, Estimate
 
 _TINY = 1e-12  # 0 and 1 solve Newcombe's equation as well
 Pairs = Sequence[tuple[ArrayLike, ArrayLike]]
-SHUFFLES = 20_000  # of a permutation test; where there are fewer in all, every one is counted
+SHUFFLES = 20_000  # permutations of a test; if there are fewer in all, each is counted once
 
 
 def probability_of_improvement(pairs: Pairs, level: float = 0.95) -> Estimate:
@@ -26,7 +26,7 @@ def probability_of_improvement(pairs: Pairs, level: float = 0.95) -> Estimate:
     (Agarwal et al. 2021, section 4.3: the Mann-Whitney U statistic over the number of pairs).
 
     A task's interval is Newcombe's (2006, method 5), which holds where all runs of X are above all of Y; those of
-    several tasks are put together by their squared reaches. Nothing is told of a single seed.
+    several tasks are combined by their squared half-widths. A single seed gives no interval.
     """
     found = [_of_task(np.asarray(x, float), np.asarray(y, float), level) for x, y in pairs]
     values, lows, highs = (np.array(ends) for ends in zip(*found, strict=True))
@@ -54,7 +54,7 @@ def _of_task(x: Array, y: Array, level: float) -> tuple[float, float, float]:
 
 
 def permutation(pairs: Pairs, rng: Generator, shuffles: int = SHUFFLES) -> float:
-    """Two-sided p of the mean over tasks of the difference of means, where only chance decides which seeds are X's.
+    """Two-sided p of the mean over tasks of the difference of means, if only chance decides which seeds are X's.
 
     Seeds are exchanged within tasks. All divisions are counted where they are no more than ``shuffles``, else that many
     are drawn, the observed one counted among them.
@@ -71,7 +71,7 @@ def permutation(pairs: Pairs, rng: Generator, shuffles: int = SHUFFLES) -> float
 
 
 def holm(p: ArrayLike) -> Array:
-    """The p of each of several tests, adjusted so that one of them may be false at most so often (Holm 1979)."""
+    """The p of each of several tests, adjusted so that it bounds the probability of any false finding (Holm 1979)."""
     p = np.asarray(p, float)
     order = np.argsort(p)
     steps = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))

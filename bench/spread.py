@@ -1,18 +1,18 @@
 """Intervals from few seeds: how much a cell's mean may be off, learned from the cells beside it.
 
-The deviation of three seeds says little about their spread: where all three fell into one of two modes, it is far too
-small, and any interval made of that cell alone fails. So a cell is seen beside its companions, the cells of the same
-quantity in the same units (the arms of one task), and the variance believed of its seeds is
+The deviation of three seeds says little about their spread: if all three fell into one of two modes, it is far too
+small, and any interval made from that cell alone fails. So a cell is taken together with its companions, the cells of
+the same quantity in the same units (the arms of one task). The variance assumed for its seeds is
 
     v = max(s^2, w S^2 + (1 - w) s^2),    w = min(1, 4 / (n - 1)),
 
-with n its seeds, s^2 their variance and S^2 the mean variance of all K cells: up to five seeds never less than what is
-usual around it; with more seeds its own variance has its way (where it is larger, from the first). The interval is
-Student's, mean +- t v^0.5 / n^0.5, with the degrees of freedom of all cells, w of the others', yet at most
-min(2 K, 6) max(1, n / 10): spreads differ from cell to cell and are not normal. With fewer than EVIDENCE degrees of
-freedom in all cells together there is none. ``python -m bench.simulations`` shows what each choice is for, beside the
-percentile, studentised and BCa bootstraps, Student's own interval, and an empirical Bayes estimate of the variance
-(Smyth 2004); docs/metrics.md has its tables.
+with n its seeds, s^2 their variance and S^2 the mean variance of all K cells. Up to five seeds it is never below S^2.
+With more seeds the own variance gets more weight. An own variance that is larger always counts in full. The interval is
+Student's, mean +- t v^0.5 / n^0.5. Its degrees of freedom are those of the cell plus w times those of the others, but
+at most min(2 K, 6) max(1, n / 10), because spreads differ from cell to cell and are not normal. With fewer than
+EVIDENCE degrees of freedom in all cells together there is no interval. ``python -m bench.simulations`` shows the effect
+of each choice, beside the percentile, studentised and BCa bootstraps, Student's own interval, and an empirical Bayes
+estimate of the variance (Smyth 2004); docs/metrics.md has its tables.
 
 Statistics of several cells (of runs over tasks, of a curve over budgets) take ``stats.Draws``: where each cell's mean
 may lie, drawn from the same t distribution, independently from cell to cell (a confidence distribution; of the
@@ -33,15 +33,15 @@ from scipy import special
 from bench.stats import Array, Draws, Estimate
 
 REPLICATES = 10_000
-EVIDENCE = 8  # degrees of freedom, in all companions, without which no interval is told
-CLEARLY = 0.99  # the interval of a control's gain that has to leave 0 out
+EVIDENCE = 8  # degrees of freedom in all companions that an interval needs
+CLEARLY = 0.99  # level of the interval of a control's gain that must not include 0
 FADES = 4  # degrees of freedom of a cell up to which its companions' spread counts in full
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What the companions of a cell say, itself among them: the usual variance ``(...)`` of the cells that have one,
-    how many they are, and the degrees of freedom in all."""
+    """Variance in the companions of a cell, the cell included: the mean variance ``(...)`` of the cells that have one,
+    their number, and their degrees of freedom in all."""
 
     variance: Array
     cells: int = 0
@@ -49,11 +49,11 @@ class Pool:
 
 
 def pool(cells: Iterable[ArrayLike], unlike: bool = False) -> Pool:
-    """The pool of cells ``(seeds, ...)``; those of fewer than two seeds say nothing, and at a point nor do those that
-    are NaN there.
+    """The pool of cells ``(seeds, ...)``. Cells with fewer than two seeds are ignored, and at each point those that are
+    NaN there.
 
-    Where spreads are ``unlike`` by orders of magnitude, the mean would be that of the largest. S^2 then is the median
-    of the variances, each divided by what the median of such an estimate is of its expectation."""
+    If spreads are ``unlike`` by orders of magnitude, the largest would dominate the mean. Then S^2 is the median of the
+    variances, each divided by the ratio of median to mean of its chi-squared distribution."""
     several = [cell for cell in (np.asarray(one, float) for one in cells) if len(cell) > 1]
     if not several:
         return Pool(np.asarray(np.nan))
@@ -69,8 +69,8 @@ def pool(cells: Iterable[ArrayLike], unlike: bool = False) -> Pool:
 
 
 def believed(variance: ArrayLike, seeds: int, beside: Pool, least: ArrayLike = 0.0) -> tuple[Array, float]:
-    """The variance ``(...)`` that is believed of a cell's seeds, given their own and the ``least`` that it can be, and
-    its degrees of freedom; NaN and 0 where there is not enough to tell."""
+    """The variance ``(...)`` assumed for a cell's seeds, given their own and the ``least`` possible one, and its
+    degrees of freedom; NaN and 0 where there are too few seeds."""
     own = np.asarray(variance, float)
     if seeds < 2 or beside.freedom < EVIDENCE:
         return np.full_like(own, np.nan), 0.0
@@ -91,7 +91,7 @@ def error(values: ArrayLike, beside: Pool, least: ArrayLike = 0.0) -> tuple[Arra
 
 
 def of_mean(seeds: Sequence[ArrayLike]) -> float:
-    """The variance that a seed's mean over prompts has from these alone: per seed ``(prompts,)``; 0 without any."""
+    """The variance of a seed's mean that comes from drawing its prompts: per seed ``(prompts,)``; 0 without any."""
     found = [np.asarray(one, float) for one in seeds]
     return float(np.mean([one.var(ddof=1) / len(one) for one in found if len(one) > 1] or [0.0]))
 
@@ -104,8 +104,8 @@ def quantile(freedom: ArrayLike, level: float = 0.95) -> Array:
 
 
 def mean_estimate(values: ArrayLike, beside: Pool | None = None, least: float = 0.0, level: float = 0.95) -> Estimate:
-    """Mean of one cell ``(seeds,)`` with its interval; NaN for an empty cell. Without a pool it stands alone. ``least``
-    is the variance of a seed that is known to be there: of a mean over prompts, that of the prompts drawn."""
+    """Mean of one cell ``(seeds,)`` with its interval; NaN for an empty cell. Without a pool only its own seeds count.
+    ``least`` is a known lower bound of a seed's variance: for a mean over prompts, that of drawing the prompts."""
     values = np.asarray(values, float)
     if not len(values):
         return Estimate(np.nan, -np.inf, np.inf)

@@ -5,8 +5,8 @@ tasks is a sequence with one cell a task; cells may differ in length, as runs ma
 returns per episode; a *normalised* return is 0 for the untrained policy and 1 for the true-reward runs of the same
 harness, never for a published figure or for an observed extreme (which would move when a run is added).
 
-How far a cell's mean may be off is drawn in ``bench.spread``; a statistic of several cells takes these draws
-(``Draws``), and its interval lies between two of their quantiles. One that cannot be told is (-inf, inf).
+How far a cell's mean may be off is drawn in ``bench.spread``. A statistic of several cells takes these draws
+(``Draws``), and its interval lies between two of their quantiles. An unknown interval is (-inf, inf).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FINAL_SHARES = (0.05, 0.10)  # Christiano et al. 2017 average the last 5 %; the 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point estimate with its interval; an interval that cannot be told is (-inf, inf)."""
+    """A point estimate with its interval; an unknown interval is (-inf, inf)."""
 
     value: float
     low: float
@@ -32,8 +32,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Draws:
-    """A cell: ``values`` (seeds,), and by how much its true mean may be off, ``shifts`` (replicates,); NaN where nobody
-    knows (``bench.spread.draws``)."""
+    """A cell: ``values`` (seeds,), and draws of how far its true mean may be off, ``shifts`` (replicates,), which are
+    NaN where this is unknown (``bench.spread.draws``)."""
 
     values: Array
     shifts: Array
@@ -50,7 +50,7 @@ class Draws:
 
 
 def iqm(scores: ArrayLike, axis: int | None = None) -> Array:
-    """Interquartile mean: a quarter of the scores is cut off at each end, the rest averaged; NaN where a score is.
+    """Interquartile mean: the lowest and highest quarter are left out, the rest averaged; NaN where a score is.
 
     ``scores`` has any shape; the default takes all runs x tasks together.
     """
@@ -83,7 +83,7 @@ def iqm_over_runs(scores: Sequence[ArrayLike]) -> Array:
 
 
 def optimality_gap(scores: Sequence[ArrayLike], target: float = 1.0) -> Array:
-    """How far runs stay below ``target`` on average, what is above it not counted (Agarwal et al. 2021, section 4.3):
+    """How far runs stay below ``target`` on average; scores above it count as ``target`` (Agarwal et al. 2021, 4.3):
     ``target`` - mean over tasks of the mean of min(score, target); in the form of ``median_over_tasks``."""
     return target - mean_over_tasks([np.minimum(cell, target) for cell in scores])
 

@@ -2,8 +2,8 @@
 be run.
 
 A run's folder appears with its spec in it or not at all, every file but the JSON lines is replaced as a whole, and
-``done.json`` comes last; so whatever a run's end, what is on disk is either whole or known not to be. ``bench.schemas``
-says what each file may hold, ``bench.files`` how a folder of strangers is read and written.
+``done.json`` comes last; so however a run ends, what is on disk is either whole or known not to be. ``bench.schemas``
+says what each file may hold, ``bench.files`` how a folder from elsewhere is read and written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Status = Literal["missing", "partial", "failed", "done"]
-STAGES = "stages"  # in a results folder: what several runs begin with, of tracks that have such
+STAGES = "stages"  # folder, in a results folder, of the stages that several runs share
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -48,7 +48,7 @@ def key_of(spec: Mapping[str, Any], versions: Mapping[str, Any]) -> str:
 
 
 def checksums(folder: Path) -> dict[str, str | None]:
-    """Of all files of a finished run that have one."""
+    """The checksums of all files of a finished run that have one."""
     names = (*CHECKED, *(name for name in SAMPLES if present(folder / name)))
     return {name: checksum(folder / name) for name in names}
 
@@ -117,7 +117,7 @@ class Run:
         return _lines(path, data, schemas.Row)
 
     def column(self, name: str) -> np.ndarray:
-        """One metric over all rows, float64; NaN where there was nothing to tell."""
+        """One metric over all rows, float64; NaN where there was no value."""
         import numpy as np
 
         return np.array([np.nan if row.get(name) is None else row[name] for row in self.rows], dtype=np.float64)
@@ -171,7 +171,7 @@ class Run:
         return self._arrays("samples.safetensors"), self._json("samples.json", schemas.Texts)
 
     def require_file(self, name: str) -> None:
-        """What the finished run wrote is still here.
+        """Check that a file of the finished run is still here.
 
         Raises:
             UserError: it is not.

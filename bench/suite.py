@@ -16,12 +16,12 @@
     [[arm]]                             # one line in the figures
     name = "200 labels"
     labels = 200
-    seed = 5                            # optional: seeds of this arm's own; the control, by which the others are
-                                        # divided, deserves more than they do
-    [decide]                            # optional: what it is for, see bench/purpose.py
+    seed = 5                            # optional: seeds of this arm; the control, by which all others are
+                                        # divided, should have more than they
+    [decide]                            # optional: what the suite decides, see bench/purpose.py
     [resources]                         # optional: what a run needs of a cluster's node, see bench/resources.py
 
-A setting given twice: the arm's wins over the task's, and that over [run]'s; a table is replaced whole.
+If a setting is given twice, the arm's overrides the task's, and that overrides [run]'s. A table is replaced whole.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Suite:
 
 
 def load(name: str) -> Suite:
-    """The suite of that name among our own, or in the file ``name`` (which ends in ``.toml``).
+    """The suite of that name among those of the project, or in the file ``name`` (which ends in ``.toml``).
 
     Raises:
         UserError: no such suite or file, or something in it is wrong.

@@ -108,7 +108,7 @@ def remove(path: Path) -> None:
 
 
 def remove_sides(path: Path) -> None:
-    """Delete what a run needs to go on and nobody else: the side files. ``load`` then needs ``logs=False``."""
+    """Delete the side files, which only a run needs that goes on. ``load`` then needs ``logs=False``."""
     for side in sides(path):
         side.unlink(missing_ok=True)
 

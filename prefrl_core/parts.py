@@ -57,7 +57,7 @@ class Run:
     observations: NDArray[Any]  # (envs, obs): those to act on next
     step: int = 0
     iteration: int = 0  # turns of the loop
-    scene: int = 0  # numbers a step that are kept to show people an environment; 0 where nobody looks
+    scene: int = 0  # numbers kept of each step, to show an environment to people; 0 without people
     random: dict[str, np.random.Generator] = field(default_factory=dict)  # every generator of the loop, by name
 
     @property
@@ -99,7 +99,7 @@ class Run:
     @property
     def due(self) -> int:
         """Questions to put now: what the schedule wants asked before the next turn ends, so that the last label still
-        teaches the last turn."""
+        counts in the last turn."""
         spec, asked = self.spec, self.comparisons.asked
         wanted = schedule.due(
             spec.labels,

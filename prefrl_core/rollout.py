@@ -39,7 +39,7 @@ class Rollout:
     last_observations: NDArray[Any]  # (envs, obs), after the last step
     ends: NDArray[np.int64]  # (ended, 2): step and environment of each episode's end
     final_observations: NDArray[Any]  # (ended, obs), the last observation of those episodes
-    scenes: NDArray[np.float32]  # (steps, envs, scene): what to draw at each step; no width where nobody looks
+    scenes: NDArray[np.float32]  # (steps, envs, scene): what to draw at each step; width 0 without people
 
     @property
     def done(self) -> NDArray[np.bool_]:

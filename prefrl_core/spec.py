@@ -37,19 +37,19 @@ class RunSpec:
     total_steps: int = 1_000_000  # environment steps, over all environments
     reward: Literal["learned", "true"] = "learned"  # "true" is the control: no labels, the task's own reward
     labels: int = 0  # questions that may be put to the labeler
-    policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})  # and its settings
+    policy: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["policy"]})  # optimiser and settings
     labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["labeler"]})  # who answers
     query: Mapping[str, Any] = field(default_factory=lambda: {"name": _DEFAULTS["query"]})  # which pairs to ask about
-    reward_model: Mapping[str, Any] = field(default_factory=dict)  # what learns the reward, and its settings
-    segment: int = 0  # steps of a clip; 0 takes the task's own
+    reward_model: Mapping[str, Any] = field(default_factory=dict)  # by default "ensemble", on pixels "convolutional"
+    segment: int = 0  # steps of a segment; 0 takes the task's own
     initial_labels: float = 0.25  # share of the labels asked about the untrained policy
     schedule_constant: float = 0.1  # C / horizon of the label rate C / (T + C)
     variable_length: bool = False  # allow episodes whose end tells the agent what is wanted
     plugins: tuple[str, ...] = ()  # modules that register the parts named above
     score_shown: bool = of_pixels(False)  # allow a task whose picture tells the true return
-    device: str = of_pixels("cpu")  # where networks over pixels live; "cuda" is a graphics card
-    precision: str = of_pixels("bfloat16")  # in which networks over pixels are evaluated; or "float32"
-    interleaved: bool = later(False)  # a pixel's channels side by side: faster in float32 on a processor
+    device: str = of_pixels("cpu")  # where networks over pixels are computed; "cuda" is a graphics card
+    precision: str = of_pixels("bfloat16")  # arithmetic of networks over pixels; or "float32"
+    interleaved: bool = later(False)  # store a pixel's channels side by side: faster in float32 on a processor
     known_comparisons: str = later("")  # file or folder of recorded comparisons that the run begins with
     known_reward: str = later("")  # file of a fitted reward model, or a run's folder, that the run begins with
 

@@ -77,7 +77,7 @@ def _drawn(subject: Subject, swapped: bool) -> NDArray[np.float64]:
 
 
 def answers(subject: Subject) -> str:
-    """One for each question: 1, 0, 0.5 or NaN."""
+    """There is one answer for each question: 1, 0, 0.5 or NaN."""
     for count in (1, 3, None):
         for first in (True, False):
             asked = _questions(first=first, count=count)
@@ -91,17 +91,17 @@ def answers(subject: Subject) -> str:
 
 
 def deterministic(subject: Subject) -> str:
-    """The same generator state, the same answers."""
+    """The same generator state gives the same answers."""
     return same_each_time(lambda: _answer(subject.make(), _questions()))
 
 
 def own_generator(subject: Subject) -> str:
-    """Randomness comes from the generator passed in alone."""
+    """Randomness comes only from the generator that is passed in."""
     return apart_from_global_state(lambda: _answer(subject.make(), _questions()))
 
 
 def no_memory(subject: Subject) -> str:
-    """What was asked before makes no difference: nothing of a labeler is saved when a run is cut off."""
+    """Earlier questions make no difference, because nothing of a labeler is saved when a run is cut off."""
     part = subject.make()
     with poisoned(0):
         fresh = as_bytes(_answer(subject.make(), _questions()))
@@ -114,14 +114,14 @@ def no_memory(subject: Subject) -> str:
 
 
 def arguments_unchanged(subject: Subject) -> str:
-    """What it is shown stays as it is."""
+    """The labeler does not change the questions that it is shown."""
     asked = _questions()
     shown = {name: value for name, value in vars(asked).items() if isinstance(value, np.ndarray)}
     return unchanged(lambda: _answer(subject.make(), asked), **shown)
 
 
 def nothing_kept_alive(subject: Subject) -> str:
-    """Neither the labeler nor its answers hold on to what was shown."""
+    """Neither the labeler nor its answers keep references to the questions."""
 
     def ask() -> Any:
         part, asked = subject.make(), _questions()
@@ -136,7 +136,7 @@ def nothing_kept_alive(subject: Subject) -> str:
 
 
 def symmetric(subject: Subject) -> str:
-    """Which segment is on the left makes no difference: swapped questions get mirrored answers, in distribution."""
+    """Swapped questions get mirrored answers, in distribution: it does not matter which segment is on the left."""
     straight, mirrored = _drawn(subject, False), 1 - _drawn(subject, True)
 
     def count(found: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -153,8 +153,8 @@ def symmetric(subject: Subject) -> str:
 
 
 def prefers_the_better(subject: Subject) -> str:
-    """Of two segments that differ, the one of higher return is named more often than chance does; of a labeler that
-    ``judges_states``, by what they show, this is not asked."""
+    """Of two segments that differ, the one with the higher return is preferred more often than by chance. A labeler
+    that ``judges_states`` is exempt."""
     if getattr(subject.make(), "judges_states", False):
         raise NotApplicable("it goes by what the segments show")
     found = _drawn(subject, False)[:, _TIES:]
@@ -170,8 +170,8 @@ def prefers_the_better(subject: Subject) -> str:
 
 
 def calibrated(subject: Subject) -> str:
-    """Where it offers ``probabilities(questions)``, decided answers name the left segment as often as it says; where it
-    says 0 or 1, without exception."""
+    """If it offers ``probabilities(questions)``, decided answers prefer the left segment with these probabilities, and
+    always agree where they are 0 or 1."""
     from scipy.stats import binomtest
 
     offered = getattr(subject.make(), "probabilities", None)

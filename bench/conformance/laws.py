@@ -35,7 +35,7 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one law."""
+    """The outcome of one law."""
 
     law: str
     state: Literal["kept", "broken", "not applicable"]

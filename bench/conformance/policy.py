@@ -57,7 +57,7 @@ class _Live:
 
 
 def shapes_and_bounds(subject: Subject) -> str:
-    """Actions are one for each environment, finite, and as executed inside the task's action space."""
+    """There is one finite action for each environment. As executed, it lies inside the task's action space."""
     tried = []
     for name, choices in (("continuous", 0), ("discrete", CHOICES)):
         try:
@@ -76,17 +76,17 @@ def shapes_and_bounds(subject: Subject) -> str:
 
 
 def deterministic(subject: Subject) -> str:
-    """The same seed and rollouts, the same actions, metrics and state."""
+    """The same seed and rollouts give the same actions, metrics and state."""
     return same_each_time(lambda: _Live(subject).learn().everything())
 
 
 def own_generator(subject: Subject) -> str:
-    """Randomness comes from the seed it is made with alone."""
+    """Randomness comes only from the seed that it is made with."""
     return apart_from_global_state(lambda: _Live(subject).learn().everything())
 
 
 def arguments_unchanged(subject: Subject) -> str:
-    """Observations, rollouts and predicted rewards stay as they are."""
+    """Observations, rollouts and predicted rewards are not changed."""
     live = _Live(subject).learn()
     seen, predicted = live.rollout()
     arrays = {name: value for name, value in vars(seen).items() if isinstance(value, np.ndarray)}
@@ -101,7 +101,7 @@ def arguments_unchanged(subject: Subject) -> str:
 
 
 def true_reward_unread(subject: Subject) -> str:
-    """What the task really pays makes no difference: the policy learns from the predicted reward it is given."""
+    """The task's true reward makes no difference: the policy learns from the predicted reward that it is given."""
     real, turned = _Live(subject).learn(), _Live(subject, paid=-10.0).learn()
     hold(
         real.everything() == turned.everything(),
@@ -111,7 +111,7 @@ def true_reward_unread(subject: Subject) -> str:
 
 
 def finite_metrics(subject: Subject) -> str:
-    """What ``improve`` returns are finite numbers, under the same names each time."""
+    """``improve`` returns finite numbers, under the same names each time."""
     live = _Live(subject).learn()
     measured = [said for said in live.said if isinstance(said, dict)]
     for one in measured:
@@ -124,7 +124,8 @@ def finite_metrics(subject: Subject) -> str:
 
 
 def state(subject: Subject) -> str:
-    """``get_state`` through a checkpoint file into a policy made with another seed: both go on alike, to the bit."""
+    """Its state is restored from a checkpoint into a policy made with another seed. Both then continue alike, to the
+    bit."""
     live, other = _Live(subject).learn(), _Live(subject, seed=1)
     saved = through_a_file({"policy": live.policy.get_state()})["policy"]
     other.policy.set_state(saved)
@@ -137,7 +138,7 @@ def state(subject: Subject) -> str:
 
 
 def nothing_kept_alive(subject: Subject) -> str:
-    """No rollout is held on to once the next one has been acted and learned from."""
+    """It keeps no reference to a rollout after it has learned from the next one."""
 
     def use() -> Any:
         live = _Live(subject)
@@ -151,7 +152,7 @@ def nothing_kept_alive(subject: Subject) -> str:
 
 
 def settings_by_task(subject: Subject) -> str:
-    """``settings_for(task)``, where it is offered, names settings that there are."""
+    """If it offers ``settings_for(task)``, this returns only settings that exist."""
     if not hasattr(type(subject.make()), "settings_for"):
         raise NotApplicable("it has no settings_for")
     tasks = [arena.Line.info.id, arena.Choice.info.id, *([] if subject.choices else ["mujoco/hopper@1"])]

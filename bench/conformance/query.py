@@ -74,7 +74,7 @@ def factor(subject: Subject) -> str:
 
 
 def valid_indices(subject: Subject) -> str:
-    """Whole numbers that lie among the candidates."""
+    """The result is whole numbers that are indices of candidates."""
     for made, count in _cases(subject):
         chosen = _choose(subject.make(), made, count)
         hold(np.issubdtype(chosen.dtype, np.integer), f"indices of dtype {chosen.dtype}")
@@ -84,7 +84,7 @@ def valid_indices(subject: Subject) -> str:
 
 
 def as_many_as_asked(subject: Subject) -> str:
-    """Exactly ``count`` of them, from one to all."""
+    """Exactly ``count`` candidates are chosen, from one to all."""
     for made, count in _cases(subject):
         shape = _choose(subject.make(), made, count).shape
         hold(shape == (count,), f"{count} of {len(made.pairs)} wanted, an array of shape {shape} came")
@@ -92,7 +92,7 @@ def as_many_as_asked(subject: Subject) -> str:
 
 
 def no_repeats(subject: Subject) -> str:
-    """No candidate twice."""
+    """No candidate is chosen twice."""
     for made, count in _cases(subject):
         chosen = _choose(subject.make(), made, count).reshape(-1)
         repeated = len(chosen) - len(np.unique(chosen))
@@ -101,7 +101,7 @@ def no_repeats(subject: Subject) -> str:
 
 
 def no_pair_with_itself(subject: Subject) -> str:
-    """Two different segments in each chosen pair."""
+    """Each chosen pair has two different segments."""
     for made, count in _cases(subject):
         pairs = made.pairs[_choose(subject.make(), made, count)]
         hold(bool((pairs[:, 0] != pairs[:, 1]).all()), f"segment {pairs[0, 0]} would be compared with itself")
@@ -109,17 +109,17 @@ def no_pair_with_itself(subject: Subject) -> str:
 
 
 def deterministic(subject: Subject) -> str:
-    """The same generator state, the same choice."""
+    """The same generator state gives the same choice."""
     return same_each_time(lambda: _choose(subject.make(), _candidates()))
 
 
 def own_generator(subject: Subject) -> str:
-    """Randomness comes from the generator passed in alone."""
+    """Randomness comes only from the generator that is passed in."""
     return apart_from_global_state(lambda: _choose(subject.make(), _candidates()))
 
 
 def no_memory(subject: Subject) -> str:
-    """What was chosen before makes no difference: nothing of a strategy is saved when a run is cut off."""
+    """Earlier choices make no difference, because nothing of a strategy is saved when a run is cut off."""
     part = subject.make()
     with poisoned(0):
         fresh = as_bytes(_choose(subject.make(), _candidates()))
@@ -144,7 +144,7 @@ def arguments_unchanged(subject: Subject) -> str:
 
 
 def nothing_kept_alive(subject: Subject) -> str:
-    """The strategy holds on to no segment."""
+    """The strategy keeps no reference to a segment."""
 
     def ask() -> Any:
         part, made = subject.make(), _candidates()
@@ -155,7 +155,7 @@ def nothing_kept_alive(subject: Subject) -> str:
 
 
 def symmetric(subject: Subject) -> str:
-    """Which segment of a pair is on the left makes no difference, in distribution."""
+    """It does not matter, in distribution, which segment of a pair is on the left."""
     straight, part = _candidates(), subject.make()
 
     def count(made: Candidates, salt: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ _LARGEST = 5.0  # times the processor time of a fit to a tenth of the comparison
 
 
 def shapes(subject: Subject) -> str:
-    """A reward for each step, a probability for each member and pair, all finite."""
+    """There is a reward for each step, and a probability for each member and pair. All are finite."""
     lesson = Lesson(subject).learn()
     turn, pairs = lesson.turn(), np.array([[0, 1], [2, 3], [1, 0]])
     predicted, preferences = lesson.predicted(turn), lesson.preferences(lesson.pool.segments, pairs)
@@ -39,17 +39,17 @@ def shapes(subject: Subject) -> str:
 
 
 def deterministic(subject: Subject) -> str:
-    """The same seed, turns and answers, the same predictions, metrics and state."""
+    """The same seed, turns and answers give the same predictions, metrics and state."""
     return same_each_time(lambda: Lesson(subject).learn().everything())
 
 
 def own_generator(subject: Subject) -> str:
-    """Randomness comes from the seed it is made with alone, and nobody else's random numbers are used up."""
+    """Randomness comes only from the seed that it is made with, and no other generator is advanced."""
     return apart_from_global_state(lambda: Lesson(subject).learn().everything())
 
 
 def predictions_change_nothing(subject: Subject) -> str:
-    """Asked again it says the same, and its state stays as it is."""
+    """Predicting twice gives the same, and does not change the state."""
     lesson = Lesson(subject).learn()
     turn, pairs = lesson.turn(3), np.arange(40).reshape(20, 2)
     before = as_bytes(lesson.model.get_state())
@@ -63,7 +63,7 @@ def predictions_change_nothing(subject: Subject) -> str:
 
 
 def arguments_unchanged(subject: Subject) -> str:
-    """Features, answers and segments stay as they are."""
+    """Features, answers and segments are not changed."""
     lesson = Lesson(subject)
     turn, held = lesson.turn(), lesson.pool.segments
     lesson.pool.turn = turn
@@ -79,7 +79,7 @@ def arguments_unchanged(subject: Subject) -> str:
 
 
 def complement(subject: Subject) -> str:
-    """Left and right swapped give the complement."""
+    """With left and right swapped, the predicted preference is the complement."""
     lesson = Lesson(subject).learn()
     pairs = np.arange(60).reshape(30, 2)
     straight, swapped = (lesson.preferences(lesson.pool.segments, p) for p in (pairs, pairs[:, ::-1].copy()))
@@ -89,7 +89,7 @@ def complement(subject: Subject) -> str:
 
 
 def bounded(subject: Subject) -> str:
-    """A fit takes no more work for ten times as many comparisons."""
+    """A fit to ten times as many comparisons takes no more work."""
     from time import thread_time
 
     times = {}
@@ -105,8 +105,8 @@ def bounded(subject: Subject) -> str:
 
 
 def learns(subject: Subject) -> str:
-    """From 200 answers without an error (600 about pictures) it learns a linear reward: it prefers the better one of
-    fresh pairs in nine cases of ten."""
+    """From 200 correct answers (600 about pictures) it learns a linear reward: it prefers the better segment in nine of
+    ten fresh pairs."""
     lesson = Lesson(subject, brief=False)
     accuracy = 0.0
     for turns in range(1, _TURNS + 1):
@@ -124,7 +124,7 @@ def learns(subject: Subject) -> str:
 
 
 def members_differ(subject: Subject) -> str:
-    """Several members do not all say the same."""
+    """If there are several members, they do not all predict the same."""
     lesson = Lesson(subject).learn()
     fresh = lesson.preferences(lesson.segments(60, 5), np.arange(60).reshape(30, 2))
     if len(fresh) == 1:
@@ -135,7 +135,7 @@ def members_differ(subject: Subject) -> str:
 
 
 def refuses_nonsense(subject: Subject) -> str:
-    """Where its parameters are no longer finite it says so, instead of handing out numbers that are none."""
+    """If its parameters are no longer finite, it raises an error instead of returning NaN or infinity."""
     lesson = Lesson(subject)
     if lesson.pool.segments.features.dtype == np.uint8:
         raise NotApplicable("pixels are always numbers")
@@ -152,7 +152,8 @@ def refuses_nonsense(subject: Subject) -> str:
 
 
 def state(subject: Subject) -> str:
-    """``get_state`` through a checkpoint file into a model made with another seed: both go on alike, to the bit."""
+    """Its state is restored from a checkpoint into a model made with another seed. Both then continue alike, to the
+    bit."""
     lesson, other = Lesson(subject).learn(), Lesson(subject, seed=1)
     other.model.set_state(through_a_file({"reward": lesson.model.get_state()})["reward"])
     if as_bytes(other.model.get_state()) != as_bytes(lesson.model.get_state()):
@@ -163,7 +164,7 @@ def state(subject: Subject) -> str:
 
 
 def nothing_kept_alive(subject: Subject) -> str:
-    """No turn is held on to once the next one has been seen."""
+    """It keeps no reference to a turn after it has seen the next one."""
 
     def use() -> Any:
         lesson = Lesson(subject)

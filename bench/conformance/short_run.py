@@ -131,7 +131,7 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings(subject: Subject) -> str:
-    """The part is a dataclass whose fields, plain values, are all that tells two of its kind apart."""
+    """The component is a dataclass with fields of plain values. Nothing else distinguishes two of its kind."""
     part = registry.find(subject.kind, subject.name)
     hold(dataclasses.is_dataclass(part), f"{part} is no dataclass: its fields are what a suite file can set")
     found = subject.plain()
@@ -160,7 +160,8 @@ def _run(subject: Subject) -> ShortRun:
 
 
 def budget_exact(subject: Subject) -> str:
-    """A run takes as many steps and asks as many labels as its spec says, neither more nor fewer."""
+    """A run asks exactly the labels of its spec. It takes no step too many, and fewer than one step of all environments
+    too few."""
     run = _run(subject)
     spec, steps, labels = run.spec, run.rows[-1]["step"], run.rows[-1]["labels"]
     environments = spec.policy["environments"]
@@ -171,7 +172,7 @@ def budget_exact(subject: Subject) -> str:
 
 
 def finite_rows(subject: Subject) -> str:
-    """All that a run measures is finite."""
+    """All measurements of a run are finite."""
     for row in _run(subject).rows:
         bad = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
         hold(not bad, f"{bad} at step {row['step']}")
@@ -179,7 +180,7 @@ def finite_rows(subject: Subject) -> str:
 
 
 def different_segments_compared(subject: Subject) -> str:
-    """No comparison of a run is of a segment with itself."""
+    """No comparison of a run compares a segment with itself."""
     features = _run(subject).features
     sides = features.reshape(len(features), 2, -1)
     same = int((sides[:, 0] == sides[:, 1]).all(axis=1).sum())
@@ -195,7 +196,7 @@ def same_run_twice(subject: Subject) -> str:
 
 
 def resumed_is_uninterrupted(subject: Subject) -> str:
-    """A run cut off half-way and resumed from its checkpoint gives what the undisturbed one gives."""
+    """A run that is cut off half-way and resumed from its checkpoint gives the same as an undisturbed one."""
     run = _run(subject)
     if not run.can_be_saved:
         raise NotApplicable("the task has no get_state: a run that is cut off starts over")

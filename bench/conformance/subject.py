@@ -22,7 +22,7 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A registered part under test, with settings other than its defaults if wanted."""
+    """A registered component under test, with settings other than its defaults if wanted."""
 
     kind: Kind
     name: str

@@ -82,8 +82,8 @@ def description(subject: Subject) -> str:
 
 
 def spaces(subject: Subject) -> str:
-    """Flat observations, or stacked frames of a task over pixels; flat or discrete actions; and everything in the
-    shapes that they promise."""
+    """Observations are flat, or stacked frames of a task over pixels. Actions are flat or discrete. All arrays have the
+    shapes that the spaces promise."""
     one, walked = _walks(subject)["random"]
     seen, action = one.env.single_observation_space, one.env.single_action_space
     pixels, stack = tasks.describe(subject.name).pixels, (STACK, SIZE, SIZE)
@@ -110,7 +110,7 @@ def spaces(subject: Subject) -> str:
 
 
 def finite(subject: Subject) -> str:
-    """Observations and rewards are finite, at the bounds of the actions too."""
+    """Observations and rewards are finite, also at the bounds of the actions."""
     for style, (_, walked) in _walks(subject).items():
         for step, (seen, rewards, *_rest) in enumerate(walked):
             hold(bool(np.isfinite(seen).all() and np.isfinite(rewards).all()), f"not at step {step}, {style} actions")
@@ -118,7 +118,7 @@ def finite(subject: Subject) -> str:
 
 
 def same_seed_same_episode(subject: Subject) -> str:
-    """Made and reset with the same seed, it gives the same to the bit; so it does when reset again."""
+    """Made and reset with the same seed, it gives the same episode to the bit, also when it is reset again."""
     said = same_each_time(lambda: [(made := _Stepped(subject)).first, *made.walk(_steps(subject))])
     made = _Stepped(subject)
     made.walk(5)
@@ -140,7 +140,7 @@ def another_seed_another_episode(subject: Subject) -> str:
 
 
 def own_generator(subject: Subject) -> str:
-    """Randomness comes from the seed alone."""
+    """Randomness comes only from the seed."""
     return apart_from_global_state(lambda: [(made := _Stepped(subject)).first, *made.walk(_steps(subject))])
 
 
@@ -169,7 +169,7 @@ def autoreset(subject: Subject) -> str:
 
 
 def fixed_length(subject: Subject) -> str:
-    """``fixed_length`` is the truth, and no episode outlasts ``episode_steps``."""
+    """``fixed_length`` is true to the episodes, and no episode is longer than ``episode_steps``."""
     info = tasks.describe(subject.name)
     if info.episode_steps > _most(subject):
         raise NotApplicable(f"episodes of {info.episode_steps} steps are not waited for")
@@ -186,8 +186,8 @@ def fixed_length(subject: Subject) -> str:
 
 
 def stagger(subject: Subject) -> str:
-    """After ``stagger``, environments end their episodes at different times, the first one early and later ones at the
-    whole length. It returns the observations that follow it."""
+    """After ``stagger`` the environments end their first episodes early and at different times, and later episodes at
+    the whole length. ``stagger`` returns the observations that follow it."""
     info, made = tasks.describe(subject.name), _Stepped(subject)
     if not hasattr(made.env, "stagger") or not info.fixed_length:
         raise NotApplicable("it has no stagger" if info.fixed_length else "episodes differ in length")
@@ -204,7 +204,7 @@ def stagger(subject: Subject) -> str:
 
 
 def arrays_are_the_callers(subject: Subject) -> str:
-    """What a step returned stays as it was, and holds no larger array alive: no view of a trajectory."""
+    """Arrays that a step returned do not change later, and are no views that keep a larger array alive."""
     made = _Stepped(subject)
     kept, before = [], []
     for answer in [(made.first, {}), *made.walk(min(200, _steps(subject))), *_last_steps(made, subject)]:
@@ -234,7 +234,7 @@ def _base(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def actions_unchanged(subject: Subject) -> str:
-    """A step leaves the actions it was given as they were, and does not look at them later."""
+    """A step does not change the actions that it is given, and does not look at them later."""
     one, other = _Stepped(subject), _Stepped(subject)
     for step in range(20):
         given = one.actions()
@@ -248,8 +248,8 @@ def actions_unchanged(subject: Subject) -> str:
 
 
 def state(subject: Subject) -> str:
-    """``get_state`` through a checkpoint file into an environment made with another seed: the same to the bit, over
-    the ends of episodes too."""
+    """Its state is restored from a checkpoint into an environment made with another seed. Both then continue alike, to
+    the bit, also over the ends of episodes."""
     one, other = _Stepped(subject), _Stepped(subject, seed=8)
     if not hasattr(one.env, "get_state"):
         raise NotApplicable("it has no get_state: a run that is cut off starts over")

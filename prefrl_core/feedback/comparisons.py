@@ -21,11 +21,11 @@ _ARRAYS = ("true_returns", "mu", "step_asked", "multiplicity")
 
 
 class Comparisons:
-    """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but teaches nothing. So
-    does an open one, which people have not answered yet.
+    """Questions asked so far, at most ``budget``. A skipped question has ``mu`` NaN: it counts, but is not used.
+    The same holds for an open one, which people have not answered yet.
 
     With ``newest``, the segments of no more questions than that are kept; of older ones only the answers. ``known``
-    comparisons, recorded before the run, come first: they teach like the others and are on nobody's account. Nor are
+    comparisons, recorded before the run, come first: they are used like the others, but do not count as labels. Nor do
     those that follow from a list of segments (``imply``), of which there may be ``implied``.
     """
 

@@ -157,7 +157,7 @@ class Skip(Teacher):
 
 @dataclass(frozen=True)
 class Equal(Teacher):
-    """Calls near returns equal."""
+    """Calls close returns equal."""
 
     equal: float = 0.1
 

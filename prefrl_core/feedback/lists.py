@@ -133,8 +133,8 @@ class Root(Order):
 class RankedList(Uniform):
     """New segments are sorted into a list by binary search; every pair of the list teaches (LiRE)."""
 
-    questions: int = 100  # after which a new list is begun
-    pairs: int = 10  # implied pairs that teach for each question, at most; of more some are drawn
+    questions: int = 100  # number of questions after which a new list begins
+    pairs: int = 10  # most implied pairs that are used for each question; of more, so many are drawn
     ranks: ClassVar[bool] = True
     vectors_only: ClassVar[bool] = True
     revision: ClassVar[int] = 2  # pairs that are held out have a segment that was never seen
@@ -157,7 +157,7 @@ class RankedList(Uniform):
 class SequentialList(RankedList):
     """A new segment is compared with the one before; every pair of a run in one direction teaches (SeqRank)."""
 
-    root: bool = False  # compare with the best so far instead
+    root: bool = False  # compare with the best segment so far instead
 
     def order(self) -> Order:
         """A list of one segment."""

@@ -18,7 +18,7 @@ class Segments:
 
     features: NDArray[Any]  # (segments, steps, width): raw observation and action; of pixels, their frames
     true_rewards: NDArray[np.float64]  # (segments, steps); the labelers' side only
-    scenes: NDArray[np.float32]  # (segments, steps, scene): what people have to be shown; no width where nobody looks
+    scenes: NDArray[np.float32]  # (segments, steps, scene): what people have to be shown; width 0 without people
 
     def __len__(self) -> int:
         return len(self.features)

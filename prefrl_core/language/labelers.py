@@ -64,7 +64,7 @@ class Ranked:
     tau: float = 0.0  # scale of the Gumbel noise, in standard deviations of gold
     flip: float = 0.0  # probability that an untied pair is answered the wrong way round
     tie: float = 0.0  # gaps below this are ties
-    length: float = 0.0  # gold that one token more is worth
+    length: float = 0.0  # gold that one more token is worth
 
     def __post_init__(self) -> None:
         require(self.tau >= 0, f"labeler setting tau = {self.tau}: at least 0")
@@ -155,7 +155,7 @@ class Stochastic:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Each untied pair the wrong way round with probability ``mistake``."""
+    """Answers each untied pair the wrong way round with probability ``mistake``."""
 
     mistake: float = 0.1
 
@@ -169,7 +169,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Equal:
-    """A tie where the gap is below ``equal`` standard deviations of gold."""
+    """Calls a tie where the gap is below ``equal`` standard deviations of gold."""
 
     equal: float = 0.5
 
@@ -183,7 +183,7 @@ class Equal:
 
 @dataclass(frozen=True)
 class Biased:
-    """Takes each token more for ``length`` standard deviations of gold."""
+    """Prefers long responses: each additional token is worth ``length`` standard deviations of gold."""
 
     length: float = 0.1
 

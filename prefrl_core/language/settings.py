@@ -17,8 +17,8 @@ class ModelSettings:
     layers: int = 3
     heads: int = 4
     context: int = 0  # tokens of prompt and response together; 0 takes the task's own
-    checkpoint: str = ""  # folder of a Hugging Face causal model, whose shape then is taken (extra hf); "" is ours
-    checkpoint_hash: str = ""  # of what is in it; filled in, and where given it has to agree
+    checkpoint: str = ""  # folder of a Hugging Face causal model that is used instead (extra hf)
+    checkpoint_hash: str = ""  # hash of its contents; filled in, and if given it has to match
 
     def __post_init__(self) -> None:
         _at_least(self, "model", 1, ("width", "layers", "heads"))
@@ -65,13 +65,15 @@ class RewardModelSettings:
     epochs: int = 1
     batch: int = 16  # rankings in one gradient step; with "shuffled" as many pairs as those hold
     learning_rate: float = 1e-3  # Adam, cosine to 10 %
-    batching: Literal["grouped", "shuffled"] = "grouped"  # all pairs of a prompt together, or each pair by itself
-    denominator: Literal["untied", "nominal"] = "untied"  # what a prompt's loss is divided by: see kway_loss
+    batching: Literal["grouped", "shuffled"] = (
+        "grouped"  # all pairs of a prompt together; or "shuffled": each by itself
+    )
+    denominator: Literal["untied", "nominal"] = "untied"  # pairs that a prompt's loss is divided by; or "nominal"
     normalisation: Literal["mean_sd", "demo_bias"] = "mean_sd"  # SFT samples at mean 0 and SD 1; demonstrations at 0
-    width: int = 0  # of the network; 0 takes the policy's. Of another shape, it is pretrained and fine-tuned by itself
+    width: int = 0  # 0 takes the policy's; a network of another shape is pretrained and fine-tuned itself
     layers: int = 0
-    members: int = 1  # of an ensemble (Coste et al. 2023)
-    combine: Literal["mean", "min"] = "mean"  # how the members' scores become one
+    members: int = 1  # networks of an ensemble (Coste et al. 2023)
+    combine: Literal["mean", "min"] = "mean"  # how the members' scores are combined; or "min"
 
     def __post_init__(self) -> None:
         _at_least(self, "reward_model", 1, ("epochs", "batch", "members"))
@@ -90,9 +92,9 @@ class PpoSettings:
     episodes: int = 8192
     batch: int = 128  # episodes in one iteration
     minibatches: int = 8  # gradient steps in one iteration; each episode is used once
-    beta: float = 0.1  # of the KL penalty, in standard deviations of reward a nat (docs/language.md says why not 0.02)
+    beta: float = 0.1  # weight of the KL penalty, in SD of reward per nat (docs/language.md says why not 0.02)
     gamma: float = 0.0  # weight of the pretraining loss: above 0 it is PPO-ptx
-    ptx_ratio: float = 1.0  # rows of pretraining text an episode
+    ptx_ratio: float = 1.0  # rows of pretraining text for each episode
     learning_rate: float = 3e-4
     value_learning_rate: float = 5e-4
     warmup: int = 10  # iterations of linear warm-up from a tenth
@@ -102,9 +104,9 @@ class PpoSettings:
     trace: float = 0.95  # lambda of GAE
     whitening: bool = True  # advantages at mean 0 and SD 1 over the batch
     kl: Literal["k1"] = "k1"  # the estimate of the KL divergence that the reward subtracts (Schulman 2020)
-    value_init: Literal["reward_model", "sft"] = "reward_model"  # "sft": its body and a head of zeros
+    value_init: Literal["reward_model", "sft"] = "reward_model"  # or "sft": its body and a head of zeros
     end_penalty: float = 1.0  # subtracted from the score of a response without an end
-    ema: float = 0.9  # of the weights that are evaluated, an iteration; 0 evaluates the last ones
+    ema: float = 0.9  # decay per iteration of the averaged weights that are evaluated; 0: the last ones
 
     def __post_init__(self) -> None:
         _at_least(self, "ppo", 1, ("episodes", "batch", "minibatches"))
@@ -156,12 +158,12 @@ class BestOfNSettings:
 class EvaluationSettings:
     """What is measured, and how often."""
 
-    prompts: int = 256  # of the test split, at the end
-    curve_prompts: int = 128  # of the validation split, during PPO
+    prompts: int = 256  # prompts of the test split, at the end
+    curve_prompts: int = 128  # prompts of the validation split, during PPO
     every: int = 8  # PPO iterations between two points of the curve
-    persons: int = 10  # of the panel that judges, of which the second half is held out of all training
+    persons: int = 10  # size of the judging panel, whose second half is held out of all training
     spread: float = 0.3  # standard deviation of the persons' weights, relative to gold's
-    rationality: float = 2.0  # of the judging persons: right with probability sigmoid(rationality * gap in SD)
+    rationality: float = 2.0  # a judge is right with probability sigmoid(rationality * gap in SD)
 
     def __post_init__(self) -> None:
         _at_least(self, "evaluation", 1, ("prompts", "curve_prompts", "every"))

@@ -41,10 +41,10 @@ class LanguageSpec:
     seed: int = 0
     preset: str = "cpu"  # smoke, cpu or gpu
     method: Method = "ppo"
-    reward: Literal["learned", "gold"] = "learned"  # "gold" is the upper line: nothing is asked
+    reward: Literal["learned", "gold"] = "learned"  # "gold" is the upper bound: nothing is asked
     rankings: int = -1  # budget of the reward model; -1 takes the preset's, or 0 where no reward model is needed
     k: int = 4  # completions in one ranking
-    candidates: int = 0  # completions sampled for each, of which k are shown, distinct ones first; 0 takes k
+    candidates: int = 0  # completions sampled for a ranking, of which k are shown, distinct ones first; 0: k
     labeler: Mapping[str, Any] = field(default_factory=lambda: {"name": "oracle"})  # who ranks, and its settings
     model: settings.ModelSettings = field(default_factory=settings.ModelSettings)
     pretrain: settings.PretrainSettings = field(default_factory=settings.PretrainSettings)

@@ -27,12 +27,12 @@ from prefrl_core.tasks import TaskInfo
 class A2CSettings:
     """Settings of A2C; ``hyperparameters.py`` has those that differ by task."""
 
-    environments: int = 16  # stepped together
+    environments: int = 16  # environments that are stepped together
     rollout_steps: int = 5  # n of the n-step returns; a gradient sees environments x rollout_steps steps
-    rollouts: int = 25  # gradients between two looks at the reward model
+    rollouts: int = 25  # gradient steps between two fits of the reward model
     learning_rate: float = 7e-4  # at the start; falls linearly to 0
-    decay: float = 0.99  # of RMSProp's mean of squared gradients
-    epsilon: float = 1e-5  # of RMSProp, inside the root
+    decay: float = 0.99  # of RMSProp's running mean of squared gradients
+    epsilon: float = 1e-5  # of RMSProp, added inside the square root
     discount: float = 0.99
     trace: float = 1.0  # lambda of GAE; 1 gives n-step returns
     entropy: float = 0.0  # weight of the entropy bonus; 0.01 for Atari
@@ -43,11 +43,11 @@ class A2CSettings:
         64,
         64,
     )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
-    scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
-    scale_memory: int = later(0)  # newest turns that this deviation is taken from; 0 takes all
-    initial_std: float = later(1.0)  # of continuous actions, before anything is learned
-    anneal: float = of_pixels(1.0)  # lengths of the run after which the learning rate would be 0
-    convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", of a third of the cost
+    scale_rewards: bool = of_pixels(True)  # divide rewards by the running deviation of the discounted return
+    scale_memory: int = later(0)  # number of newest turns over which this deviation is measured; 0 takes all
+    initial_std: float = later(1.0)  # standard deviation of continuous actions at the start
+    anneal: float = of_pixels(1.0)  # the learning rate reaches 0 after this many lengths of the run
+    convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", at a third of the cost
 
     def __post_init__(self) -> None:
         check_settings(self, ("rollouts",), ("learning_rate", "epsilon", "gradient_norm", "anneal"))

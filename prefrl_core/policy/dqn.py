@@ -42,25 +42,25 @@ class DQNSettings:
     """Settings of DQN, for small tasks; ``hyperparameters.py`` has those over pixels. Settings without a reason are
     those of Rainbow (Hessel et al. 2018)."""
 
-    environments: int = 8  # stepped together
-    rollout_steps: int = 8  # steps of each between two stretches of updates
-    rollouts: int = 16  # such stretches between two looks at the reward model, which make all rewards unknown
+    environments: int = 8  # environments that are stepped together
+    rollout_steps: int = 8  # steps of each environment between two series of updates
+    rollouts: int = 16  # such series between two fits of the reward model; after a fit all rewards are predicted anew
     capacity: int = 100_000  # transitions that the replay holds; Rainbow: 1,000,000
     steps_per_update: int = 4  # environment steps for each update
-    batch: int = 32  # transitions an update
+    batch: int = 32  # transitions in an update
     hidden: tuple[int, ...] = (64, 64)  # widths of the layers; over pixels, behind the convolutions
     learning_rate: float = 1e-3  # Adam
-    adam_epsilon: float = 1.5e-4  # keeps its steps small while rewards are rare
-    gradient_norm: float = 10.0  # as Wang et al. 2016
+    adam_epsilon: float = 1.5e-4  # keeps Adam's steps small while rewards are rare
+    gradient_norm: float = 10.0  # largest norm, as in Wang et al. 2016
     discount: float = 0.99
-    n_step: int = 3  # rewards that are summed before the target network is asked
+    n_step: int = 3  # number of rewards that are summed before the target network's value is used
     target_updates: int = 100  # updates between two copies to the target network
-    epsilon: float = 0.01  # share of random actions in the end
-    epsilon_steps: int = 5_000  # environment steps of learning over which it falls to that from 1, linearly
-    standardize: bool = True  # observations, by running moments; never pixels
-    predicted_std: float = 0.1  # that predicted rewards are brought to, over the replay; 0 takes them as they are
-    center_rewards: bool = False  # subtract their mean over the replay; for episodes of fixed length only
-    convolutions: str = of_pixels("mnih2013")  # network over pixels; or "mnih2015", of three times the cost
+    epsilon: float = 0.01  # final share of random actions
+    epsilon_steps: int = 5_000  # environment steps of learning over which that share falls linearly from 1
+    standardize: bool = True  # standardize observations by running moments; never pixels
+    predicted_std: float = 0.1  # deviation that predicted rewards are scaled to, over the replay; 0 does not scale
+    center_rewards: bool = False  # subtract the rewards' mean over the replay; for episodes of fixed length only
+    convolutions: str = of_pixels("mnih2013")  # network over pixels; or "mnih2015", at three times the cost
 
     def __post_init__(self) -> None:
         for name in ("environments", "rollout_steps", "rollouts", "steps_per_update", "batch", "n_step"):

@@ -27,14 +27,14 @@ from prefrl_core.tasks import TaskInfo
 class PPOSettings:
     """Settings of PPO; ``hyperparameters.py`` has those that differ by task."""
 
-    environments: int = 16  # stepped together
+    environments: int = 16  # environments that are stepped together
     rollout_steps: int = 128  # a rollout is environments x rollout_steps
     epochs: int = 10  # passes over a rollout
-    minibatch: int = 256  # steps a gradient
+    minibatch: int = 256  # steps in one gradient step
     learning_rate: float = 3e-4  # at the start; falls linearly to 0
     discount: float = 0.99
     trace: float = 0.95  # lambda of GAE
-    clip: float = 0.2  # of the probability ratio
+    clip: float = 0.2  # range of the probability ratio: 1 - clip to 1 + clip
     entropy: float = 0.0  # weight of the entropy bonus
     value: float = 0.5  # weight of the value loss
     gradient_norm: float = 0.5
@@ -43,10 +43,10 @@ class PPOSettings:
         64,
         64,
     )  # widths of the tanh layers of actor and critic; of pixels, behind the convolutions
-    scale_rewards: bool = of_pixels(True)  # divide them by the running standard deviation of the discounted return
-    scale_memory: int = later(0)  # newest turns that this deviation is taken from; 0 takes all
-    initial_std: float = later(1.0)  # of continuous actions, before anything is learned
-    convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", of a third of the cost
+    scale_rewards: bool = of_pixels(True)  # divide rewards by the running deviation of the discounted return
+    scale_memory: int = later(0)  # number of newest turns over which this deviation is measured; 0 takes all
+    initial_std: float = later(1.0)  # standard deviation of continuous actions at the start
+    convolutions: str = later("mnih2015")  # network over pixels; or "mnih2013", at a third of the cost
 
     def __post_init__(self) -> None:
         check_settings(self, ("epochs",), ("learning_rate", "clip", "gradient_norm"))

@@ -38,35 +38,35 @@ _SLOWEST, _FASTEST = 64, 1  # environment steps an update: beyond these the lear
 class SACSettings:
     """Settings of SAC; ``hyperparameters.py`` has those that differ by task, docs/control-tuning.csv what was tried."""
 
-    environments: int = 16  # stepped together
-    rollout_steps: int = 32  # steps of each between two stretches of updates
-    rollouts: int = 4  # such stretches between two looks at the reward model
+    environments: int = 16  # environments that are stepped together
+    rollout_steps: int = 32  # steps of each environment between two series of updates
+    rollouts: int = 4  # such series of updates between two fits of the reward model
     capacity: int = 1_000_000  # transitions that the replay holds
     steps_per_update: int = 8  # environment steps for each update
-    batch: int = 128  # transitions an update: with 256, 1.6 times the time and the same learning on HalfCheetah
+    batch: int = 128  # transitions in an update; 256 take 1.6 times as long and learn no better on HalfCheetah
     hidden: tuple[int, ...] = (128, 128)  # widths of the ReLU layers of actor and critics
     layer_norm: bool = False  # standardize the critics' hidden layers
-    actor_learning_rate: float = 1e-3  # Adam, of the temperature as well
+    actor_learning_rate: float = 1e-3  # Adam, also for the temperature
     critic_learning_rate: float = 1e-3  # Adam
     anneal: float = 0.0  # share by which the learning rates have fallen at the end of the run
     discount: float = 0.99
-    n_step: int = 1  # rewards that are summed before the critic is asked
-    tau: float = 0.005  # by which the target critics follow in an update
-    actor_delay: int = 1  # updates of the critics for each of actor and temperature
+    n_step: int = 1  # number of rewards that are summed before the critic's value is used
+    tau: float = 0.005  # rate at which the target critics follow the critics in an update
+    actor_delay: int = 1  # updates of the critics for each update of actor and temperature
     target_entropy: float = -1.0  # nats for each action dimension
-    temperature: float = 1.0  # at the start
-    random_steps: int = 0  # environment steps of random actions before the exploration; without one, see ``act``
-    # Environment steps of unsupervised exploration after them, before the first question: at least so many, as an
-    # episode of each environment belongs to it.
+    temperature: float = 1.0  # initial value
+    random_steps: int = 0  # environment steps of random actions before the exploration; see also ``act``
+    # Environment steps of unsupervised exploration after the random ones, before the first question. It is longer where
+    # an episode of each environment takes more steps.
     explore_steps: int = 0
-    reset_critic: bool = True  # forget the critics of the exploration
-    standardize: bool = True  # observations, by running moments
-    scale_rewards: bool = True  # divide by their standard deviation over the replay
-    center_rewards: bool = False  # subtract their mean over the replay; for episodes of fixed length only
-    # Half of each batch is drawn from so many of the newest transitions, the other from all; 0 draws all of it from all
+    reset_critic: bool = True  # initialise the critics again after the exploration
+    standardize: bool = True  # standardize observations by running moments
+    scale_rewards: bool = True  # divide rewards by their standard deviation over the replay
+    center_rewards: bool = False  # subtract the rewards' mean over the replay; for episodes of fixed length only
+    # Half of each batch is drawn from this number of newest transitions, the rest from all; 0 draws all from all
     # (Hu et al. 2024, QPA, section 4.2: hybrid experience replay; the release takes the newest 10 episodes, 10,000).
     recent: int = later(0)
-    # Share of the actions' range that it uses. Ant's full torques, drawn at random, turn it over within 200 steps.
+    # Share of the actions' range that is used. Ant's full torques, drawn at random, turn it over within 200 steps.
     action_limit: float = later(1.0)
     looks_ahead: ClassVar[bool] = True  # it can tell how its critic depends on the rewards (``LooksAhead``)
 

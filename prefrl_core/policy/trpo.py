@@ -29,23 +29,23 @@ from prefrl_core.tasks import TaskInfo
 class TRPOSettings:
     """Settings of TRPO; ``hyperparameters.py`` has those that differ by task."""
 
-    environments: int = 16  # stepped together
+    environments: int = 16  # environments that are stepped together
     rollout_steps: int = 128  # a rollout is environments x rollout_steps
-    kl: float = 0.03  # bound on the mean KL divergence of a step's old policy from the new; falls linearly to 0
-    conjugate_steps: int = 10  # of the conjugate gradient method
+    kl: float = 0.03  # bound on the mean KL divergence between old and new policy in a step; falls linearly to 0
+    conjugate_steps: int = 10  # steps of the conjugate gradient method
     damping: float = 0.1  # added to the Fisher matrix's diagonal
-    line_search_steps: int = 10  # tries
-    line_search_factor: float = 0.8  # by which each is shorter than the one before
+    line_search_steps: int = 10  # most tries of the line search
+    line_search_factor: float = 0.8  # length of each try, relative to the one before
     critic_epochs: int = 10  # passes of the critic over a rollout
-    critic_minibatch: int = 128  # steps a gradient of the critic
+    critic_minibatch: int = 128  # steps in one gradient step of the critic
     critic_learning_rate: float = 1e-3  # Adam
     discount: float = 0.995
     trace: float = 0.97  # lambda of GAE
     entropy: float = 0.0  # weight of the entropy bonus in the surrogate
     center_rewards: bool = False  # subtract a moving mean of the reward; for episodes of fixed length only
     hidden: tuple[int, ...] = (64, 64)  # widths of the tanh layers of actor and critic
-    scale_memory: int = later(0)  # newest turns that the scale of rewards is taken from; 0 takes all
-    initial_std: float = later(1.0)  # of continuous actions, before anything is learned
+    scale_memory: int = later(0)  # number of newest turns over which the scale of rewards is measured; 0 takes all
+    initial_std: float = later(1.0)  # standard deviation of continuous actions at the start
 
     def __post_init__(self) -> None:
         counts = ("conjugate_steps", "line_search_steps", "critic_epochs", "critic_minibatch")

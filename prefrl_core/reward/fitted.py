@@ -44,7 +44,7 @@ class Batch:
 
     kept: NDArray[Any]  # (pairs, 2, steps, *shape), of pixels their frames; the left segment first
     mu: NDArray[np.float64]  # (pairs,): share of preference on the left
-    returns: NDArray[np.float64]  # (pairs, 2): true returns in units of their spread; for models that are told them
+    returns: NDArray[np.float64]  # (pairs, 2): true returns in units of their spread; for models that may see them
     weight: NDArray[np.floating[Any]] | None = None  # (pairs,), of each pair's loss; None weighs all alike
     # (pairs, 2, steps): 1 for the steps that count; None counts all. Where it, and all but ``kept``, has several
     # entries for each pair kept, one after the other, these are parts of that pair.

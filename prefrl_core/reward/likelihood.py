@@ -31,7 +31,7 @@ def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float
 
 def squared_error(sums: Floats, returns: Floats) -> tuple[Floats, Floats]:
     """Loss of each pair and its derivative with respect to both sums, where the true returns of the two segments are
-    told instead of which is better ("target" in Christiano et al. 2017, section 3.3).
+    given instead of which is better ("target" in Christiano et al. 2017, section 3.3).
 
     Args:
         sums: ``(pairs, 2)`` of predicted reward.

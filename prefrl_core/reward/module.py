@@ -41,7 +41,7 @@ _ROWS = 8192  # single steps evaluated at a time
 
 @dataclass(frozen=True)
 class ModuleSettings(FitSettings):
-    """A ``torch.nn.Module`` of one's own, as an ensemble."""
+    """An ensemble of a ``torch.nn.Module`` of your own."""
 
     module: str = ""  # the module's class, as package.module:Class; called with the width of the features
     learning_rate: float = 1e-3  # Adam

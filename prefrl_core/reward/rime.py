@@ -37,15 +37,15 @@ _WARM_ROWS = 128  # of them in one gradient step
 
 @dataclass(frozen=True)
 class RimeSettings(EnsembleSettings):
-    """Implausible answers are left out, very implausible ones turned around (RIME)."""
+    """Implausible answers are left out, and very implausible ones reversed (RIME)."""
 
-    alpha: float = 0.5  # of the bound's linear term
-    beta: float = 3.0  # weight of the losses' variance in the bound at the first fit
-    beta_end: float = 1.0  # and from the ``beta_fits``-th on
+    alpha: float = 0.5  # weight of the linear term in the bound on a trusted loss
+    beta: float = 3.0  # weight of the losses' variance in that bound, at the first fit
+    beta_end: float = 1.0  # the same weight from the ``beta_fits``-th fit on
     beta_fits: int = 60  # fits over which the weight falls
-    turned: float = 0.001  # an answer is turned around where the ensemble gives it less than this probability
-    memory: float = 0.1  # rate at which the greatest loss among trusted answers is followed
-    warm_updates: int = later(0)  # gradient steps on how new states are, before the first fit to answers
+    turned: float = 0.001  # an answer to which the ensemble gives a lower probability is reversed
+    memory: float = 0.1  # rate at which the bound follows the greatest loss among trusted answers
+    warm_updates: int = later(0)  # gradient steps on the novelty of states, before the first fit to answers
     fits_returns: ClassVar[bool] = False
     learner: ClassVar[str] = f"{__name__}:Rime"
     revision: ClassVar[int] = 2  # the variance of all fits; what is implausible is turned inside the bound too

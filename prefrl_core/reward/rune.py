@@ -20,7 +20,7 @@ from prefrl_core.rollout import Turn
 
 @dataclass(frozen=True)
 class RuneSettings(EnsembleSettings):
-    """A bonus where the members disagree, that fades (RUNE)."""
+    """A bonus for steps on which the members disagree; it fades (RUNE)."""
 
     bonus: float = 0.05  # weight of the standard deviation over the members at the first step (beta_0)
     fading: float = 1e-5  # share by which that weight falls with each environment step (rho)

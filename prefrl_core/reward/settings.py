@@ -21,15 +21,15 @@ class FitSettings:
     members: int = 3  # predictors in the ensemble
     learning_rate: float = 3e-3  # Adam
     batch_pairs: int = 16  # comparisons a member sees in one gradient step
-    initial_updates: int = 200  # gradient steps after the labels of the untrained policy
-    updates: int = 6  # gradient steps after each later rollout, however many labels there are
+    initial_updates: int = 200  # gradient steps of the first fit, on the labels about the untrained policy
+    updates: int = 6  # gradient steps of each later fit, however many labels there are
     uniform_answer: float = 0.1  # share of answers that the likelihood takes to be uniformly random
     l2: float = 1e-3  # initial weight of the squared weights; 0 turns regularisation off
     l2_rate: float = 0.01  # relative change of that weight in one gradient step
     output_std: float = 1.0  # standard deviation of the predicted reward over the compared segments
-    normalise: bool = True  # bring each member to mean 0 and that standard deviation before they are averaged
-    target: str = "preference"  # what is fitted; "return": the true return of each segment shown, by squared error
-    label_buffer: int = of_pixels(0)  # the newest labels are kept and fitted to, so many; 0 keeps all
+    normalise: bool = True  # scale each member to mean 0 and that standard deviation before averaging
+    target: str = "preference"  # what is fitted; "return" fits the true return of each segment by squared error
+    label_buffer: int = of_pixels(0)  # number of newest labels that are kept; 0 keeps all
 
     learner: ClassVar[str] = ""  # the class that these are the settings of, as module:name; imported when it is made
     sees_pixels: ClassVar[bool] = True  # it can be used on tasks over pixels
@@ -80,19 +80,19 @@ class EnsembleSettings(FitSettings):
 
 @dataclass(frozen=True)
 class ReedSettings(FitSettings):
-    """The trunk learns first what an action does (REED); constants of its release for walker and quadruped."""
+    """The networks first learn what an action does (REED). Its release has these constants for walker and quadruped."""
 
-    dynamics: str = "distillation"  # by which loss the dynamics are learned; or "contrastive"
+    dynamics: str = "distillation"  # loss of the dynamics; or "contrastive"
     hidden: tuple[int, ...] = (64, 64)  # widths of the trunk's leaky ReLU layers; three of 256 in the release
-    state_width: int = 20  # of an embedded observation
-    action_width: int = 10  # of an embedded action
-    projection_width: int = 32  # in which prediction and target are compared
+    state_width: int = 20  # width of an embedded observation
+    action_width: int = 10  # width of an embedded action
+    projection_width: int = 32  # width in which prediction and target are compared
     temperature: float = 0.5  # of the contrastive loss; 0.1 on Meta-World in the release
     dynamics_learning_rate: float = 1e-4  # Adam
     dynamics_batch: int = 128  # transitions a member sees in one gradient step
     initial_dynamics_updates: int = 200  # gradient steps before the first fit to comparisons
     dynamics_updates: int = 6  # and before each later one
-    transitions: int = 20_000  # kept, a uniform sample of all so far
+    transitions: int = 20_000  # number of transitions kept, a uniform sample of all so far
     learning_rate: float = 1e-3  # Adam, of the fit to comparisons
 
     sees_pixels: ClassVar[bool] = False
@@ -123,10 +123,10 @@ class ConvolutionalSettings(EnsembleSettings):
     hidden: tuple[int, ...] = (64,)  # widths of the leaky ReLU layers behind the convolutions
     learning_rate: float = 3e-4  # Adam
     batch_pairs: int = 8  # comparisons a member sees in one gradient step
-    updates: int = 4  # gradient steps after each later rollout, however many labels there are
+    updates: int = 4  # gradient steps of each later fit, however many labels there are
     l2: float = 1e-5  # initial weight of the squared weights; 0 turns regularisation off
     output_std: float = 0.05  # standard deviation of the predicted reward over the compared segments
-    label_buffer: int = of_pixels(3000)  # the newest labels are kept and fitted to, so many; 0 keeps all
+    label_buffer: int = of_pixels(3000)  # number of newest labels that are kept; 0 keeps all
     sees_pixels: ClassVar[bool] = True
     pixels_only: ClassVar[bool] = True
     learner: ClassVar[str] = "prefrl_core.reward.convolutional:ConvolutionalEnsemble"
