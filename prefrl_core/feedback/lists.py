@@ -134,7 +134,7 @@ class RankedList(Uniform):
     """New segments are sorted into a list by binary search; every pair of the list teaches (LiRE)."""
 
     questions: int = 100  # number of questions after which a new list begins
-    pairs: int = 10  # most implied pairs that are used for each question; of more, so many are drawn
+    pairs: int = 10  # most implied pairs that are used for each question; of more, this number is drawn
     ranks: ClassVar[bool] = True
     vectors_only: ClassVar[bool] = True
     revision: ClassVar[int] = 2  # pairs that are held out have a segment that was never seen
