@@ -8,10 +8,12 @@ PPO needs it. Tested with GPT-2's and Llama's architectures.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +82,11 @@ class HuggingFace(GPT):
         nn.Module.__init__(self)
         transformers = _transformers()
         self.size = size
-        try:
+        with _in_words(size.checkpoint):
             config = transformers.AutoConfig.from_pretrained(size.checkpoint, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise UserError(f"model.checkpoint = {size.checkpoint!r}: {str(error).splitlines()[0]}") from error
-        config.vocab_size = size.words
-        config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, 2, 1
-        self.inner = transformers.AutoModelForCausalLM.from_config(config).float().eval()
+            config.vocab_size = size.words
+            config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, 2, 1
+            self.inner = transformers.AutoModelForCausalLM.from_config(config).float().eval()
 
     def train(self, mode: bool = True) -> HuggingFace:
         """Stays in evaluation mode: with dropout the ratio of PPO would not begin at 1."""
@@ -127,22 +127,23 @@ class HuggingFace(GPT):
             UserError: the folder holds no model with a tokenizer.
         """
         transformers, folder = _transformers(), self.size.checkpoint
-        try:
+        with _in_words(folder):
             theirs = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True
             ).float()
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise UserError(f"model.checkpoint = {folder!r}: {str(error).splitlines()[0]}") from error
+            words = [word for word in vocabulary.words if word not in SPECIAL]
+            pieces = {word: tokenizer.encode(f" {word}", add_special_tokens=False) for word in words}
+        require(any(pieces.values()), f"model.checkpoint = {folder!r}: its tokenizer knows no word: save it there too")
         for get in ("get_input_embeddings", "get_output_embeddings"):
             source, target = getattr(theirs, get)().weight, getattr(self.inner, get)().weight
             everything = source.mean(0)
             for index, word in enumerate(vocabulary.words):
-                pieces = [] if word in SPECIAL else tokenizer.encode(f" {word}", add_special_tokens=False)
-                target[index] = source[pieces].mean(0) if pieces else everything
+                known = pieces.get(word)
+                target[index] = source[known].mean(0) if known else everything
         vectors = {"get_input_embeddings", "get_output_embeddings"}
-        words = {id(getattr(theirs, get)().weight) for get in vectors}
-        rest = {name: weight for name, weight in theirs.named_parameters() if id(weight) not in words}
+        taken = {id(getattr(theirs, get)().weight) for get in vectors}
+        rest = {name: weight for name, weight in theirs.named_parameters() if id(weight) not in taken}
         unexpected = self.inner.load_state_dict(rest, strict=False).unexpected_keys
         assert not unexpected, unexpected
 
@@ -157,6 +158,18 @@ class HuggingFaceCache(Cache):
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
         self.inner.batch_select_indices(rows.nonzero()[:, 0])
+
+
+@contextlib.contextmanager
+def _in_words(folder: str) -> Iterator[None]:
+    """What their library says about a folder that it cannot use, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        what = " ".join(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".split())
+        raise UserError(
+            f"model.checkpoint = {folder!r} cannot be used ({what}): save a causal model and its tokenizer anew"
+        ) from error
 
 
 def _transformers() -> Any:

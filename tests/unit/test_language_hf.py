@@ -1,5 +1,8 @@
 """The same stages on a checkpoint folder of Hugging Face's, here with random weights; nothing is downloaded."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +105,6 @@ def test_the_shape_and_the_contents_are_part_of_the_run(folder: Path) -> None:
 
 
 def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     other = shutil.copytree(folder, tmp_path / "model")
     for path in other.glob("*.safetensors"):
         path.rename(other / "pytorch_model.bin")
@@ -112,8 +113,6 @@ def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_weights_are_part_of_the_hash(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     other = shutil.copytree(folder, tmp_path / "model")
     before = hf.digest(str(other))
     (path,) = other.glob("*.safetensors")
@@ -140,9 +139,58 @@ def test_a_checkpoint_that_is_no_folders_name_is_one_line(name: Any) -> None:
         LanguageSpec.of({"task": "language/tinyinstruct", "model": {"checkpoint": name}})
 
 
-def test_a_folder_among_the_files_of_a_checkpoint_does_not_count(folder: Path, tmp_path: Path) -> None:
-    import shutil
+def configured(**values: Any) -> Callable[[Path], object]:
+    """Writes these values into the configuration of a folder."""
 
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "cannot be used (SafetensorError: "),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "x.safetensors"),
+            "no file named model.safetens",
+        ),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "cannot be used ("),
+        (configured(model_type="no such"), "has model type `no such`"),
+        (configured(model_type="t5", is_encoder_decoder=True), "Unrecognized configuration class"),
+        (configured(hidden_act="no such", activation_function="no such"), "cannot be used (KeyError: 'no such')"),
+        (configured(hidden_size=64, n_embd=64), "cannot be used (RuntimeError: "),
+    ],
+    ids=["weights", "no weights", "tokenizer", "type", "not causal", "activation", "other shapes"],
+)
+def test_a_folder_that_cannot_be_used_is_one_line(
+    folder: Path, tmp_path: Path, change: Callable[[Path], object], says: str
+) -> None:
+    other = shutil.copytree(folder, tmp_path / "model")
+    change(other)
+    with pytest.raises(UserError) as told:
+        network(other)
+    said = str(told.value)
+    assert says in said and "\n" not in said and said.startswith(f"model.checkpoint = {str(other)!r}")
+
+
+def test_a_folder_without_its_tokenizer_is_one_line(folder: Path, tmp_path: Path) -> None:
+    """For GPT-2 the library makes one that knows nothing, and all words would begin alike."""
+    other = shutil.copytree(folder, tmp_path / "model")
+    for path in other.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"its tokenizer knows no word|cannot be used \(ValueError: "):
+        network(other)
+
+
+def test_a_context_that_is_no_number_is_one_line(folder: Path) -> None:
+    with pytest.raises(UserError, match="model setting 'context' = 'many': expected int"):
+        spec(folder, model={"context": "many"})
+
+
+def test_a_folder_among_the_files_of_a_checkpoint_does_not_count(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "model")
     (other / "onnx.json").mkdir()
     assert hf.digest(str(other)) == hf.digest(str(folder))
