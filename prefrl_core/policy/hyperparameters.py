@@ -124,12 +124,13 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # spin, and nothing leads out.
 # Walker2d: PPO 2,033 after 1,500,000; with half the epochs and a learning rate of 1e-3 1,827;
 # TRPO 1,708 after 1,200,000 and, in another run, 1,273 after 3,000,000 (367 s); SAC 1,651 after 500,000 with rates that
-# fall to 0 (548 s).
-# Swimmer: TRPO with a bound of 0.005, a discount of 0.999, lambda 0.99 and an entropy bonus of 0.003, 1,500,000 steps: 326
-# on the true reward (75 s), 357 and 359 from 350 labels (seeds 103, 104; 120 s). A policy often becomes certain of a slow
-# stroke, the sooner the larger its steps. From 350 labels a bound of 0.01 without the bonus left two of four seeds below
-# 145, 0.005 without it one of four. With the default bound of 0.03 136 and 114 after 800,000 on the true reward. SAC 246
-# after 300,000 (124 s); PPO 69 after 410,000.
+# fall to 0 (548 s). Not yet taken, as all runs would have to be made anew: TRPO with a bound of 0.005 and an entropy
+# bonus of 0.003, 1,861 and 1,544 after 3,000,000 (seeds 100, 101; 320 s).
+# Swimmer: TRPO with a bound of 0.005, a discount of 0.999, lambda 0.99 and an entropy bonus of 0.003, 1,500,000
+# steps: 326 on the true reward (75 s), 357 and 359 from 350 labels (seeds 103, 104; 120 s). A policy often becomes
+# certain of a slow stroke, the sooner the larger its steps. From 350 labels a bound of 0.01 without the bonus left two
+# of four seeds below 145, 0.005 without it one of four. With the default bound of 0.03 136 and 114 after 800,000 on the
+# true reward. SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
 # Ant: SAC 838 after 300,000 (322 s).
 _FAMILIES = ("mujoco", "mujoco-v5", "dmcontrol")  # whose tasks the tables are about
 _TUNED: dict[str, dict[str, Any]] = {

@@ -74,7 +74,7 @@ def test_a_reward_model_of_ones_own_beside_the_default_killed_and_resumed(tmp_pa
     ((key, found),) = metrics(tmp_path / "killed").items()
     assert metrics(tmp_path / "whole")[key] == found
     names = [run.spec["reward_model"].get("name", "ensemble") for run in store.load(tmp_path / "whole")]
-    assert sorted(names) == ["ensemble", "transformer"]
+    assert sorted(names) == ["ensemble", "newer", "transformer"]
 
 
 def killed(times: int, out: Path, command: list[str], *words: str) -> None:
