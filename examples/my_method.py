@@ -40,13 +40,14 @@ class Newer(Ensemble):
     settings: NewerSettings
 
     def batch(self, member: int, comparisons: Comparisons, chosen: NDArray[np.int64], pool: Pool | None) -> Batch:
-        """The default's batch, with weights of mean 1, so that the size of a gradient step stays as it was."""
+        """The default's batch, weighed by age."""
         batch = super().batch(member, comparisons, chosen, pool)
-        weight = ages_weigh(comparisons.count - 1 - chosen, self.settings.half_life)
-        batch.weight = weight / weight.mean()
+        batch.weight = weights(chosen, self.settings.half_life)
         return batch
 
 
-def ages_weigh(ages: NDArray[np.int64], half_life: float) -> NDArray[Any]:
-    """Weight of each answer: 1 for the newest question, and half as much for each ``half_life`` questions since."""
-    return 0.5 ** (ages / half_life)
+def weights(questions: NDArray[np.int64], half_life: float) -> NDArray[Any]:
+    """Weight ``(questions,)`` of each answer by the number of its question: half as much for each ``half_life``
+    questions that it is older. Their mean is 1, so that the size of a gradient step stays as it was."""
+    weight = 0.5 ** ((questions.max() - questions) / half_life)  # by age within the batch, so that not all can be 0
+    return weight / weight.mean()

@@ -15,7 +15,7 @@ from prefrl_core.features import Vectors
 from prefrl_core.reward.ensemble import Ensemble
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-from my_method import NewerSettings, ages_weigh
+from my_method import NewerSettings, weights
 
 
 def model(half_life: float) -> Ensemble:
@@ -26,14 +26,21 @@ def model(half_life: float) -> Ensemble:
 
 
 def test_an_answer_counts_half_as_much_for_each_half_life() -> None:
-    assert ages_weigh(np.array([0, 10, 20, 40]), 10.0).tolist() == [1, 0.5, 0.25, 0.0625]
-
-
-def test_weights_have_a_mean_of_one_and_are_larger_for_newer_answers() -> None:
-    weight = model(50.0).batch(0, asked(200), np.array([0, 100, 199]), None).weight
-    assert weight is not None
+    weight = weights(np.array([100, 90, 80, 60]), 10.0)
+    assert (weight / weight[0]).tolist() == [1, 0.5, 0.25, 0.0625]
     assert weight.mean() == pytest.approx(1)
-    assert weight[2] / weight[0] == pytest.approx(2 ** (199 / 50))
+
+
+def test_a_batch_of_old_answers_still_counts() -> None:
+    assert weights(np.array([0, 0, 5000]), 0.1).tolist() == [0, 0, 3]
+    assert weights(np.array([7, 7]), 0.1).tolist() == [1, 1]
+
+
+def test_a_batch_has_these_weights() -> None:
+    chosen = np.array([0, 100, 199])
+    weight = model(50.0).batch(0, asked(200), chosen, None).weight
+    assert weight is not None
+    assert weight.tolist() == weights(chosen, 50.0).tolist()
 
 
 def test_where_answers_changed_it_follows_the_newer_ones() -> None:
