@@ -13,6 +13,7 @@
     seed = 3                            # so many seeds (0, 1, 2), or a list of them
     [tasks."mujoco/hopper@1"]           # settings of one task's runs
     total_steps = 400_000
+    seed = 8                            # optional: seeds on this task of the arms that have none of their own
     [[arm]]                             # one line in the figures
     name = "200 labels"
     labels = 200
@@ -56,6 +57,7 @@ class Arm:
     name: str
     settings: Mapping[str, Any]
     seeds: tuple[int, ...]
+    seeds_on: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # tasks that have others
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Suite:
         return tracks.common(self.tasks)
 
     def __len__(self) -> int:
-        return len(self.tasks) * sum(len(arm.seeds) for arm in self.arms)
+        return sum(len(arm.seeds_on.get(task, arm.seeds)) for arm in self.arms for task in self.tasks)
 
     def runs(
         self,
@@ -115,34 +117,28 @@ class Suite:
         with_file(self.source, registry.load_plugins, self.plugins)
         ids = {name: with_file(self.source, self.track.task, name) for name in self.tasks}
         refuse_same_task(self.source, ids)
-        wanted_of = {arm.name: dict.fromkeys(self._seeds(arm, seeds)) for arm in self.arms}
-        if (number := len(self.tasks) * sum(map(len, wanted_of.values()))) > MOST_RUNS:
+        own = {(task, arm.name): arm.seeds_on.get(task, arm.seeds) for task in self.tasks for arm in self.arms}
+        wanted_of = {cell: dict.fromkeys(self._seeds(listed, seeds)) for cell, listed in own.items()}
+        if (number := sum(map(len, wanted_of.values()))) > MOST_RUNS:
             raise UserError(f"{self.source}: {number:,} runs are more than {MOST_RUNS:,}: ask for fewer --seeds")
-        every = dict.fromkeys(
-            seed for arm in sorted(self.arms, key=lambda arm: -len(arm.seeds)) for seed in wanted_of[arm.name]
-        )
-        cells = [
-            (seed, task, arm)
-            for seed in every
-            for task in self.tasks
-            for arm in self.arms
-            if seed in wanted_of[arm.name]
-        ]
-        wanted = select([{"task": ids[task], "arm": arm.name, "seed": str(seed)} for seed, task, arm in cells], only)
+        longest = sorted(own, key=lambda cell: -len(own[cell]))
+        every = dict.fromkeys(seed for cell in longest for seed in wanted_of[cell])
+        cells = [(seed, task, arm) for seed in every for task, arm in own if seed in wanted_of[task, arm]]
+        wanted = select([{"task": ids[task], "arm": arm, "seed": str(seed)} for seed, task, arm in cells], only)
         arms = {arm.name: arm for arm in self.arms}
         cell = cache(lambda task, arm: self._cell(task, arms[arm], steps, labels))
-        planned = [_of_seed(seed, arm.name, *cell(task, arm.name)) for seed, task, arm in (cells[i] for i in wanted)]
+        planned = [_of_seed(seed, arm, *cell(task, arm)) for seed, task, arm in (cells[i] for i in wanted)]
         _refuse_twins(self.source, planned)
         return planned
 
-    def _seeds(self, arm: Arm, number: int | None) -> tuple[int, ...]:
+    def _seeds(self, listed: tuple[int, ...], number: int | None) -> tuple[int, ...]:
         if number is None:
-            return arm.seeds
-        if arm.seeds == tuple(range(len(arm.seeds))):
+            return listed
+        if listed == tuple(range(len(listed))):
             return tuple(range(number))
-        if number > len(arm.seeds):
-            raise UserError(f"--seeds {number}: {self.source} lists no more than {len(arm.seeds)}")
-        return arm.seeds[:number]
+        if number > len(listed):
+            raise UserError(f"--seeds {number}: {self.source} lists no more than {len(listed)}")
+        return listed[:number]
 
     def _cell(self, task: str, arm: Arm, steps: int | None, labels: int | None) -> tuple[Spec, _Key, Needs]:
         """What the runs of one arm on one task have in common but for the seed."""
@@ -246,7 +242,12 @@ def _read(name: str) -> tuple[str, str]:
 
 def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence[str]) -> Suite:
     arms = tuple(
-        Arm(arm.name, _settings(f"[[arm]] {arm.name!r}", arm.settings, known), arm.seed or file.sweep.seed)
+        Arm(
+            name=arm.name,
+            settings=_settings(f"[[arm]] {arm.name!r}", arm.settings, known),
+            seeds=arm.seed or file.sweep.seed,
+            seeds_on={task: table.seed for task, table in file.tasks.items() if table.seed and not arm.seed},
+        )
         for arm in file.arm
     )
     return Suite(
@@ -257,7 +258,7 @@ def _built(source: str, file: SuiteFile, tasks: tuple[str, ...], known: Sequence
         plugins=tuple(file.plugins),
         run=_settings("[run]", file.run, known),
         tasks=tasks,
-        task_settings={task: _settings(f"[tasks.{task!r}]", table, known) for task, table in file.tasks.items()},
+        task_settings={task: _settings(f"[tasks.{task!r}]", one.settings, known) for task, one in file.tasks.items()},
         arms=arms,
         baseline=file.baseline,
         resources=Resources.of(file.resources),
@@ -277,7 +278,8 @@ def _settings(where: str, table: Mapping[str, Any], known: Sequence[str]) -> Map
         if key in PLACED:
             raise UserError(f"{key!r} in {where}: it belongs to {PLACED[key]}")
         if key not in known:
-            raise unknown(f"key in {where}:", key, [name for name in known if name not in PLACED])
+            others = [name for name in known if name not in PLACED] + ["seed"] * (where != "[run]")
+            raise unknown(f"key in {where}:", key, others)
     return table
 
 

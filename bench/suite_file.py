@@ -21,7 +21,7 @@ MOST_RUNS = 100_000
 LARGEST_SEED = 2**53
 PLACED = {
     "task": "[sweep]",
-    "seed": "[sweep] or [[arm]]",
+    "seed": "[sweep], [tasks] or [[arm]]",
     "plugins": "the top of the file",
 }  # not to be set for single runs
 
@@ -72,11 +72,10 @@ class Sweep(Model):
     seed: Seeds = (0,)
 
 
-class ArmTable(Model):
-    """``[[arm]]``: a name, perhaps seeds of its own, and settings."""
+class TaskTable(Model):
+    """``[tasks.X]``: perhaps seeds of its own, and settings."""
 
     model_config = ConfigDict(extra="allow")
-    name: Annotated[Name, BeforeValidator(_stripped)]
     seed: Seeds | None = None
 
     @model_validator(mode="before")
@@ -89,6 +88,12 @@ class ArmTable(Model):
         return self.model_extra or {}
 
 
+class ArmTable(TaskTable):
+    """``[[arm]]``: the same with a name."""
+
+    name: Annotated[Name, BeforeValidator(_stripped)]
+
+
 class SuiteFile(Model):
     """The whole file; see ``bench.suite`` for what each table means."""
 
@@ -99,7 +104,7 @@ class SuiteFile(Model):
     plugins: Names = []
     run: Table = {}
     sweep: Sweep
-    tasks: Annotated[dict[str, Table], Field(max_length=1000)] = {}
+    tasks: Annotated[dict[str, TaskTable], Field(max_length=1000)] = {}
     arm: Annotated[list[ArmTable], Field(min_length=1, max_length=1000), BeforeValidator(_listed)]
     resources: ResourcesTable = ResourcesTable()
     decide: DecideTable | None = None
@@ -111,10 +116,18 @@ class SuiteFile(Model):
             if name in names[: number - 1]:
                 raise refuse(f"[[arm]] {number}: its name {name!r} is taken: give it another")
         self._refuse_unknown(names)
-        runs = len(self.sweep.task) * sum(len(arm.seed or self.sweep.seed) for arm in self.arm)
+        runs = sum(len(self.seeds(arm, task)) for arm in self.arm for task in self.sweep.task)
         if runs > MOST_RUNS:
             raise refuse(f"{runs:,} runs: a suite has at most {MOST_RUNS:,}")
+        for task, table in self.tasks.items():
+            if table.seed and self.decide:
+                raise refuse(f"[tasks.{task!r}] seed: leave it out, [decide] takes as many seeds on each task")
         return self
+
+    def seeds(self, arm: ArmTable, task: str) -> tuple[int, ...]:
+        """An arm's own win over its task's, and these over the sweep's."""
+        table = self.tasks.get(task)
+        return arm.seed or (table and table.seed) or self.sweep.seed
 
     def _refuse_unknown(self, arms: list[str]) -> None:
         """Whatever names an arm or a task names one of this file."""
