@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl_core import features, known, seeding, tasks
-from prefrl_core.environment import Environment, Saveable, Shown, Staggered
+from prefrl_core.environment import Environment, Saveable, Shown, Staggered, shorten
 from prefrl_core.errors import UserError, require
 from prefrl_core.features import Features
 from prefrl_core.feedback import schedule
@@ -185,6 +185,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     env: Environment = tasks.make(spec.task, settings.environments, seeding.integer(spec.seed, "task"), threads)
     form = features.of_environment(env, hardware)
     policy = settings.make(env, spec.seed, *form.hardware)
+    short = shorten(env, info.id, getattr(policy, "short_episodes", 0))
     reward = make_part("reward", spec.reward_model).make(form, spec.seed, spec.segment)
     recorded = known.comparisons(spec, form, inputs)
     known.restore_reward(spec, reward, form, inputs)
@@ -213,7 +214,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
         Pool(_POOL_SEGMENTS, spec.segment, form, scene),
         comparisons,
         _interview(strategy, answers, comparisons, random),
-        Returns(info, env.num_envs),
+        Returns(info, env.num_envs, short),
         Sample(1),
         random["segments"],
         0,

@@ -17,9 +17,11 @@ _RECENT = 10  # episodes whose average return is the present level
 class Returns:
     """Adds up the true reward of each environment's episode."""
 
-    def __init__(self, info: TaskInfo, num_envs: int) -> None:
+    def __init__(self, info: TaskInfo, num_envs: int, short: NDArray[np.bool_] | None = None) -> None:
+        """``short`` ``(envs,)``: environments whose episodes the run truncates; their returns are left out."""
         self._task = info.id
         self._whole = info.episode_steps if info.fixed_length else 0
+        self._short = np.zeros(num_envs, np.bool_) if short is None else short
         self._shortened = np.zeros(num_envs, np.bool_)  # staggering cuts the episode under way short
         self.running = np.zeros(num_envs)
         self.lengths = np.zeros(num_envs, np.int64)
@@ -48,9 +50,10 @@ class Returns:
         for paid, over in zip(rewards, done, strict=True):
             self.running += paid
             self.lengths += 1
-            cut = over & (self.lengths < self._whole)
-            if (cut & ~self._shortened).any():
-                self._refuse(int(self.lengths[cut & ~self._shortened][0]))
+            cut = over & ((self.lengths < self._whole) | self._short)
+            wrong = cut & ~self._shortened & ~self._short
+            if wrong.any():
+                self._refuse(int(self.lengths[wrong][0]))
             self._shortened &= ~over
             self._forget(cut)
             over = over & ~cut

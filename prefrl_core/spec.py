@@ -116,6 +116,11 @@ class RunSpec:
             1 <= self.segment <= task.episode_steps,
             f"segment = {self.segment}: an episode of {task.id} has {task.episode_steps} steps",
         )
+        short = self.policy.get("short_episodes", 0)
+        require(
+            not short or self.segment <= short < task.episode_steps,
+            f"policy.short_episodes = {short}: from {self.segment} (a segment) to {task.episode_steps - 1} steps",
+        )
         require(
             2 * self.labels * self.segment <= self.total_steps,
             f"labels = {self.labels}: {2 * self.labels} segments of {self.segment} steps are more than "

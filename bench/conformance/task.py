@@ -203,6 +203,23 @@ def stagger(subject: Subject) -> str:
     return f"first ends after {(first + 1).tolist()} steps"
 
 
+def shorten(subject: Subject) -> str:
+    """After ``shorten`` episodes are truncated after so many steps in the environments it names, and only there."""
+    info, made = tasks.describe(subject.name), _Stepped(subject)
+    if not hasattr(made.env, "shorten"):
+        raise NotApplicable("it has no shorten")
+    steps, which = max(1, min(info.episode_steps, _most(subject)) // 3), np.arange(_ENVS) != 1
+    made.env.shorten(steps, which)
+    made.env.reset(seed=7)
+    elapsed = np.zeros(_ENVS, np.int64)
+    for _, _, terminated, truncated, _ in made.walk(_steps(subject)):
+        elapsed += 1
+        due = elapsed == np.where(which, steps, info.episode_steps)
+        hold(bool((truncated == (due & ~terminated)).all()), f"truncated {truncated.tolist()} after {elapsed.tolist()}")
+        elapsed[terminated | truncated] = 0
+    return f"{steps} of {info.episode_steps} steps"
+
+
 def arrays_are_the_callers(subject: Subject) -> str:
     """Arrays that a step returned do not change later, and are no views that keep a larger array alive."""
     made = _Stepped(subject)
@@ -275,6 +292,7 @@ LAWS = (
     autoreset,
     fixed_length,
     stagger,
+    shorten,
     arrays_are_the_callers,
     actions_unchanged,
     state,

@@ -68,6 +68,9 @@ class SACSettings:
     recent: int = later(0)
     # Share of the actions' range that is used. Ant's full torques, drawn at random, turn it over within 200 steps.
     action_limit: float = later(1.0)
+    # In three of four environments episodes are truncated after so many steps; 0: nowhere. Where a fall lasts until the
+    # end of an episode, most of what is seen would else be falls. Returns are those of the whole episodes.
+    short_episodes: int = later(0)
     looks_ahead: ClassVar[bool] = True  # it can tell how its critic depends on the rewards (``LooksAhead``)
 
     def __post_init__(self) -> None:
@@ -88,13 +91,18 @@ class SACSettings:
             f"policy setting capacity = {self.capacity}: a rollout has {rollout} steps; raise it",
         )
         require(
+            not self.short_episodes or self.environments > 1,
+            f"policy setting short_episodes = {self.short_episodes} with environments = 1: the only one keeps whole "
+            "episodes; leave it out",
+        )
+        require(
             self.recent <= self.capacity,
             f"policy setting recent = {self.recent}: the replay holds {self.capacity} transitions (capacity); lower it",
         )
 
     def _check_ranges(self) -> None:
         lowest = dict.fromkeys(("environments", "rollout_steps", "rollouts", "batch", "n_step", "actor_delay"), 1)
-        lowest |= dict.fromkeys(("random_steps", "explore_steps", "recent"), 0)
+        lowest |= dict.fromkeys(("random_steps", "explore_steps", "recent", "short_episodes"), 0)
         for name, least in lowest.items():
             value = getattr(self, name)
             require(value >= least, f"policy setting {name} = {value}: at least {least}")
@@ -136,6 +144,7 @@ class SAC(OffPolicy):
         self.squashed = Squashed(env.single_action_space, settings.action_limit)
         (width,), act = env.single_observation_space.shape or (), self.squashed.size
         self.width = width
+        self.short_episodes = settings.short_episodes
         self.replay = Replay(settings.capacity, env.num_envs, width, act)
         self.standardizer = Standardizer(width)
         self.initial = seeding.generator(seed, "policy initialisation")

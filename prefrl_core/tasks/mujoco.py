@@ -49,6 +49,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         self._simulation = simulate(definition, num_envs, threads)
         self._rngs = [np_random(seed + i)[0] for i in range(num_envs)]
         self._elapsed = np.zeros(num_envs, np.int64)  # steps of the episodes under way
+        self._limits = np.full(num_envs, definition.episode_steps)  # after which they are truncated
         self._frame = self._simulation.gather()
         self._started = False
         self._make_spaces()
@@ -114,7 +115,7 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
         self._elapsed += 1
         require_finite(self.task, self._elapsed, state=after.rows, reward=rewards)
         observations = self._definition.observe(after)
-        truncated = self._elapsed >= self._definition.episode_steps
+        truncated = self._elapsed >= self._limits
         if terminated is None:
             terminated, ended = np.zeros(self.num_envs, np.bool_), truncated
         else:
@@ -130,8 +131,12 @@ class MujocoVectorEnv(VectorEnv[Floats, NDArray[Any], NDArray[Any]]):
             Observations ``(num_envs, obs)``.
         """
         self._begin(list(range(self.num_envs)))
-        self._elapsed = np.arange(self.num_envs) * self._definition.episode_steps // self.num_envs
+        self._elapsed = np.arange(self.num_envs) * self._limits // self.num_envs
         return self._definition.observe(self._frame)
+
+    def shorten(self, steps: int, which: Bools) -> None:
+        """From now on truncate episodes after ``steps`` steps in the environments ``which`` ``(num_envs,)``."""
+        self._limits[which] = steps
 
     def _restart(self, ended: Bools, observations: Floats) -> dict[str, Any]:
         """Begin new episodes where one has ended, writing over ``observations``; infos with what the old ended with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,38 @@ def test_episodes_of_fixed_length_are_staggered_and_those_cut_short_are_not_told
     assert set(at_once[ended:]) == {0, 1}
     assert sum(at_once) - told == 3  # of environments 1, 2 and 3, once
     assert set(learner.returns.recent_lengths) == {50}
+
+
+@pytest.mark.parametrize("task", ["mujoco/reacher", "mujoco-v5/hopper"])
+def test_returns_are_those_of_whole_episodes_where_most_are_short(task: str) -> None:
+    """Three of four environments begin anew after 25 steps, whether or not the task itself ends episodes early. What is
+    told is what the first one did."""
+    policy = {**OTHERS["sac"], "short_episodes": 25}
+    settings = {"total_steps": 3000, "reward": "true", "policy": policy, "segment": 10, "variable_length": True}
+    learner = start(RunSpec.of({"task": task, **settings}))
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    step = learner.env.step
+
+    def watched(actions: np.ndarray) -> Any:
+        result = step(actions)
+        seen.append((result[1], result[2] | result[3]))
+        return result
+
+    learner.env.step = watched
+    told = 0
+    while not learner.finished:
+        told += turn(learner)["episodes"]
+    rewards, done = (np.array(part) for part in zip(*seen, strict=True))
+    assert np.diff(np.flatnonzero(done[:, 3])).max() == 25
+    ends = np.flatnonzero(done[:, 0])
+    whole = [rewards[a + 1 : b + 1, 0].sum() for a, b in itertools.pairwise(ends)]
+    assert told >= len(learner.returns.recent) == 10
+    assert np.isclose(learner.returns.recent, whole[-10:]).all()
+
+
+def test_a_task_that_cannot_end_early_refuses_short_episodes() -> None:
+    with pytest.raises(UserError, match="policy.short_episodes = 25: task my/point@1 cannot end episodes early"):
+        ran(**{**POINT, "policy": {**OTHERS["sac"], "short_episodes": 25}})
 
 
 @register("task", "test/early")

@@ -24,7 +24,12 @@ def test_same_spec_same_bytes_other_seed_other_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("task", "policy"),
-    [("my/point", SMALL), ("mujoco/reacher", SMALL), *(("my/point", one) for one in OTHERS.values())],
+    [
+        ("my/point", SMALL),
+        ("mujoco/reacher", SMALL),
+        ("mujoco/reacher", {**OTHERS["sac"], "short_episodes": 20}),
+        *(("my/point", one) for one in OTHERS.values()),
+    ],
 )
 def test_resumed_equals_uninterrupted_from_every_checkpoint(task: str, policy: dict[str, Any], tmp_path: Path) -> None:
     spec = RunSpec.of({**POINT, "task": task, "total_steps": 12000, "policy": policy})

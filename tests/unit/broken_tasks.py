@@ -94,6 +94,13 @@ class Lockstep(Points):
         return self.reset()[0]
 
 
+@task("shorten")
+class Everywhere(Points):
+    def shorten(self, steps: int, which: Any) -> None:
+        """Shortens the episodes of all."""
+        self.elapsed += 1  # the first alone
+
+
 @task("arrays are the callers")
 class Reused(Points):
     def step(self, actions: Any) -> Any:

@@ -33,7 +33,7 @@ def test_half_of_each_batch_is_recent_where_it_is_wanted() -> None:
 
 def test_runs_that_draw_from_all_keep_their_names_and_their_draws() -> None:
     spec = RunSpec.of({"task": "mujoco/hopper", "policy": "sac", "reward": "true"})
-    assert "recent" not in spec.canonical()["policy"]
+    assert not {"recent", "short_episodes"} & spec.canonical()["policy"].keys()
     half = RunSpec.of({"task": "mujoco/hopper", "policy": {"name": "sac", "recent": 10_000}, "reward": "true"})
     assert half.canonical()["policy"]["recent"] == 10_000
     policy, env = made()
@@ -225,6 +225,10 @@ def test_without_its_replay_it_can_act(tmp_path: Path) -> None:
         ({"discount": 1.5}, r"discount = 1.5: in \[0, 1\]"),
         ({"n_step": 0}, "n_step = 0: at least 1"),
         ({"recent": -1}, "recent = -1: at least 0"),
+        ({"short_episodes": -1}, "short_episodes = -1: at least 0"),
+        ({"short_episodes": 59}, r"policy.short_episodes = 59: from 60 \(a segment\) to 999 steps"),
+        ({"short_episodes": 1000}, r"policy.short_episodes = 1000: from 60 \(a segment\) to 999 steps"),
+        ({"short_episodes": 100, "environments": 1}, "with environments = 1: the only one keeps whole episodes"),
         ({"random_steps": 9}, "random_steps = 9 with explore_steps = 0: .* leave it out"),
         ({"action_limit": 0.0}, r"action_limit = 0.0: in \(0, 1\]"),
         ({"action_limit": 1.5}, r"action_limit = 1.5: in \(0, 1\]"),

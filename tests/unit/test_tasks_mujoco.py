@@ -214,6 +214,28 @@ def test_staggered_episodes_end_evenly_spread_and_then_have_their_whole_length(b
     assert all((np.diff(one) == 50).all() and len(one) >= 3 for one in ends)
 
 
+@pytest.mark.parametrize("task", ["mujoco/reacher", "dmcontrol/walker_walk"])
+def test_shortened_episodes_end_early_where_they_are_told_to_and_nowhere_else(task: str) -> None:
+    if task.startswith("dmcontrol"):
+        pytest.importorskip("dm_control")
+    env: Any = tasks.make(task, 4, 0)
+    whole, which = tasks.describe(task).episode_steps, np.array([False, True, True, False])
+    env.shorten(20, which)
+    env.reset(seed=0)
+    ends: list[list[int]] = [[] for _ in range(4)]
+    for step in range(1, 2 * whole + 1):
+        _, _, terminated, truncated, infos = env.step(np.zeros(env.action_space.shape, np.float32))
+        assert not terminated.any()
+        assert truncated.any() == ("final_obs" in infos)
+        for i in np.flatnonzero(truncated):
+            ends[i].append(step)
+    assert [np.unique(np.diff([0, *one])).tolist() for one in ends] == [[whole], [20], [20], [whole]]
+    env.stagger()
+    first = [next(step for step in range(1, whole + 1) if env.step(np.zeros(env.action_space.shape, np.float32))[3][i])
+             for i in (1,)]  # fmt: skip
+    assert first == [15]  # a quarter of the short length earlier
+
+
 def test_huge_finite_actions_are_taken_as_they_are() -> None:
     env: Any = tasks.make("mujoco/reacher", 2, 0)
     env.reset()
