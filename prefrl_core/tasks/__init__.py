@@ -16,7 +16,7 @@ A task of your own is a class or a function that, called without arguments, give
         def make(self, num_envs: int, seed: int, threads: int) -> VectorEnv: ...
 
 Its environment follows docs/architecture.md: it resets in the step that ends an episode, returns arrays that later
-steps leave alone, and may offer ``get_state``, ``set_state`` and ``stagger``.
+steps leave alone, and may offer ``get_state``, ``set_state``, ``stagger`` and ``shorten``.
 """
 
 from __future__ import annotations
