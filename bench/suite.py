@@ -210,7 +210,8 @@ def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]
 
 def _matching(name: str, value: str, present: list[str]) -> list[str]:
     exact = [one for one in present if one == value]
-    parts = [one for one in present if name != "seed" and value and value.lower() in one.lower()]
+    wanted, *spelled = (text.lower().replace("_", "") for text in (value, *present))  # tasks as reports name them, too
+    parts = [one for one, other in zip(present, spelled, strict=True) if name != "seed" and wanted and wanted in other]
     if not (exact or parts):
         raise UserError(f"--only {name}={value} matches nothing: there is {', '.join(map(repr, present))}")
     return exact or parts

@@ -106,6 +106,7 @@ def test_only_takes_the_exact_name_before_parts_of_names(tmp_path: Path) -> None
     assert {run.arm for run in small.runs(only=["arm=20 labels"])} == {"20 labels"}
     assert {run.arm for run in small.runs(only=["arm=20"])} == {"20 labels", "20 labels, wrong"}
     assert {run.task for run in small.runs(only=["task=Hopper"])} == {"mujoco/hopper@1"}
+    assert {run.task for run in suite.load("mujoco").runs(only=["task=HalfCheetah"])} == {"mujoco/half_cheetah@1"}
     both = small.runs(only=["arm=true", "arm=wrong", "seed=1", "task=reacher"])
     assert [(run.arm, run.seed) for run in both] == [("true reward", 1), ("20 labels, wrong", 1)]
 
