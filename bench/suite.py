@@ -209,12 +209,11 @@ def select(cells: Sequence[Mapping[str, str]], only: Iterable[str]) -> list[int]
 
 
 def _matching(name: str, value: str, present: list[str]) -> list[str]:
-    exact = [one for one in present if one == value]
     wanted, *spelled = (text.lower().replace("_", "") for text in (value, *present))  # tasks as reports name them, too
     parts = [one for one, other in zip(present, spelled, strict=True) if name != "seed" and wanted and wanted in other]
-    if not (exact or parts):
-        raise UserError(f"--only {name}={value} matches nothing: there is {', '.join(map(repr, present))}")
-    return exact or parts
+    found = [value] if value in present else parts
+    require(bool(found), f"--only {name}={value} matches nothing: there is {', '.join(map(repr, present))}")
+    return found
 
 
 def with_file(where: str, make: Callable[..., T], *arguments: Any) -> T:

@@ -138,7 +138,7 @@ def test_tuned_is_the_optimiser_that_the_task_is_best_with() -> None:
     tuned = RunSpec.of({"task": "mujoco/half_cheetah", "policy": "tuned"})
     assert tuned == RunSpec.of({"task": "mujoco/half_cheetah", "policy": "sac"})
     assert tuned.canonical()["policy"]["name"] == "sac"
-    walker = RunSpec.of({"task": "mujoco/walker2d", "policy": {"name": "tuned", "epochs": 7}}).policy
-    assert (walker["name"], walker["learning_rate"], walker["epochs"]) == ("ppo", 1e-3, 7)
+    swimmer = RunSpec.of({"task": "mujoco/swimmer", "policy": {"name": "tuned", "kl": 0.02}}).policy
+    assert (swimmer["name"], swimmer["entropy"], swimmer["kl"]) == ("trpo", 0.003, 0.02)
     assert RunSpec.of({"task": "gymnasium/CartPole-v1", "policy": "tuned", "reward": "true"}).policy["name"] == "ppo"
     assert RunSpec.of({"task": "mujoco/hopper"}).policy["name"] == "ppo"
