@@ -214,9 +214,10 @@ def shorten(subject: Subject) -> str:
     elapsed = np.zeros(_ENVS, np.int64)
     for _, _, terminated, truncated, _ in made.walk(_steps(subject)):
         elapsed += 1
-        due = elapsed == np.where(which, steps, info.episode_steps)
-        hold(bool((truncated == (due & ~terminated)).all()), f"truncated {truncated.tolist()} after {elapsed.tolist()}")
-        elapsed[terminated | truncated] = 0
+        done, due = terminated | truncated, elapsed == np.where(which, steps, info.episode_steps)
+        kept = bool(done[due].all()) and not (truncated & ~due).any()
+        hold(kept, f"truncated {truncated.tolist()} after {elapsed.tolist()} steps")
+        elapsed[done] = 0
     return f"{steps} of {info.episode_steps} steps"
 
 
