@@ -124,10 +124,10 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # each two steps 11,300 after 300,000 (290 s) on one seed, but 8,281 over ten: the second pole spins, and little leads
 # out. PPO with half the epochs and an entropy bonus of 0.01 10,612 and 10,787 after 1,000,000 (92 s), but from 100
 # labels -3,985, and after 3,000,000 2,200 to 10,800, with falls on the way.
-# Walker2d: PPO 2,033 after 1,500,000; with half the epochs and a learning rate of 1e-3 1,827; TRPO with a bound of 0.005
-# and an entropy bonus of 0.003 1,861, 1,544 and 1,295 after 3,000,000 (320 s), and 1,474 with short episodes. SAC 1,321
-# after 1,000,000. With short episodes of 250 steps and an update for each 16 it has 3,385 and 3,516 after 1,600,000
-# (480 s), but 2,770, 2,560 and 1,370 on seeds 0 to 2: not taken, as seeds have to agree.
+# Walker2d: PPO 2,033 after 1,500,000; with half the epochs and a learning rate of 1e-3 1,827. TRPO with a bound of
+# 0.005 and an entropy bonus of 0.003 1,861, 1,544 and 1,295 after 3,000,000 (320 s), and 1,474 with short episodes. SAC
+# 1,321 after 1,000,000. With short episodes of 250 steps and an update for each 16 it has 3,385 and 3,516 after
+# 1,600,000 (480 s), but 2,770, 2,560 and 1,370 on seeds 0 to 2: not taken, as seeds have to agree.
 # Swimmer: TRPO with a bound of 0.005, a discount of 0.999, lambda 0.99 and an entropy bonus of 0.003, 1,500,000
 # steps: 326 on the true reward (75 s), 357 and 359 from 350 labels (seeds 103, 104; 120 s). A policy often becomes
 # certain of a slow stroke, the sooner the larger its steps. From 350 labels a bound of 0.01 without the bonus left two
