@@ -144,7 +144,6 @@ class SAC(OffPolicy):
         self.squashed = Squashed(env.single_action_space, settings.action_limit)
         (width,), act = env.single_observation_space.shape or (), self.squashed.size
         self.width = width
-        self.short_episodes = settings.short_episodes
         self.replay = Replay(settings.capacity, env.num_envs, width, act)
         self.standardizer = Standardizer(width)
         self.initial = seeding.generator(seed, "policy initialisation")
