@@ -144,7 +144,7 @@ _TUNED: dict[str, dict[str, Any]] = {
     "mujoco/hopper": {"name": "trpo"},
     "mujoco/inverted_double_pendulum": {"name": "sac", "steps_per_update": 8, "short_episodes": 25},
     "mujoco/walker2d": {"name": "ppo", "epochs": 5, "learning_rate": 1e-3},
-    "mujoco/ant": {"name": "sac"},
+    "mujoco/ant": {"name": "sac", "steps_per_update": 8},
 }
 
 
