@@ -1,7 +1,7 @@
-"""What state the runs in a results folder are in: which are damaged, incomplete or from other software.
+"""What state the runs in a results folder are in: which are damaged, unfinished or from other software.
 
 Reading only: nothing is repaired or removed here, no module of a plug-in is imported, no name is followed out of the
-folder, and nothing is waited for. Each finding says what to do about it. What is called incomplete, ``run`` completes.
+folder, and nothing is waited for. Each finding says what to do about it. What is called unfinished, ``run`` completes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bench.schemas import SAMPLES
 from bench.text import one_line, short
 from prefrl_core.errors import UserError
 
-Kind = Literal["ok", "other software", "other defaults", "running", "incomplete", "failed", "leftover", "damaged"]
-FAULTS: tuple[Kind, ...] = ("incomplete", "failed", "leftover", "damaged")  # a folder with one of these is not sound
+Kind = Literal["ok", "other software", "other defaults", "running", "unfinished", "failed", "leftover", "damaged"]
+FAULTS: tuple[Kind, ...] = ("unfinished", "failed", "leftover", "damaged")  # a folder with one of these is not sound
 _ALWAYS = ("spec.json", "provenance.json")  # kept even of published results, which leave out what is large
 _DRAFT = re.compile(r"\.[0-9a-f]{16}\..+")  # a run's folder that was being made when its maker was killed
 _PARTS = re.compile(r"report-.*|tensorboard|stages")  # other folders of ours in a results folder
@@ -116,7 +116,7 @@ def _of_run(run: store.Run) -> Finding:
     total = run.spec.get("total_steps")
     came = f"{_steps(run)} of {total} steps" if total else f"stopped at step {_steps(run)}"
     remedy = f"go on with `prefrl label {run.key}`" if _taught(run) else "run its suite again"
-    return Finding(run.folder, "incomplete", f"{came}{_checkpoint(run)}: {remedy}")
+    return Finding(run.folder, "unfinished", f"{came}{_checkpoint(run)}: {remedy}")
 
 
 def _of_files(run: store.Run) -> Iterator[Finding]:

@@ -132,7 +132,7 @@ class Watched:
         key = job.planned.key
         if key not in self._open:
             run = store.Run(job.folder)
-            if run.status == "missing":
+            if run.status == "not started":
                 return
             try:
                 self._open[key] = EventFile(run, path(self._root, job))

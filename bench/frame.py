@@ -98,7 +98,7 @@ def _sound(folders: Sequence[Path]) -> tuple[dict[str, recorded.Run], dict[str, 
     for folder in folders:
         for one in store.load(folder):
             try:
-                if one.status != "missing" and one.key not in runs:
+                if one.status != "not started" and one.key not in runs:
                     runs[one.key] = _read(one)
             except _Absent as error:
                 absent[str(one.folder)] = str(error)

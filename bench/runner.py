@@ -136,7 +136,7 @@ def execute(
         UserError: nothing can be written to ``out``, or the executor cannot do the jobs.
     """
     files.writable(out)
-    jobs = [_job(one, out) for one in planned]
+    jobs = [job_of(one, out) for one in planned]
     doing = executor(jobs)
     shown = display(jobs, doing.workers)
     try:
@@ -152,13 +152,13 @@ def execute(
     return fault.CODE if any(job.fault for job in failed) else 1 if failed else 0
 
 
-def _job(planned: Planned, out: Path) -> Job:
-    """A folder that is not what its name says, or a finished run that lost its metrics, fails before anything is
-    started."""
+def job_of(planned: Planned, out: Path) -> Job:
+    """What is known of a run before anything is started: done or waiting. One whose folder is not what its name says,
+    or that is finished and has lost its metrics, has failed."""
     run = store.Run(out / planned.key)
     job = Job(planned, run.folder)
     try:
-        if run.status != "missing":
+        if run.status != "not started":
             run.identity  # noqa: B018  (raises)
         if run.done:
             metrics = run.folder / "metrics.jsonl"  # without it there is nothing that a report could show

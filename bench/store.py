@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = 1
-Status = Literal["missing", "partial", "failed", "done"]
+Status = Literal["not started", "unfinished", "failed", "done"]
 STAGES = "stages"  # folder, in a results folder, of the stages that several runs share
 _KEY = re.compile(r"[0-9a-f]{16}")
 
@@ -67,11 +67,11 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """``missing``: no spec; ``done`` and ``failed``: as their files say; ``partial``: anything else."""
-        for name, status in (("done.json", "done"), ("failed.json", "failed"), ("spec.json", "partial")):
+        """``not started``: no spec; ``done`` and ``failed``: as their files say; ``unfinished``: anything else."""
+        for name, status in (("done.json", "done"), ("failed.json", "failed"), ("spec.json", "unfinished")):
             if present(self.folder / name):
                 return status  # type: ignore[return-value]
-        return "missing"
+        return "not started"
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def create(out: Path, key: str, spec: Mapping[str, Any], versions: Mapping[str, 
         UserError: what is there under that name is not this run.
     """
     run = Run(out / key)
-    if run.status == "missing":
+    if run.status == "not started":
         draft = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=out))
         try:
             draft.chmod(0o777 & ~umask())  # mkdtemp's folders are for one user; results are to be shared

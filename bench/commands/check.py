@@ -1,4 +1,4 @@
-"""``bench check``: which runs of a results folder are damaged, incomplete or from other software."""
+"""``bench check``: which runs of a results folder are damaged, unfinished or from other software."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.text import counted
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: Shared) -> None:
     """The command and its options."""
-    made = commands.add_parser("check", help="find runs that are damaged, incomplete or from other software")
+    made = commands.add_parser("check", help="find runs that are damaged, unfinished or from other software")
     made.add_argument(
         "folder", type=folder, nargs="?", default=Path("runs"), metavar="DIR", help="results folder (default: runs)"
     )

@@ -11,6 +11,7 @@ from typing import Any
 from bench import estimate, resources, store
 from bench.commands.shared import table
 from bench.progress import duration
+from bench.runner import job_of
 from bench.suite import Planned
 from bench.text import counted
 
@@ -18,17 +19,21 @@ _MANY = 200  # runs; more are shown by cell
 
 
 def command(options: argparse.Namespace, planned: Sequence[Planned]) -> int:
-    """Print the plan, and what is left to do costs; nothing is written."""
-    states = [store.Run(options.out / one.key).status for one in planned]
+    """Print the plan, and what is left to do costs; nothing is written. 1 if a run's folder is damaged, or else 0."""
+    jobs = [job_of(one, options.out) for one in planned]
+    states = ["damaged" if job.state == "failed" else store.Run(job.folder).status for job in jobs]
     whole = options.verbose or len(planned) <= _MANY
     print(runs_table(planned, states) if whole else cells_table(planned, states))
-    left = [one for one, state in zip(planned, states, strict=True) if state != "done"]
+    left = [job.planned for job in jobs if job.state == "waiting"]
     steps = sum(one.spec.total_steps for one in left)
     print(f"{counted(len(planned), 'run')}, {len(left):,} to do: {steps:,} steps")
     if left and not options.no_probe:
         workers = options.workers or resources.cores()
         print(cost(left, workers, options.out))
-    return 0
+    damaged = [job for job in jobs if job.state == "failed"]
+    for job in damaged:
+        print(f"damaged: {job.name} ({job.planned.key}): {job.error}")
+    return 1 if damaged else 0
 
 
 def runs_table(planned: Sequence[Planned], states: Sequence[str]) -> str:
@@ -45,7 +50,7 @@ def cells_table(planned: Sequence[Planned], states: Sequence[str]) -> str:
     for one, state in zip(planned, states, strict=True):
         cell = one.task, one.arm, f"{one.spec.total_steps:,}", one.spec.labels
         counts.setdefault(cell, Counter())[state] += 1
-    order = ("done", "partial", "failed", "missing")
+    order = ("done", "unfinished", "failed", "damaged", "not started")
     rows = [["task", "arm", "steps", "labels", "runs", *order]]
     return table(rows + [[*cell, count.total(), *(count[state] for state in order)] for cell, count in counts.items()])
 

@@ -70,7 +70,7 @@ def command(options: argparse.Namespace) -> int:
 
     session.require_packages()
     token = None if options.token_file is None else _token(options.token_file)
-    if store.Run(options.out / options.task).status != "missing":
+    if store.Run(options.out / options.task).status != "not started":
         run = store.Run(options.out / options.task)
         _refuse_settings(options, run.key)
         _require_people(f"run {run.key}", run.spec["labeler"])

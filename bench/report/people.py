@@ -22,7 +22,7 @@ def people(study: Study) -> Table | None:
     facts = [
         {name: np.nan if value is None else value for name, value in told.items()}
         for run in study.runs
-        if run.status != "missing" and (sat := sitting(run.folder))
+        if run.status != "not started" and (sat := sitting(run.folder))
         for one in sat.people
         for about in [{"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed}]
         for told in [{**about, **vars(one), "alpha": sat.alpha}]

@@ -18,13 +18,6 @@ from bench.report.runs import Run
 T = TypeVar("T")
 
 FEW_SEEDS = 5
-WORDS = {
-    "done": "finished",
-    "partial": "unfinished",
-    "failed": "failed",
-    "missing": "not started",
-    "damaged": "damaged",
-}
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ def progress(study: Study) -> Table:
     """Seeds finished of planned: rows are arms, columns tasks."""
     facts = [
         {"task": study.task_names[run.task], "arm": run.arm, "seed": run.seed, "key": run.key}
-        | {"state": WORDS[run.status], "steps": run.steps, "error": run.error}
+        | {"state": run.status, "steps": run.steps, "error": run.error}
         for run in study.runs
     ]
     rows = [[arm, *(_finished(study.cell(arm, task)) for task in study.tasks)] for arm in study.arms]
@@ -125,11 +118,11 @@ def remarks(study: Study, normalised: bool = True) -> list[Remark]:
 
 
 def _unfinished(study: Study) -> Iterable[Remark]:
-    for status in ("damaged", "failed", "partial", "missing"):
+    for status in ("damaged", "failed", "unfinished", "not started"):
         runs = [run for run in study.runs if run.status == status]
         if runs:
             out = " and left out" if status == "damaged" else ""
-            yield Remark(f"{len(runs)} of {len(study.runs)} runs {WORDS[status]}{out}: {_listed(study, runs)}.")
+            yield Remark(f"{len(runs)} of {len(study.runs)} runs {status}{out}: {_listed(study, runs)}.")
 
 
 def _unlabelled(study: Study) -> Iterable[Remark]:
@@ -226,7 +219,7 @@ def _spread(study: Study) -> Iterable[Remark]:
 
 def _state(run: Run) -> str:
     at = f" at {run.steps} of {run.spec.total_steps} steps" if run.steps and run.status != "done" else ""
-    return WORDS[run.status] + at + (f": {run.error}" if run.error else "")
+    return run.status + at + (f": {run.error}" if run.error else "")
 
 
 def _listed(study: Study, runs: Iterable[Run], most: int = 6) -> str:

@@ -32,7 +32,7 @@ class Run:
     seed: int
     key: str
     spec: Spec
-    status: Status = "missing"
+    status: Status = "not started"
     error: str = ""
     metrics: Mapping[str, stats.Array] = field(default_factory=dict)
     untrained: stats.Array = field(default_factory=lambda: np.zeros(0))  # (rows,), 1 in the phase "untrained"
@@ -148,12 +148,12 @@ def read(run: Run, folder: store.Run) -> Run:
     Raises:
         UserError: it is damaged.
     """
-    if folder.status == "missing":
+    if folder.status == "not started":
         return run
     rows = folder.rows
     return replace(
         run,
-        status=folder.status if rows or folder.status == "failed" else "missing",
+        status=folder.status if rows or folder.status == "failed" else "not started",
         error=folder.error or "",
         metrics={name: np.array([number(row.get(name)) for row in rows]) for name in COLUMNS},
         untrained=np.array([row.get("phase") == "untrained" for row in rows], float),

@@ -121,7 +121,7 @@ def test_folders_with_spoiled_rows(row: Any) -> None:
     def change(path: Path) -> None:
         path.write_bytes(path.read_bytes() + json.dumps(row).encode() + b"\n")
 
-    unfinished = [run.status for run in store.load(folder())].index("partial")
+    unfinished = [run.status for run in store.load(folder())].index("unfinished")
     for file in ("metrics.jsonl", "timing.jsonl"):
         damaged(unfinished, file, change)
 
@@ -203,7 +203,7 @@ def consistent(spec: Any, versions: Any) -> None:
 
 
 def test_the_folder_that_is_damaged_is_sound_before() -> None:
-    assert sorted(one.kind for one in check.inspect(folder())) == ["incomplete", "ok"]
+    assert sorted(one.kind for one in check.inspect(folder())) == ["unfinished", "ok"]
 
 
 def test_what_a_done_file_tells_is_what_a_model_tells() -> None:

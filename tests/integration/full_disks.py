@@ -83,7 +83,7 @@ def once(suite: Path, disk: Path, moment: float, left: int, expected: dict[str, 
             assert one.rows is not None  # whatever was recorded can be read
         kinds = Counter(found.kind for found in check.inspect(disk / "runs"))
         assert not kinds["damaged"], list(check.inspect(disk / "runs"))
-        happened["runs interrupted"] += kinds["failed"] + kinds["incomplete"]
+        happened["runs interrupted"] += kinds["failed"] + kinds["unfinished"]
     (disk / "ballast").unlink(missing_ok=True)
     assert run(suite, disk / "runs")[0] == 0
     found = content(disk / "runs")

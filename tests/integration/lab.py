@@ -160,5 +160,5 @@ def killed_half_way(lab: Lab) -> store.Run:
     wait_for(lambda: checkpoint_of(run).exists() and len(run.rows) > 6)
     process.kill()
     process.communicate()
-    assert run.status == "partial"
+    assert run.status == "unfinished"
     return run

@@ -107,7 +107,7 @@ def test_what_a_kill_leaves_is_named(lab: Path) -> None:
     store.write_json(folder_of(lab, 3) / "failed.json", {"error": "it diverged"})
     (folder_of(lab, 3) / "done.json").unlink()
     found = findings(lab)
-    assert found[folder_of(lab).name] == ("incomplete", "6000 of 6000 steps: run its suite again")
+    assert found[folder_of(lab).name] == ("unfinished", "6000 of 6000 steps: run its suite again")
     assert found[folder_of(lab, 0).name][0] == "leftover"
     assert found[".0123456789abcdef.x_1"][0] == "leftover"
     assert found["copy"][0] == "damaged" and "not its key" in found["copy"][1]
@@ -143,7 +143,7 @@ def test_an_edited_checkpoint_is_found_and_not_gone_on_from(lab: Path) -> None:
     plain["metrics_bytes"], plain["seconds"] = plain["metrics_bytes"], plain["seconds"] + 1.0
     save_file(arrays, path, metadata={"plain": json.dumps(plain)})
     kind, what = findings(lab)[folder.name]
-    assert kind == "incomplete" and "starts over (the checkpoint in" in what and "its sha256 differs" in what
+    assert kind == "unfinished" and "starts over (the checkpoint in" in what and "its sha256 differs" in what
     before = (folder / "metrics.jsonl").read_bytes()
     assert cli.main(["run", str(lab / "small.toml"), "--out", str(lab / "runs"), "--workers", "1"]) == 0
     assert findings(lab)[folder.name] == ("ok", "") and (folder / "metrics.jsonl").read_bytes() == before

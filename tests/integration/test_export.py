@@ -119,7 +119,7 @@ def test_what_cannot_be_exported_is_one_line(out: Path, tmp_path: Path, capsys: 
     path.write_bytes(data)
     assert "is not what the run recorded" in refused(run.key, "--out", str(copy), "--to", to)
     (run.folder / "done.json").unlink()
-    assert "is partial: only finished runs" in refused(run.key, "--out", str(copy), "--to", to)
+    assert "is unfinished: only finished runs" in refused(run.key, "--out", str(copy), "--to", to)
     assert "no finished run with comparisons" in refused(
         "--suite", SUITE, "--steps", "20000", "--out", str(copy), "--to", to
     )

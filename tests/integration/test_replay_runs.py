@@ -88,7 +88,7 @@ def test_a_truncated_replay_starts_the_run_over_and_says_so(suite: Path, tmp_pat
     parent.kill()
     parent.wait()
     time.sleep(0.5)  # its workers end with it
-    one = next(one for one in store.load(out) if one.status == "partial")
+    one = next(one for one in store.load(out) if one.status == "unfinished")
     (side,) = [path for path in checkpoint.sides(one.folder / "checkpoint.safetensors") if "steps" in path.name]
     side.write_bytes(side.read_bytes()[:-1])
     words = [sys.executable, "-m", "bench.worker", str(one.folder)]

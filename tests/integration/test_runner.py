@@ -91,9 +91,9 @@ def test_a_run_of_another_simulator_is_refused_and_untouched(lab: Lab) -> None:
     run = store.create(lab.out, key, planned.spec.canonical(), versions)
     code, _, stderr = lab.work(key)
     assert code == worker.REFUSED and "belongs to other software" in stderr and "'mujoco': '3.3.0'" in stderr
-    assert run.status == "partial"
+    assert run.status == "unfinished"
     assert lab.run("--seeds", "1", FAKE_PAUSE="0")[0] == 0  # and it is no obstacle to our own
-    assert run.status == "partial" and len(store.load(lab.out)) == 3
+    assert run.status == "unfinished" and len(store.load(lab.out)) == 3
 
 
 def test_a_plugin_that_is_gone_fails_its_run_alone(lab: Lab) -> None:

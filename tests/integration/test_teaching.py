@@ -157,7 +157,7 @@ def test_the_worker_is_killed_the_person_goes_on_and_verify_makes_the_same_bytes
             assert first.read(), first.wait()
         first._process.kill()
         first.wait()
-        assert run.status == "partial"
+        assert run.status == "unfinished"
         second = WorkerProcess(run.folder, "--people")
         while not second.silent:
             second.read()

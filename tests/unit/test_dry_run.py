@@ -97,7 +97,7 @@ def test_a_plan_of_ten_thousand_runs_takes_seconds_and_is_shown_by_cell(
     assert time.process_time() - began < 5
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 12 and shown[-1] == "10,000 runs, 10,000 to do: 2,500,000,000 steps"
-    assert shown[1].split()[-5:] == ["1000", "0", "0", "0", "1000"]
+    assert shown[1].split()[-6:] == ["1000", "0", "0", "0", "0", "1000"]
     assert cli.main([*words, "--verbose"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 10_002
 

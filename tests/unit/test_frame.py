@@ -47,7 +47,7 @@ def test_a_run_has_a_row_with_its_settings_and_what_it_came_to(whole: tuple[Path
     for (arm, task), share in shares.items():
         assert share == pytest.approx(results.normalised(study, task, arm).value)
     last = made.iloc[-1]
-    assert last["status"] == "partial" and np.isnan(last["final"]) and np.isnan(last["wall_seconds"])
+    assert last["status"] == "unfinished" and np.isnan(last["final"]) and np.isnan(last["wall_seconds"])
     assert of_cell["spec.labels"].eq(60).all() and of_cell["spec.labeler.name"].eq("oracle").all()
     assert of_cell["wall_seconds"].gt(0).all() and made.attrs["damaged"] == {}
 

@@ -74,7 +74,7 @@ def test_status_follows_the_files(tmp_path: Path) -> None:
     seen.append(run.status)
     assert run.error == "diverged"
     finish(run.folder, 20)
-    assert [*seen, run.status] == ["missing", "partial", "failed", "done"] and run.error is None
+    assert [*seen, run.status] == ["not started", "unfinished", "failed", "done"] and run.error is None
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
