@@ -133,8 +133,8 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # certain of a slow stroke, the sooner the larger its steps. From 350 labels a bound of 0.01 without the bonus left two
 # of four seeds below 145, 0.005 without it one of four. With the default bound of 0.03 136 and 114 after 800,000 on the
 # true reward. SAC 246 after 300,000 (124 s); PPO 69 after 410,000.
-# Ant: SAC 838 after 300,000 (322 s). Not yet taken, as all runs would have to be made anew: an update for each eight
-# steps, 1,017, 1,177, 1,029 and 1,242 after 800,000 (seeds 101 to 104; 347 s).
+# Ant: SAC with an update for each eight steps 1,017, 1,177, 1,029 and 1,242 after 800,000 (seeds 101 to 104; 347 s);
+# with one for each four 838 after 300,000 (322 s), with seeds further apart.
 _FAMILIES = ("mujoco", "mujoco-v5", "dmcontrol")  # whose tasks the tables are about
 _TUNED: dict[str, dict[str, Any]] = {
     "mujoco/half_cheetah": {"name": "sac"},
