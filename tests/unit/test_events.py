@@ -107,7 +107,7 @@ def test_only_one_process_writes_a_file(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_events_and_not_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = suite.load("quick").runs(seeds=1)[:1]
-    jobs = [runner._job(planned[0], tmp_path)]
+    jobs = [runner.job_of(planned[0], tmp_path)]
     store.create(tmp_path, planned[0].key, planned[0].spec.canonical(), suite.versions_of(planned[0].spec))
     said: list[str] = []
     monkeypatch.setattr(progress.Plain, "note", lambda self, text: said.append(text))
@@ -119,7 +119,7 @@ def test_a_full_disk_ends_the_events_and_not_the_runs(tmp_path: Path, monkeypatc
 
 def test_a_run_that_another_command_follows_is_left_to_it(tmp_path: Path) -> None:
     planned = suite.load("quick").runs(seeds=1)[:2]
-    jobs = [runner._job(one, tmp_path) for one in planned]
+    jobs = [runner.job_of(one, tmp_path) for one in planned]
     run = store.create(tmp_path, planned[0].key, planned[0].spec.canonical(), suite.versions_of(planned[0].spec))
     path = events.path(tmp_path / "tensorboard", jobs[0])
     other = EventFile(run, path)
