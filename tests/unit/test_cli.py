@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished import finish
 from safetensors.numpy import save_file
 
 from bench import cli, fault, progress, report, store, suite
@@ -98,25 +97,6 @@ def test_a_dry_run_shows_the_state_of_each_run_and_makes_nothing(
     cli.main(["run", "quick", "--dry-run", *filters])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if run.key in line]
     assert "30 labels" in line and "40,000" in line and line.endswith("unfinished")
-
-
-@pytest.mark.parametrize("lost", ["metrics.jsonl", "spec.json"])
-def test_a_dry_run_says_of_a_damaged_run_what_run_would_say(
-    lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = recorded(tmp_path)
-    finish(run.folder, 40_000, 30)
-    if lost == "spec.json":
-        (run.folder / lost).write_text("{}")
-    else:
-        (run.folder / lost).unlink()
-    filters = ["--seeds", "1", "--only", "task=reacher", "--only", "arm=30", "--out", str(tmp_path)]
-    assert cli.main(["run", "quick", "--dry-run", "--no-probe", *filters]) == 1
-    _, row, count, damage = capsys.readouterr().out.splitlines()
-    assert row.endswith("damaged") and count == "1 run, 0 to do: 0 steps"
-    assert damage.startswith("damaged: ") and str(run.folder / lost) in damage
-    assert cli.main(["run", "quick", *filters]) == 1
-    assert damage.removeprefix("damaged: ") in capsys.readouterr().out
 
 
 def test_show_tells_spec_state_and_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

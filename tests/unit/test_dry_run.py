@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from finished import finish
 
-from bench import cli, estimate, suite
+from bench import cli, estimate, store, suite
 from bench.costs import Costs
 from prefrl_core import tasks
 from prefrl_core.errors import UserError
@@ -108,3 +109,24 @@ def test_keys_of_shipped_suites_stay(name: str, digest: str, monkeypatch: pytest
     monkeypatch.setattr(tasks, "versions", lambda task: {"mujoco": "4.0.0", "gymnasium": "1.4.0"})
     keys = " ".join(run.key for run in suite.load(name).runs())
     assert hashlib.sha256(keys.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("lost", ["metrics.jsonl", "spec.json"])
+def test_a_dry_run_says_of_a_damaged_run_what_run_would_say(
+    lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (planned,) = suite.load("quick").runs(seeds=1, only=["task=reacher", "arm=30"])
+    run = store.create(tmp_path, planned.key, planned.spec.canonical(), suite.versions_of(planned.spec))
+    (run.folder / "metrics.jsonl").write_text('{"step": 1000}\n')
+    finish(run.folder, 40_000, 30)
+    if lost == "spec.json":
+        (run.folder / lost).write_text("{}")
+    else:
+        (run.folder / lost).unlink()
+    filters = ["--seeds", "1", "--only", "task=reacher", "--only", "arm=30", "--out", str(tmp_path)]
+    assert cli.main(["run", "quick", "--dry-run", "--no-probe", *filters]) == 1
+    _, row, count, damage = capsys.readouterr().out.splitlines()
+    assert row.endswith("damaged") and count == "1 run, 0 to do: 0 steps"
+    assert damage.startswith("damaged: ") and str(run.folder / lost) in damage
+    assert cli.main(["run", "quick", *filters]) == 1
+    assert damage.removeprefix("damaged: ") in capsys.readouterr().out
