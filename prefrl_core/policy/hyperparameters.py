@@ -120,7 +120,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # Hopper: TRPO 3,865 after 2,000,000 (188 s), SAC 3,274 after 400,000 (283 s). After 1,000,000 five seeds of TRPO had
 # 3,139, and 3,900 on another processor and revision.
 # InvertedDoublePendulum: SAC with short episodes of 25 steps and an update for each eight 11,337 after 170,000 (100 s
-# for 300,000); of 50 steps 11,316 and 11,110 after 300,000, of 100 steps 7,142. With whole episodes and an update for
+# for 300,000); of 50 steps 11,316 and 11,110 after 300,000, of 100 steps 7,093. With whole episodes and an update for
 # each two steps 11,300 after 300,000 (290 s) on one seed, but 8,281 over ten: the second pole spins, and little leads
 # out. PPO with half the epochs and an entropy bonus of 0.01 10,612 and 10,787 after 1,000,000 (92 s), but from 100
 # labels -3,985, and after 3,000,000 2,200 to 10,800, with falls on the way.
