@@ -212,4 +212,6 @@ def _own(measured: Mapping[str, Any], setting: str, part: Mapping[str, Any]) -> 
 
 def _mean(measured: Sequence[Mapping[str, Any]]) -> Row:
     """The mean of each metric over the rollouts of one turn."""
-    return {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
+    names = dict.fromkeys(name for one in measured for name in one)
+    given = {name: [one[name] for one in measured if one.get(name) is not None] for name in names}
+    return {name: float(np.mean(values)) if values else None for name, values in given.items()}

@@ -76,6 +76,11 @@ class Run:
         return self.spec.total_steps - self.step < self.env.num_envs
 
     @property
+    def usable_steps(self) -> int:
+        """The budget in whole steps of all environments."""
+        return self.spec.total_steps // self.env.num_envs * self.env.num_envs
+
+    @property
     def progress(self) -> float:
         """Share of the steps after the untrained phase that are taken."""
         return (self.step - self.untrained_steps) / max(1, self.spec.total_steps - self.untrained_steps)
@@ -105,7 +110,7 @@ class Run:
             spec.labels,
             spec.initial_labels,
             self.step - self.untrained_steps if asked else 0,
-            spec.total_steps - self.untrained_steps - self.turn_steps,  # 0 where only one turn learns: all are due
+            self.usable_steps - self.untrained_steps - self.turn_steps,  # 0 where only one turn learns: all are due
             spec.schedule_constant,
         )
         return wanted - asked
@@ -225,7 +230,7 @@ def build(spec: RunSpec, people: Desk | None = None, inputs: Path | None = None)
     run.sample = Sample(spec.total_steps // run.turn_steps)
     run.untrained_steps = _untrained_steps(run)
     require(
-        run.untrained_steps < spec.total_steps,
+        run.untrained_steps < run.usable_steps,
         f"the untrained phase takes {run.untrained_steps} steps, in whole turns, and total_steps = {spec.total_steps}: "
         "nothing would be learned; raise total_steps, or lower policy.rollout_steps or policy.explore_steps",
     )

@@ -289,10 +289,10 @@ def _part(setting: str, kind: registry.Kind, value: Any, default: str, task: Tas
     settings = registry.meant(kind, settings, task)
     part = registry.find(kind, settings["name"])
     _require_settings(kind, settings["name"], part)
-    if task is not None and hasattr(part, "settings_for"):
-        settings = {**part.settings_for(task), **settings}
-    made = make_part(kind, settings)
-    values = {"name": settings["name"], **plain(made, task is not None and task.pixels)}
+    of_task = part.settings_for(task) if task is not None and hasattr(part, "settings_for") else {}
+    made = make_part(kind, {**of_task, **settings})
+    stated = {name: getattr(made, name) for name in of_task}  # also where it is the default: the task's is another
+    values = {"name": settings["name"], **stated, **plain(made, task is not None and task.pixels)}
     try:
         json.dumps(values)
     except (TypeError, ValueError) as error:

@@ -122,6 +122,10 @@ class DQN(OffPolicy):
                 f"policy 'dqn': it chooses between discrete actions, and the task takes {space}; choose policy = 'sac'"
             )
         self.choices, shape = int(space.n), seen.shape or ()
+        require(
+            hardware is not None or settings.convolutions == DQNSettings.convolutions,
+            f"policy setting convolutions = {settings.convolutions!r}: the task has no pixels; leave it out",
+        )
         self.standardizer: Any
         if hardware is not None:
             self.replay = FrameReplay(settings.capacity, env.num_envs, shape[1:], self.choices)

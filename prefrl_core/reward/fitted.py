@@ -248,7 +248,10 @@ class FittedReward(RewardLearner):
         """Raise the L2 weight when the members overfit, lower it when they hardly do."""
         if self.l2 == 0 or self.settings.l2_rate == 0 or not np.isfinite(self.validation):
             return
-        factor = (1 + self.settings.l2_rate) ** updates
+        try:
+            factor = (1 + self.settings.l2_rate) ** updates
+        except OverflowError:  # the bounds are reached long before
+            factor = float("inf")
         if self.validation > _HIGHEST_RATIO * self.training:
             self.l2 *= factor
         elif self.validation < _LOWEST_RATIO * self.training:

@@ -20,7 +20,7 @@ def cross_entropy(left: Floats, right: Floats, mu: Floats, uniform_answer: float
         uniform_answer: e, in [0, 1).
     """
     p = preference(left, right)
-    if uniform_answer == 0:  # the general form, cancelled by hand: exact where p has saturated
+    if uniform_answer < 1e-6:  # 0 to float32; the general form, cancelled by hand: exact where p has saturated
         difference = left - right
         return mu * np.logaddexp(0, -difference) + (1 - mu) * np.logaddexp(0, difference), p - mu
     answered = (1 - uniform_answer) * p + uniform_answer / 2

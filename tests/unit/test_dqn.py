@@ -245,6 +245,9 @@ def test_refusals() -> None:
     ):
         with pytest.raises(UserError, match=said):
             DQNSettings(**wrong)  # type: ignore[arg-type]
+    cart = {"task": "gymnasium/CartPole-v1", "policy": {"name": "dqn", "convolutions": "mnih2015"}, "reward": "true"}
+    with pytest.raises(UserError, match="convolutions = 'mnih2015': the task has no pixels"):
+        start(RunSpec.of(cart))
 
 
 def test_settings_over_pixels_are_those_of_the_table() -> None:

@@ -187,7 +187,8 @@ def network(width: int) -> Any:
 
 def test_a_run_whose_budget_is_the_untrained_phase_is_refused() -> None:
     """With labels and, as nothing would be learned there either, on the true reward."""
-    for policy, total in ((SMALL_SAC | {"random_steps": 100, "explore_steps": 3000}, 2500), (SMALL, 256)):
+    longer = SMALL_SAC | {"random_steps": 100, "explore_steps": 3000}
+    for policy, total in ((longer, 2500), (SMALL, 256), (SMALL, 257)):  # the last has no step left for each environment
         for more in ({}, {"reward": "true", "labels": 0}):
             with pytest.raises(UserError, match="nothing would be learned; raise total_steps"):
                 start(RunSpec.of({**REACHER, "policy": policy, "total_steps": total, **more}))
@@ -203,6 +204,16 @@ def test_before_a_single_turn_of_learning_all_questions_are_put() -> None:
         turn(run)
         asked[run.step] = run.comparisons.asked
     assert asked == {run.untrained_steps: 10, run.spec.total_steps: 10} and first.due < 10
+
+
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_the_last_label_is_asked_before_the_last_rollout(more: int) -> None:
+    """Also where the budget ends with steps that not every environment can take."""
+    run = start(RunSpec.of({**REACHER, "policy": SMALL, "labels": 40, "total_steps": 10 * 256 + more}))
+    while not run.finished:
+        turn(run)
+    asked = run.comparisons.step_asked
+    assert len(asked) == 40 and asked.max() < run.step == 2560
 
 
 @pytest.mark.parametrize("policy", [REACHER["policy"], SMALL_SAC])

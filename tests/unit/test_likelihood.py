@@ -59,8 +59,9 @@ def test_extreme_sums_stay_finite(dtype: Any, uniform: float) -> None:
 
 @pytest.mark.parametrize(("dtype", "difference"), [(np.float32, 20), (np.float64, 50)])
 def test_the_loss_of_a_saturated_wrong_prediction_is_the_difference(dtype: Any, difference: float) -> None:
-    loss, _ = cross_entropy(np.array([difference], dtype), np.zeros(1, dtype), np.zeros(1), 0.0)
-    assert loss[0] == pytest.approx(difference, rel=1e-5)
+    for uniform in (0.0, 1e-8, 9e-7):  # to float32 each is 0
+        loss, slope = cross_entropy(np.array([difference], dtype), np.zeros(1, dtype), np.zeros(1), uniform)
+        assert loss[0] == pytest.approx(difference, rel=1e-5) and slope[0] == pytest.approx(1)
 
 
 def test_squared_error_equals_its_finite_differences() -> None:

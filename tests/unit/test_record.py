@@ -107,3 +107,8 @@ def test_what_a_part_measures_is_a_number(value: Any) -> None:
         loop._own({"new": value}, "reward_model", {"name": "mine"})
     plain = loop._own({"a": np.float32(0.5), "b": np.int64(3), "c": None}, "reward_model", {"name": "mine"})
     assert plain == {"a": 0.5, "b": 3, "c": None} and type(plain["a"]) is float and type(plain["b"]) is int
+
+
+def test_a_turns_metric_is_the_mean_over_the_rollouts_that_measured_it() -> None:
+    measured = [{"loss": 1.0, "never": None}, {"loss": 3.0, "never": None, "late": 5.0}, {"loss": 2.0, "late": None}]
+    assert loop._mean(measured) == {"loss": 2.0, "never": None, "late": 5.0}

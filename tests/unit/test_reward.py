@@ -175,6 +175,15 @@ def test_l2_is_bounded_and_0_turns_it_off(ratio: float) -> None:
         assert ensemble.l2 == 0 if start == 0 else 0 < ensemble.l2 < 0.01
 
 
+@pytest.mark.parametrize("ratio", [9.0, 0.1])
+def test_a_fit_of_any_length_and_any_rate_keep_l2_within_its_bounds(ratio: float) -> None:
+    for rate, updates in ((0.01, 10**6), (1e6, 200), (1e300, 10)):
+        ensemble = model(l2=1e-3, l2_rate=rate)
+        ensemble.training, ensemble.validation = 1.0, ratio
+        ensemble._adapt(updates)
+        assert 0 < ensemble.l2 < 0.01
+
+
 def test_l2_rises_when_answers_are_noise() -> None:
     ensemble = model(l2=1e-4)
     comparisons, training = asked(30, mu=rng().integers(0, 2, 30)), None

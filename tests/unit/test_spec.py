@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from prefrl_core import registry
 from prefrl_core.errors import UserError
+from prefrl_core.policy.sac import SACSettings
 from prefrl_core.spec import RunSpec
 
 HOPPER = {"task": "mujoco/hopper@1", "total_steps": 100_000, "labels": 50}
@@ -142,3 +144,13 @@ def test_tuned_is_the_optimiser_that_the_task_is_best_with() -> None:
     assert (swimmer["name"], swimmer["entropy"], swimmer["kl"]) == ("trpo", 0.003, 0.02)
     assert RunSpec.of({"task": "gymnasium/CartPole-v1", "policy": "tuned", "reward": "true"}).policy["name"] == "ppo"
     assert RunSpec.of({"task": "mujoco/hopper"}).policy["name"] == "ppo"
+
+
+@pytest.mark.parametrize("task", ["mujoco/ant", "mujoco-v5/ant", "mujoco/half_cheetah"])
+def test_a_setting_stated_at_its_usual_value_is_kept_where_the_task_has_another(task: str) -> None:
+    """Ant has action_limit = 0.3, and the canonical form leaves out what is as in older versions, which is 1.0."""
+    for field in dataclasses.fields(SACSettings):
+        policy = {"name": "sac", field.name: field.default}
+        spec = RunSpec.of({"task": task, "policy": policy, "variable_length": True})
+        assert spec.policy.get(field.name, field.default) == field.default
+        assert RunSpec.of(json.loads(json.dumps(spec.canonical()))) == spec, field.name
