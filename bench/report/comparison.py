@@ -89,8 +89,8 @@ def _of_the_paper(study: Study, arms: Sequence[str]) -> Table | None:
 def beside_the_paper(study: Study) -> Table | None:
     """Normalised return at the paper's budgets beside its figure 2 or 3: rows are tasks, and their mean. None where the
     suite has no such run."""
-    arms = _budget_arms(study)
     tasks = [task for task in study.tasks if published.known(task)]
+    arms = _budget_arms(study, tasks)
     if not arms or not tasks:
         return None
     rows: list[Sequence[object]] = []
@@ -128,9 +128,9 @@ def _at_budgets(
     return row
 
 
-def _budget_arms(study: Study) -> dict[int, str]:
+def _budget_arms(study: Study, tasks: Sequence[str]) -> dict[int, str]:
     """The arms at the paper's budgets, largest first, of the suite's first series (the one without an ablation)."""
-    found = {study.labels(arm): arm for arm in (study.series[0].arms if study.series else ())}
+    found = study.budgets(study.series[0], tasks) if study.series else {}
     return {labels: found[labels] for labels in sorted(published.budgets(study.tasks), reverse=True) if labels in found}
 
 

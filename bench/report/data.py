@@ -133,9 +133,15 @@ class Study:
         """The cells of one arm in the order of the tasks."""
         return [self.cells[arm, task] for task in self.tasks if (arm, task) in self.cells]
 
-    def labels(self, arm: str, task: str = "") -> int:
-        """The budget of an arm on a task, its first by default."""
-        return (self.cells[arm, task] if task else self.of_arm(arm)[0]).spec.labels
+    def labels(self, arm: str, task: str) -> int:
+        """The budget of an arm on a task."""
+        return self.cells[arm, task].spec.labels
+
+    def budgets(self, series: Series, tasks: Sequence[str]) -> dict[int, str]:
+        """The arms of a series by their budget, ascending; without those whose budget is not the same on all of the
+        ``tasks``, or 0 (a suite may set the labels of a task)."""
+        given = {arm: {self.labels(arm, task) for task in tasks if self.cell(arm, task)} for arm in series.arms}
+        return dict(sorted((min(one), arm) for arm, one in given.items() if len(one) == 1 and 0 not in one))
 
     def total_steps(self, task: str) -> int:
         """The most steps that a run of the task is to take."""

@@ -141,11 +141,11 @@ def labels_to(study: Study, task: str, level: float) -> tuple[list[int], stats.E
     ``level``; infinite where no budget does."""
     if not study.series:
         return [], NOTHING
-    found = {study.labels(arm, task): study.draws(arm, task) for arm in study.series[0].arms if study.has(arm, task)}
+    arms = study.budgets(study.series[0], [task])
+    found = {labels: study.draws(arm, task) for labels, arm in arms.items() if study.has(arm, task)}
     if not found:
         return [], NOTHING
-    budgets = sorted(found)
-    draws = [found[budget] for budget in budgets]
+    budgets, draws = list(found), list(found.values())
     means = np.array([one.values.mean() for one in draws])
     curves = stats.Scores(means, np.stack([one.means for one in draws], axis=1))
     return budgets, efficiency.labels_to_reach(budgets, curves, level, [len(one.values) for one in draws])

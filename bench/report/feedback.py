@@ -34,14 +34,19 @@ def feedback(study: Study) -> list[Image]:
 def _feedback(study: Study, tasks: Sequence[str]) -> Draw | None:
     """Normalised return against labels, of several tasks in all; the raw return where a task cannot be normalised."""
     known = set(tasks) <= set(study.normalisable)
-    whole = {one: arms for one in study.series if (arms := [arm for arm in one.arms if study.has(arm, *tasks)])}
-    lines: dict[str, dict[int, stats.Estimate]] = {series.label: {} for series in whole}
-    for series, arms in whole.items():
-        for arm in arms:
-            found = results.score(study, arm, tasks) if known else results.final_estimate(study, arm, tasks[0])
-            lines[series.label][study.labels(arm, tasks[0])] = found
+    whole: list[Series] = []
+    lines: dict[str, dict[int, stats.Estimate]] = {}
+    for series in study.series:
+        points = {
+            labels: results.score(study, arm, tasks) if known else results.final_estimate(study, arm, tasks[0])
+            for labels, arm in study.budgets(series, tasks).items()
+            if study.has(arm, *tasks)
+        }
+        if points:
+            whole.append(series)
+            lines[series.label] = points
     theirs = published.normalised(tasks[0]) if known and len(tasks) == 1 and published.known(tasks[0]) else {}
-    more: Draw = partial(_beside, study, list(whole), tasks, theirs) if known else lambda axis: {}
+    more: Draw = partial(_beside, study, whole, tasks, theirs) if known else lambda axis: {}
     name = "Normalised return" if known else "True return per episode"
     return partial(over_labels, lines, "Labels", name, more, _looks(study), theirs) if lines else None
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from bench import stats
 from bench.report import comparison, results
-from bench.report.data import Series, Study
+from bench.report.data import Study
 from bench.report.formats import signed, told
 
 MOST = 4  # arms that a sentence names
@@ -23,20 +24,21 @@ def _budgets(study: Study) -> Iterable[str]:
     """The order of the budgets of the first series, and which neighbours are told apart."""
     series = next((one for one in study.series if len(one.arms) > 1), None)
     tasks = study.shared(*series.arms) if series else []
-    if series is None or not tasks:
+    budgets = study.budgets(series, tasks) if series else {}
+    if series is None or len(budgets) < len(series.arms):  # nothing is shared, or an arm has two budgets
         return
-    of = {arm: results.level(study, arm, tasks) for arm in series.arms}
-    said = ", ".join(f"{study.labels(arm)} labels teach {told(found)}" for arm, found in of.items())
+    of = {labels: results.level(study, arm, tasks) for labels, arm in budgets.items()}
+    said = ", ".join(f"{labels} labels teach {told(found)}" for labels, found in of.items())
     yield f"Of what the true reward teaches {_over(study, tasks)}, {said}."
-    yield _neighbours(study, series, tasks)
+    yield _neighbours(study, budgets, tasks)
 
 
-def _neighbours(study: Study, series: Series, tasks: Sequence[str]) -> str:
+def _neighbours(study: Study, budgets: Mapping[int, str], tasks: Sequence[str]) -> str:
     apart: list[str] = []
     alike: list[str] = []
-    for fewer, more in zip(series.arms, series.arms[1:], strict=False):
+    for (less, fewer), (most, more) in pairwise(budgets.items()):
         gap = results.differences(study, fewer, {more: tasks})[more]
-        pair = f"{study.labels(more)} over {study.labels(fewer)} labels"
+        pair = f"{most} over {less} labels"
         (alike if gap.low <= 0 <= gap.high else apart).append(f"{pair}, {signed(gap)}")
     said = [f"Told apart: {'; '.join(apart)}."] if apart else ["No budget is told from the next."]
     return " ".join(said + ([f"Undecided: {'; '.join(alike)}."] if alike and apart else []))
@@ -82,11 +84,12 @@ def _reward_model(study: Study) -> Iterable[str]:
 
 
 def _same_budget(study: Study, arm: str) -> str:
-    """The arm of the first series that was given as many labels; "" where there is none, or for its own arms."""
+    """The arm of the first series with as many labels on each task; "" where there is none, or for its own arms."""
     first = next((one for one in study.series if len(one.arms) > 1), None)
     if first is None or arm in first.arms:
         return ""
-    return next((one for one in first.arms if study.labels(one) == study.labels(arm)), "")
+    labels = [cell.spec.labels for cell in study.of_arm(arm)]
+    return next((one for one in first.arms if [cell.spec.labels for cell in study.of_arm(one)] == labels), "")
 
 
 def _over(study: Study, tasks: Sequence[str]) -> str:

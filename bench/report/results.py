@@ -113,7 +113,7 @@ class Efficiency:
 
 def feedback_efficiency(study: Study, series: Series, tasks: Sequence[str]) -> Efficiency | None:
     """Of one task on its mean, of several on the IQM over all their runs; None if no budget is finished."""
-    planned = {study.labels(arm, tasks[0]): arm for arm in series.arms if study.cell(arm, tasks[0])}
+    planned = study.budgets(series, tasks)
     whole = {budget: arm for budget, arm in planned.items() if study.has(arm, *tasks)}
     if not whole:
         return None

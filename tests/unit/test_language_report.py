@@ -231,6 +231,17 @@ def test_labels_to_half_the_gain_are_where_the_line_crosses_it(language: data.La
     assert table is not None and {row["pairs_a_ranking"] for row in table.records} == {6}
 
 
+def test_a_line_ascends_whatever_the_order_of_its_arms(language: data.Language) -> None:
+    """A suite's table of a task may set the rankings of some arms."""
+    turned = tuple(replace(one, arms=one.arms[::-1]) for one in language.study.series)
+    other = replace(language, study=replace(language.study, series=turned))
+    lines, again = (
+        [(line.label, [one.name for one in line.results]) for line in efficiency.lines(found, made.TASK)]
+        for found in (language, other)
+    )
+    assert again == lines
+
+
 def test_each_reward_model_is_told_once(language: data.Language) -> None:
     found = language.reward_models(made.TASK)
     assert [one.spec.labels for one in found] == list(made.BUDGETS)

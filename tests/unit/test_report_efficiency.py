@@ -10,7 +10,7 @@ import pytest
 from test_report import STEPS, plan, study_of, write_run
 
 from bench import store
-from bench.report import agreement, data, efficiency_tables, formats, results
+from bench.report import agreement, comparison, data, efficiency_tables, feedback, findings, formats, results
 from bench.suite import Planned
 
 
@@ -21,6 +21,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planned]
     for run in planned:
         write_run(out, run)
     return out, planned
+
+
+def with_labels(study: data.Study, arm: str, labels: int) -> data.Study:
+    """As where the suite's table of its second task sets the labels of an arm."""
+    where = arm, study.tasks[1]
+    runs = tuple(replace(run, spec=replace(run.spec, labels=labels)) for run in study.cells[where].runs)
+    return replace(study, cells={**study.cells, where: data.Cell(runs)})
 
 
 def test_labels_to_reach_lies_between_the_budgets_around_it(whole: tuple[Path, list[Planned]]) -> None:
@@ -72,9 +79,7 @@ def test_an_hour_of_labeling_counts_the_labels_of_its_task(whole: tuple[Path, li
     """An arm may have other budgets on other tasks, as those of suite dmcontrol do."""
     study = study_of(*whole)
     first, second = study.tasks
-    cell = study.cells["60 labels", second]
-    runs = tuple(replace(run, spec=replace(run.spec, labels=600)) for run in cell.runs)
-    mixed = replace(study, cells={**study.cells, ("60 labels", second): data.Cell(runs)})
+    mixed = with_labels(study, "60 labels", 600)
     table = efficiency_tables.per_hour(mixed)
     assert table is not None
     told = {one["task"]: one["normalised_per_hour"] for one in table.records if one["arm"] == "60 labels"}
@@ -96,3 +101,32 @@ def test_predicted_is_drawn_against_true(whole: tuple[Path, list[Planned]]) -> N
     image = agreement.of_run(arrays, STEPS)
     assert image is not None and f"75% to 100%: r = {last:.2f}" in image.alt
     assert agreement.of_run({"step": np.zeros(0), "true": np.zeros(0), "predicted": np.zeros(0)}, STEPS) is None
+
+
+def test_a_budget_is_that_of_the_task(whole: tuple[Path, list[Planned]]) -> None:
+    mixed = with_labels(study_of(*whole), "60 labels", 900)
+    cheetah, hopper = mixed.tasks
+    oracle = mixed.series[0]
+    assert list(mixed.budgets(oracle, [hopper]).items())[-1] == (900, "60 labels")
+    budgets = {(cheetah,): (60, 200, 700), (hopper,): (200, 700, 900), (cheetah, hopper): (200, 700)}
+    for tasks, expected in budgets.items():
+        found = results.feedback_efficiency(mixed, oracle, tasks)
+        assert found is not None and found.budgets == expected
+    assert efficiency_tables.labels_to(mixed, hopper, 1000)[0] == [200, 700, 900]
+    assert {image.name for image in feedback.feedback(mixed)} >= {"feedback-hopper", "feedback-all-tasks-iqm"}
+
+
+def test_budgets_are_ordered_in_words_where_they_are_the_same_on_all_tasks(whole: tuple[Path, list[Planned]]) -> None:
+    mixed = with_labels(study_of(*whole), "60 labels", 900)
+    assert not [told for told in findings.findings(mixed) if "labels teach" in told]
+    (hopper,) = mixed.tasks[1:]
+    alone = {where: cell for where, cell in mixed.cells.items() if where[1] == hopper}
+    order, apart, *_ = findings.findings(replace(mixed, cells=alone, tasks=(hopper,)))
+    assert order.index("200 labels teach") < order.index("700 labels teach") < order.index("900 labels teach")
+    assert "900 over 700 labels" in apart
+
+
+def test_the_paper_stands_beside_an_arm_with_its_labels_on_each_task(whole: tuple[Path, list[Planned]]) -> None:
+    study = study_of(*whole)
+    assert list(comparison._budget_arms(study, study.tasks)) == [700]
+    assert comparison.beside_the_paper(with_labels(study, "700 labels", 1400)) is None

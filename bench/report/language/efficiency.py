@@ -36,6 +36,7 @@ def lines(language: Language, task: str) -> list[Line]:
     made = []
     for series in language.study.series:
         of_arm = [one for arm in series.arms for one in language.results if (one.task, one.arm) == (task, arm)]
+        of_arm.sort(key=lambda one: one.spec.labels)  # a suite may set those of a task
         for n in dict.fromkeys(one.n for one in of_arm):
             found = [one for one in of_arm if one.n == n]
             if n is not None and n not in shown_n(found[0]):
