@@ -12,7 +12,7 @@ from bench.decide import drive, sweep
 
 def command(options: argparse.Namespace, execute: Callable[..., int]) -> int:
     """Run until decided, or with --dry-run say what is; 0, also where the time was not enough."""
-    driver = drive.Driver(suite.load(options.suite), options.steps, options.out)
+    driver = drive.Driver(suite.load(options.suite), options.out, options.steps, options.labels)
     if options.dry_run:
         _show(driver, driver.state())
         return 0

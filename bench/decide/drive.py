@@ -23,7 +23,7 @@ Execute = Callable[[Sequence[Planned], float], int]  # runs, and when to stop (o
 class Driver:
     """A suite that is run until it is decided."""
 
-    def __init__(self, suite: Suite, steps: int | None, out: Path) -> None:
+    def __init__(self, suite: Suite, out: Path, steps: int | None = None, labels: int | None = None) -> None:
         """
         Raises:
             UserError: the suite does not say what it is to decide, is of language runs, or lists seeds of which there
@@ -36,10 +36,10 @@ class Driver:
         self.decide: Decide = suite.decide
         self.suite, self.out = suite, out
         self.first = min(len(arm.seeds) for arm in suite.arms if arm.name in self._arms)
-        self.begin = suite.runs(steps=steps)
+        self.begin = suite.runs(steps=steps, labels=labels)
         extended = _extended(suite, self._arms, self.decide.seeds)
         self.order = {arm.name: arm.seeds for arm in extended.arms}  # an arm's own: the suite has one for all arms
-        self.every = extended.runs(steps=steps)
+        self.every = extended.runs(steps=steps, labels=labels)
 
     @property
     def _arms(self) -> tuple[str, ...]:

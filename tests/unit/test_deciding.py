@@ -163,7 +163,7 @@ def driven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], 
     for name, (own, _) in arms.items():
         text += f"[[arm]]\nname = {name!r}\n" + "".join(f"{key} = {value!r}\n" for key, value in own.items())
     (file := tmp_path / "mine.toml").write_text(text.replace("'", '"'))
-    return lambda out: drive.Driver(suite.load(str(file)), None, out)
+    return lambda out: drive.Driver(suite.load(str(file)), out)
 
 
 def test_a_suite_is_run_until_it_is_decided_and_ends_the_same(
