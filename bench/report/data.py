@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench import spread, stats
-from bench.report import names, published
+from bench.report import names
 from bench.report.beside import Figure
 from bench.report.formats import part
 from bench.report.runs import Run as Run
@@ -170,15 +170,12 @@ class Study:
 
     @cached_property
     def untrained(self) -> dict[str, float]:
-        """Per task the mean return of the untrained policy (``runs.untrained_level``); if no episode of it ended, the
-        published score of random play, or NaN where there is none."""
+        """Per task the mean return of the untrained policy (``runs.untrained_level``)."""
         controls = {task: self.cells[arm, task].spec for task, arm in self.controls.items()}
-        found = {
+        return {
             task: untrained_level((run for run in self.runs if run.task == task), controls.get(task))
             for task in self.tasks
         }
-        # a game may last longer than the untrained phase: random play is the untrained policy's
-        return {task: published.random_play(task) if np.isnan(value) else value for task, value in found.items()}
 
     @cached_property
     def normalisable(self) -> tuple[str, ...]:

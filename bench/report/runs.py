@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench import stats, store, tracks
+from bench.report import published
 from bench.report.parallel import side_by_side
 from bench.suite import Planned
 from bench.text import one_line
@@ -104,17 +105,20 @@ def check_versions(runs: Iterable[Run]) -> None:
 
 
 def untrained_level(runs: Iterable[Run], control: Spec | None = None) -> float:
-    """Episode-weighted mean return of the untrained policy over runs of a task; NaN where none ended.
+    """Episode-weighted mean return of the untrained policy over runs of a task. Where no episode of it ended, which
+    may last longer than the untrained phase, the published score of random play, or NaN where there is none.
 
     With a ``control`` over those whose policy begins as its own does. Runs that explore first count only where there
     are no others: they learn in this phase, though not from rewards.
     """
-    runs = [run for run in runs if run.steps and (control is None or _beginning(run.spec) == _beginning(control))]
-    runs = [run for run in runs if not _explores(run.spec)] or runs
-    if not runs:
-        return float("nan")
-    returns = np.concatenate([run.metrics["true_return"] for run in runs])
-    return stats.weighted_mean(returns, np.concatenate([run.metrics["episodes"] * run.untrained for run in runs]))
+    every, level = list(runs), float("nan")
+    alike = [run for run in every if run.steps and (control is None or _beginning(run.spec) == _beginning(control))]
+    alike = [run for run in alike if not _explores(run.spec)] or alike
+    if alike:
+        returns = np.concatenate([run.metrics["true_return"] for run in alike])
+        weights = np.concatenate([run.metrics["episodes"] * run.untrained for run in alike])
+        level = stats.weighted_mean(returns, weights)
+    return published.random_play(every[0].task) if every and np.isnan(level) else level
 
 
 def _beginning(spec: Spec) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+import test_report
 from test_report import ARMS, plan, study_of, write_run
 
 import bench
@@ -87,6 +88,25 @@ def test_an_unfinished_control_leaves_its_task_without_a_scale(
     of_task = made[made["task"] == planned[0].task]
     assert of_task["final"].notna().sum() > 3 and of_task["normalised"].isna().all()
     assert made[made["task"] != planned[0].task]["normalised"].notna().any()
+
+
+def test_a_game_that_outlasts_the_untrained_phase_begins_at_random_play_as_in_a_report(
+    whole: tuple[Path, list[Planned]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, planned = whole
+    monkeypatch.setitem(test_report.TASKS, enduro := "atari/enduro@1", (0.0, 400.0))
+    rows, unended = test_report.rows_of, {"episodes": 0, "true_return": None}
+    monkeypatch.setattr(
+        test_report,
+        "rows_of",
+        lambda *run: (row | unended if row["phase"] == "untrained" else row for row in rows(*run)),
+    )
+    planned += (games := plan(3, [enduro], ["true reward", "60 labels"]))
+    for run in games:
+        write_run(out, run)
+    made = bench.load(out)
+    (share,) = made[(made["task"] == enduro) & (made["arm"] == "60 labels")].groupby("arm")["normalised"].mean()
+    assert share == pytest.approx(results.normalised(study_of(*whole), enduro, "60 labels").value)
 
 
 def test_runs_of_no_suite_have_a_row_without_a_name(whole: tuple[Path, list[Planned]]) -> None:
