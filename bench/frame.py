@@ -27,7 +27,7 @@ import numpy as np
 from bench import spread, stats, store, suite, tracks
 from bench.report import runs as recorded
 from bench.text import counted
-from prefrl_core.errors import UserError
+from prefrl_core.errors import UserError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,24 +37,26 @@ LEADING = ("suite", "arm", "task", "seed", "key", "status", "reward", "steps", "
 Folders = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
-def load(folders: Folders, suites: Sequence[str] | None = None) -> pd.DataFrame:
+def load(folders: Folders, suites: str | Sequence[str] | None = None) -> pd.DataFrame:
     """Every run in the folders, in the order of their suites' plans; runs of no suite come last, ``suite`` and ``arm``
     empty.
 
     Args:
         folders: one results folder, or several. A run that lies in two of them is taken from the first.
-        suites: names or files; default: all that come with the project. A run that two suites plan has a row in each.
+        suites: one name or file, or several; default: all that come with the project. A run that two suites plan has a
+            row in each.
 
     Damaged runs are left out: a warning names them, and ``frame.attrs["damaged"]`` has the reason for each folder. Runs
     that need a plug-in or package that is not here are left out too: ``frame.attrs["absent"]`` has the reasons.
 
     Raises:
-        UserError: a folder or suite that is not there, or runs of one task whose MuJoCo versions differ.
+        UserError: a folder or suite that is not there, two suites of one name, or runs of one task whose MuJoCo
+            versions differ.
     """
     import pandas as pd
 
     runs, damaged, absent = _sound(_folders(folders))
-    planned = _planned(suites or suite.names())
+    planned = _planned([suites] if isinstance(suites, str) else suites or suite.names())
     there = [(name, one) for name, ones in planned.items() for one in ones if one.key in runs]
     found = [_record(runs[one.key], name, one.arm) for name, one in there]
     known = {one.key for _, one in there}
@@ -126,13 +128,17 @@ def _read(run: store.Run) -> recorded.Run:
 def _planned(suites: Sequence[str]) -> dict[str, list[suite.Planned]]:
     """The runs of each suite. A suite whose packages are not installed plans none."""
     found = {}
-    for name in suites:
+    for name in dict.fromkeys(suites):
         try:
             loaded = suite.load(name)
-            found[loaded.name] = list(loaded.runs())
+            planned = list(loaded.runs())
         except UserError:
             if name not in suite.names():
                 raise
+            continue
+        twice = f"{loaded.source}: another of these suites has the name {loaded.name!r} too: change one of them"
+        require(loaded.name not in found, twice)
+        found[loaded.name] = planned
     return found
 
 

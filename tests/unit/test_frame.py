@@ -114,6 +114,14 @@ def test_runs_of_no_suite_have_a_row_without_a_name(whole: tuple[Path, list[Plan
     assert len(made) == len(whole[1]) and set(made["suite"]) == {""} and made["normalised"].isna().all()
 
 
+def test_one_suite_needs_no_list_and_two_of_one_name_are_one_line(whole: tuple[Path, list[Planned]]) -> None:
+    out = whole[0]
+    assert list(bench.load(out, "quick")["key"]) == list(bench.load(out, ["quick", "quick"])["key"])
+    (mine := out.parent / "mine.toml").write_text(suite._read("quick")[1])
+    with pytest.raises(UserError, match="mine.toml: another of these suites has the name 'quick' too"):
+        bench.load(out, ["quick", str(mine)])
+
+
 def test_damaged_runs_are_named_left_out_and_counted(whole: tuple[Path, list[Planned]]) -> None:
     out, planned = whole
     (out / planned[0].key / "metrics.jsonl").write_text("{}\n")
@@ -170,6 +178,8 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
         bench.load(tmp_path / "none")
     with pytest.raises(UserError, match="did you mean 'quick'"):
         bench.load(tmp_path, suites=["quik"])
+    with pytest.raises(UserError, match="did you mean 'quick'"):
+        bench.load(tmp_path, suites="quik")
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         bench.laod  # noqa: B018
 
