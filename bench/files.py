@@ -138,6 +138,18 @@ def write_to(path: Path, data: bytes) -> None:
     return None
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process is here for this folder; at once where the file system has no locks of folders."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def own(path: Path, flags: int) -> int:
     """A descriptor of a file of ours in a folder that may be anybody's, made if it is not there.
 

@@ -63,12 +63,13 @@ def unpack(path: Path, out: Path) -> tuple[int, int]:
         raise
     except Exception as error:  # bytes that make no sense may fail in any way
         raise UserError(f"{path} is damaged or no file of runs ({error}): {_REMEDY}") from error
-    here = {key for key in found if files.present(out / key)}
-    for key in here:
-        _require_same(out / key, found[key])
     files.writable(out)
-    for key, content in found.items():
-        _add(out, key, content)
+    with files.alone(out):  # two that are unpacked at once, whose runs may be the same
+        here = {key for key in found if files.present(out / key)}
+        for key in here:
+            _require_same(out / key, found[key])
+        for key, content in found.items():
+            _add(out, key, content)
     return len(found) - len(here), len(here)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,26 @@ def test_what_is_there_is_left_alone(whole: tuple[Path, list[Planned]], tmp_path
     (out / key / "provenance.json").write_text("{}")
     with pytest.raises(UserError, match=r"provenance\.json is not the one in the file.*--out"):
         runs.unpack(tmp_path / "x.parquet", out)
+
+
+def test_two_that_are_unpacked_at_once_are_both_there(
+    whole: tuple[Path, list[Planned]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, back = tmp_path / "x.parquet", tmp_path / "back"
+    count = len(runs.pack(store.load(whole[0]), packed))
+    make, told = tempfile.mkdtemp, []
+    other = threading.Thread(target=lambda: told.append(runs.unpack(packed, back)))
+
+    def meanwhile(**where: Any) -> str:  # the first run is about to be put there
+        monkeypatch.setattr(tempfile, "mkdtemp", make)
+        other.start()
+        other.join(timeout=1)  # it waits
+        return make(**where)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", meanwhile)
+    assert runs.unpack(packed, back) == (count, 0)
+    other.join()
+    assert told == [(0, count)] and content(back).items() <= content(whole[0]).items()
 
 
 def test_a_changed_run_is_not_packed(whole: tuple[Path, list[Planned]], tmp_path: Path) -> None:
