@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import kind, present, read, write_atomic
+from bench.files import alone, kind, present, read, write_atomic
 from prefrl_core.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def write_report(
         if to.parent == out and kind(to) == "a link":
             raise UserError(f"{to} is a link, which is not followed there: remove it, or name a folder with --to")
         to.mkdir(parents=True, exist_ok=True)
-        _write(to, files)
+        with alone(to):
+            _write(to, files)
     except OSError as error:
         raise UserError(f"{to} cannot be written ({error.strerror}): free it, or choose another folder") from error
     return to / (f"{asked.tables[0]}.md" if asked.tables else _PAGE)

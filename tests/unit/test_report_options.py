@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +104,28 @@ def test_a_report_of_an_earlier_version_is_written_anew_and_one_that_was_cut_off
     monkeypatch.setattr(report, "write_atomic", write)
     write_report(Suite(), planned, out, tmp_path, COMMAND, Asked(tables=("cost",)))
     assert (tmp_path / "cost.md").read_text() != "old"
+
+
+def test_of_two_reports_at_once_the_second_waits(
+    whole: tuple[Path, list[Planned]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, planned = whole
+
+    def write(table: str) -> Path:
+        return write_report(Suite(), planned, out, tmp_path, COMMAND, Asked(tables=(table,)))
+
+    replace_file, other = os.replace, threading.Thread(target=write, args=["runs"])
+
+    def meanwhile(*names: Path) -> None:  # the first file is about to be put there
+        monkeypatch.setattr(os, "replace", replace_file)
+        other.start()
+        other.join(timeout=2)
+        replace_file(*names)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    assert write("cost").name == "cost.md"
+    other.join()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files.json", "runs.csv", "runs.md", "runs.tex"]
 
 
 # Seeds beyond the plan
