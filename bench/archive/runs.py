@@ -55,14 +55,7 @@ def unpack(path: Path, out: Path) -> tuple[int, int]:
     Raises:
         UserError: the file is damaged or of something else, or a run there is not the one in the file.
     """
-    try:
-        found = dict(contents_of(files.read(path, remedy=_REMEDY)))
-        for key, content in found.items():
-            _require_recorded(key, content)
-    except UserError:
-        raise
-    except Exception as error:  # bytes that make no sense may fail in any way
-        raise UserError(f"{path} is damaged or no file of runs ({error}): {_REMEDY}") from error
+    found = _sound_in(path)
     files.writable(out)
     with files.alone(out):  # two that are unpacked at once, whose runs may be the same
         here = {key for key in found if files.present(out / key)}
@@ -75,12 +68,21 @@ def unpack(path: Path, out: Path) -> tuple[int, int]:
 
 def keys(path: Path) -> list[str]:
     """Of the runs in a file."""
+    return list(_sound_in(path))
+
+
+def _sound_in(path: Path) -> dict[str, dict[str, bytes]]:
+    """Key and files of each run in a file, each as the run recorded it."""
+    data = files.read(Path(os.path.realpath(path)), remedy=_REMEDY)  # the user's own link is followed
     try:
-        return [key for key, _ in contents_of(files.read(path, remedy=_REMEDY))]
+        found = dict(contents_of(data))
+        for key, content in found.items():
+            _require_recorded(key, content)
     except UserError:
         raise
-    except Exception as error:  # as in ``unpack``
+    except Exception as error:  # bytes that make no sense may fail in any way
         raise UserError(f"{path} is damaged or no file of runs ({error}): {_REMEDY}") from error
+    return found
 
 
 def contents_of(data: bytes) -> Iterable[tuple[str, dict[str, bytes]]]:

@@ -39,8 +39,9 @@ def _pack(options: argparse.Namespace) -> int:
     from bench import store
     from bench.archive import runs
 
-    if files.present(options.to):
-        with files.opened(options.to) as descriptor:
+    to = Path(os.path.realpath(options.to))  # the user's own link is followed
+    if files.present(to):
+        with files.opened(to, "give another name, or remove it") as descriptor:
             parquet = os.read(descriptor, 4) == b"PAR1"
         require(parquet, f"{options.to} is there and is no Parquet file: give another name, or remove it")
     planned = plan(options)[1]

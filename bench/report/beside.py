@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,9 @@ def read(path: Path, tasks: Sequence[str]) -> tuple[Figure, ...]:
     Raises:
         UserError: wrong columns, a unit, number or task that is none.
     """
+    data = files.read(Path(os.path.realpath(path)), _LARGEST, _REMEDY)  # the user's own link is followed
     try:
-        lines = csv.reader(files.read(path, _LARGEST, _REMEDY).decode("utf-8-sig").splitlines(), strict=True)
+        lines = csv.reader(data.decode("utf-8-sig").splitlines(), strict=True)
         header, *rows = list(lines) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is no CSV in UTF-8 ({error}): {_REMEDY}") from error

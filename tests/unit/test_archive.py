@@ -230,8 +230,14 @@ def test_the_commands_name_what_they_did(
     out, planned = whole
     monkeypatch.setattr(suite.Suite, "runs", lambda self, *_: planned)
     first, rest = tmp_path / "first.parquet", tmp_path / "rest.parquet"
-    runs.pack([store.Run(out / planned[0].key)], first)
-    assert cli.main(["archive", "pack", "quick", "--out", str(out), "--to", str(rest), "--without", str(first)]) == 0
-    assert f"{len(planned) - 2} of {len(planned)} runs" in capsys.readouterr().out
+    runs.pack([store.Run(out / planned[0].key)], tmp_path / "there.parquet")
+    first.symlink_to("there.parquet")  # the user's own links are followed
+    rest.symlink_to("others.parquet")
+    for _ in range(2):  # a new file, and in its place
+        assert (
+            cli.main(["archive", "pack", "quick", "--out", str(out), "--to", str(rest), "--without", str(first)]) == 0
+        )
+        assert f"{len(planned) - 2} of {len(planned)} runs" in capsys.readouterr().out
+    assert rest.is_symlink() and (tmp_path / "others.parquet").is_file()
     assert cli.main(["archive", "unpack", str(first), str(rest), "--out", str(tmp_path / "new")]) == 0
     assert "1 run put into" in capsys.readouterr().out and len(store.load(tmp_path / "new")) == len(planned) - 1

@@ -203,11 +203,12 @@ def test_a_style_with_an_error_is_one_line(tmp_path: Path, text: str | None, sai
 
 def test_figures_of_a_file_stand_beside_ours(whole: tuple[Path, list[Planned]], tmp_path: Path) -> None:
     out, planned = whole
-    path = tmp_path / "theirs.csv"
+    path, link = tmp_path / "theirs.csv", tmp_path / "link.csv"
+    link.symlink_to(path)
     lines = ["700 labels,return,2500,", "700 labels,normalised,1.1,", "PEBBLE,return,2700,", "PEBBLE,return,900,50000"]
     path.write_text("source,task,arm,unit,value,step\n" + "".join(f"Lee 2021,mujoco/hopper,{line}\n" for line in lines))
     written = write_report(
-        Suite(), planned, out, tmp_path / "to", COMMAND, Asked(tables=("beside", "efficiency"), beside=path)
+        Suite(), planned, out, tmp_path / "to", COMMAND, Asked(tables=("beside", "efficiency"), beside=link)
     )
     with written.with_name("beside.csv").open() as file:
         ours, share, theirs = csv.DictReader(file)
