@@ -11,7 +11,7 @@ from bench.decide import power
 from bench.report import data, results
 from bench.report.data import Study
 from bench.report.formats import NONE, entry, number
-from prefrl_core.errors import UserError, unknown
+from prefrl_core.errors import UserError, require, unknown
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def study(
     ``narrowed``: the arguments of ``Suite.runs``.
 
     Raises:
-        UserError: an arm or suite that is not there, an arm beside itself, no finished runs, or runs of versions whose
+        UserError: an arm or suite that is not there, arms that share runs, no finished runs, or runs of versions whose
             numbers are never compared.
     """
     (first, one), (second, other) = (_split(arm, default) for arm in arms)
@@ -50,8 +50,9 @@ def study(
         other = renamed
     else:
         _arm(base, other)
-    if one == other:
-        raise UserError(f"compare {arms[0]!r} with another arm than itself")
+    ours, theirs = ({run.key for run in planned if run.arm == arm} for arm in (one, other))
+    told = f"{arms[0]!r} and {arms[1]!r} share runs"
+    require(ours.isdisjoint(theirs), f"{told}: compare with another arm than itself, or leave them out by --only")
     found = data.load(Merged(base.name), planned, out, "")
     for arm in (one, other):
         if not any(len(cell.returns) for cell in found.of_arm(arm)):

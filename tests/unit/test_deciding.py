@@ -203,6 +203,7 @@ def test_a_suite_is_run_until_it_is_decided_and_ends_the_same(
 
 
 def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (mine := tmp_path / "mine.toml").write_text(suite._read("quick")[1].replace("seed = 5", "seed = 2"))
     for words, says in (
         (["run", "quick", "--hours", "1", "--dry-run"], "nothing runs that it could stop"),
         (["run", "quick", "--hours", "0"], "no time left"),
@@ -212,6 +213,7 @@ def test_what_cannot_be_decided_is_one_line(tmp_path: Path, capsys: pytest.Captu
         (["compare", "30 labels", "400 labels"], "names no suite"),
         (["compare", "30 labels", "40 labels", "--suite", "quick"], "did you mean '400 labels'"),
         (["compare", "30 labels", "30 labels", "--suite", "quick"], "with another arm than itself"),
+        (["compare", "quick:30 labels", f"{mine}:30 labels"], "share runs"),
         (["compare", "30 labels", "400 labels", "--suite", "quick", "--only", "task=hoper"], "matches nothing"),
         (["report", "quick", "--baseline", "30 label"], "did you mean '30 labels'"),
         (["power", "quick"], "no run of suite 'quick'"),
