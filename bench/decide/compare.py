@@ -96,14 +96,15 @@ def _row(found: Study, one: str, other: str, tasks: Sequence[str], name: str) ->
     gap = results.differences(found, other, {one: tasks})[one] if known else _raw(found, one, other, tasks[0])
     better = results.improvement(found, one, other, tasks)
     seeds = [min(len(found.cells[arm, task].returns) for task in tasks) for arm in (one, other)]
-    chance = results.permutation(found, one, other, tasks)
+    p = results.permutation(found, one, other, tasks)
+    chance = f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
     shown, likely = entry(gap, 1.0 if known else None), entry(better, 1.0)
     seen = NONE
     if known and min(seeds) > 1 and all(found.pool(task).freedom >= spread.EVIDENCE for task in tasks):
         seen = number(power.detectable(power.variances(found, tasks), *seeds), 1.0)
     sign = "+" if gap.value > 0 else ""
     counts = f"{seeds[0]} and {seeds[1]}"
-    return [name, counts, sign + shown.text, shown.interval, likely.text, likely.interval, f"{chance:.4f}", seen]
+    return [name, counts, sign + shown.text, shown.interval, likely.text, likely.interval, chance, seen]
 
 
 def _raw(found: Study, one: str, other: str, task: str) -> stats.Estimate:

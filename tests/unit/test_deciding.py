@@ -252,6 +252,11 @@ def test_two_arms_on_each_task_and_in_all(study: data.Study) -> None:
     assert len(compare.notes(study, "700 labels", "60 labels")) == 1
 
 
+def test_no_p_is_shown_as_0(study: data.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare.results, "permutation", lambda *_: 0.00004)
+    assert compare.rows(study, "700 labels", "60 labels")[1][6] == "< 0.0001"
+
+
 def test_arms_are_named_with_their_suite() -> None:
     assert compare._split("quick:60 labels", None) == ("quick", "60 labels")
     assert compare._split("ratio 1:2", "quick") == ("quick", "ratio 1:2")
