@@ -70,17 +70,16 @@ def command(options: argparse.Namespace) -> int:
 
     session.require_packages()
     token = None if options.token_file is None else _token(options.token_file)
-    if store.Run(options.out / options.task).status != "not started":
-        run = store.Run(options.out / options.task)
+    values, run = _values(options), store.Run(options.out / options.task)
+    if begun := run.status != "not started":
         _refuse_settings(options, run.key)
         _require_people(f"run {run.key}", run.spec["labeler"])
     else:
-        values = _values(options)
         _require_people("--set labeler: the run", values["labeler"])
-        run = session.begin(values, options.out)
-    return session.serve(
-        run, options.host, options.port, token=token, overlap=options.overlap, browse=not options.no_open
-    )
+    with session.listen(options.host, options.port) as listening:  # before there is a folder that would stay
+        if not begun:
+            run = session.begin(values, options.out)
+        return session.serve(run, listening, options.host, token, options.overlap, browse=not options.no_open)
 
 
 def _refuse_settings(options: argparse.Namespace, key: str) -> None:

@@ -89,11 +89,11 @@ class Trainer:
             self._state = "done"
 
 
-def serve(run: store.Run, host: str, port: int, token: str | None, overlap: int, browse: bool) -> int:
-    """Train and serve until interrupted.
+def serve(run: store.Run, listening: socket.socket, host: str, token: str | None, overlap: int, browse: bool) -> int:
+    """Train and serve until interrupted, where ``listen`` listens for the host.
 
     Raises:
-        UserError: a package, OpenGL or the address is not to be had.
+        UserError: a package or OpenGL is not to be had.
     """
     require_packages()
     from bench.labeling.clips import Studio
@@ -102,7 +102,6 @@ def serve(run: store.Run, host: str, port: int, token: str | None, overlap: int,
     from bench.labeling.progress import Progress
     from bench.labeling.server import application
 
-    listening = _listen(host, port)
     alone = host in LOOPBACK
     token = token or (None if alone else secrets.token_urlsafe(16))
     ledger = Ledger(run.folder / NAME, overlap)
@@ -147,7 +146,12 @@ def _browse(address: str) -> None:
         time.sleep(60)  # until the browser has read it
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Raises:
+        UserError: it is not to be had.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)

@@ -1,14 +1,18 @@
-"""What the labeling server refuses: nonsense, strangers, other sites."""
+"""What the labeling server refuses: nonsense, strangers, other sites, and an address that is not to be had."""
 
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from label_room import HOME, SECRET, TOKEN, Room, join
+
+from bench import cli
 
 
 @pytest.mark.parametrize(
@@ -160,3 +164,13 @@ def test_what_is_malformed_is_400_with_the_usual_headers(
 def test_a_number_that_is_none_is_400(page: TestClient, person: str) -> None:
     assert page.get(f"/api/progress?person={person}").status_code == 400
     assert page.get(f"/clips/{person}/left.mp4").status_code in (400, 404)
+
+
+def test_an_address_that_is_not_to_be_had_leaves_no_run_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for option in (["--host", "203.0.113.1"], ["--port", str(taken.getsockname()[1])]):
+            assert cli.main(["label", "mujoco/reacher", "--out", str(tmp_path / "runs"), "--no-open", *option]) == 2
+            assert "cannot be listened on" in capsys.readouterr().err
+            assert not (tmp_path / "runs").exists()
