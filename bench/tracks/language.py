@@ -34,7 +34,8 @@ class Language:
         return LanguageSpec.of(values)
 
     def shortened(self, values: Mapping[str, Any], steps: int) -> dict[str, Any]:
-        return {**values, "ppo": {**values.get("ppo", {}), "episodes": steps}}
+        table = values.get("ppo", {})  # what is no table is refused with all other settings
+        return {**values, "ppo": {**table, "episodes": steps}} if isinstance(table, Mapping) else dict(values)
 
     def asking(self, values: Mapping[str, Any], labels: int) -> dict[str, Any]:
         return {**values, **({"rankings": labels} if self.spec(values).learns_reward else {})}

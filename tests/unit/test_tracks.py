@@ -60,6 +60,9 @@ def test_steps_are_episodes_of_ppo(tmp_path: Path) -> None:
     (path := tmp_path / "small.toml").write_text(SMALL.replace("rankings = 8", "rankings = 8\nppo = { beta = 0.1 }"))
     spec = suite.load(str(path)).runs(seeds=1, steps=96)[1].spec
     assert isinstance(spec, LanguageSpec) and (spec.ppo.episodes, spec.ppo.beta) == (96, 0.1)
+    path.write_text(SMALL.replace("rankings = 8", "rankings = 8\nppo = 3"))
+    with pytest.raises(UserError, match="'ppo' = 3: expected a table"):
+        suite.load(str(path)).runs(steps=96)
 
 
 @pytest.mark.parametrize(
