@@ -152,6 +152,7 @@ class BestOfNSettings:
             max(self.n) <= self.samples,
             f"best_of_n.n = {list(self.n)}: at most best_of_n.samples = {self.samples} can be chosen from",
         )
+        require(len(set(self.n)) == len(self.n), f"best_of_n.n = {list(self.n)}: one number twice; remove one of them")
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def test_budgets_by_method() -> None:
         ({"ppo": 3}, "'ppo' = 3: expected a table"),
         ({"sft": {"mix": 2}}, "sft.mix = 2.0: a share"),
         ({"best_of_n": {"n": [128]}}, "at most best_of_n.samples = 64"),
+        ({"best_of_n": {"n": [1, 4, 4]}}, "best_of_n.n = [1, 4, 4]: one number twice"),
         ({"model": {"context": 10}}, "model.context = 10: prompts of"),
         ({"model": {"width": 50}}, "model.width = 50: not a multiple of model.heads"),
         ({"preset": "cpuu"}, "did you mean 'cpu'"),
