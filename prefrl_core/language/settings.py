@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from prefrl_core.errors import require, unknown
 
+_LARGEST = 1e30  # of numbers that PyTorch takes as float32
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -183,6 +185,7 @@ def _above_zero(settings: Any, table: str, names: Iterable[str]) -> None:
     for name in names:
         value = getattr(settings, name)
         require(value > 0, f"{table}.{name} = {value}: above 0")
+        require(value <= _LARGEST, f"{table}.{name} = {value}: at most {_LARGEST:g}, what networks compute with")
 
 
 def _one_of(settings: Any, table: str, name: str, choices: tuple[str, ...]) -> None:

@@ -55,6 +55,8 @@ def test_budgets_by_method() -> None:
         ({"ppo": {"beta": -1}}, "ppo.beta = -1.0: at least 0"),
         ({"ppo": {"gamma": -0.1}}, "ppo.gamma = -0.1: at least 0"),
         ({"ppo": {"gamma": float("nan")}}, "'gamma' = nan is not a finite number"),
+        ({"ppo": {"clip": 1e300}}, "ppo.clip = 1e+300: at most 1e+30"),
+        ({"pretrain": {"learning_rate": 1e300}}, "pretrain.learning_rate = 1e+300: at most 1e+30"),
         ({"ppo": {"batch": 12}}, "ppo.batch = 12: not a multiple of ppo.minibatches = 8"),
         ({"ppo": {"batch": 4, "minibatches": 4, "episodes": 8}}, "whitening needs at least 8"),
         ({"ppo": {"episodes": 100}}, "ppo.episodes = 100: not a multiple"),
