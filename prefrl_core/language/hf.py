@@ -135,14 +135,14 @@ class HuggingFace(GPT):
             words = [word for word in vocabulary.words if word not in SPECIAL]
             pieces = {word: tokenizer.encode(f" {word}", add_special_tokens=False) for word in words}
         require(any(pieces.values()), f"model.checkpoint = {folder!r}: its tokenizer knows no word: save it there too")
+        taken: set[int] = set()
         for get in ("get_input_embeddings", "get_output_embeddings"):
-            source, target = getattr(theirs, get)().weight, getattr(self.inner, get)().weight
-            everything = source.mean(0)
-            for index, word in enumerate(vocabulary.words):
-                known = pieces.get(word)
-                target[index] = source[known].mean(0) if known else everything
-        vectors = {"get_input_embeddings", "get_output_embeddings"}
-        taken = {id(getattr(theirs, get)().weight) for get in vectors}
+            for name, source in getattr(theirs, get)().named_parameters():  # some output layers have a bias
+                target, everything = getattr(getattr(self.inner, get)(), name), source.mean(0)
+                for index, word in enumerate(vocabulary.words):
+                    known = pieces.get(word)
+                    target[index] = source[known].mean(0) if known else everything
+                taken.add(id(source))
         rest = {name: weight for name, weight in theirs.named_parameters() if id(weight) not in taken}
         unexpected = self.inner.load_state_dict(rest, strict=False).unexpected_keys
         assert not unexpected, unexpected

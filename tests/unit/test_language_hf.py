@@ -176,6 +176,20 @@ def test_a_folder_that_cannot_be_used_is_one_line(
     assert says in said and "\n" not in said and said.startswith(f"model.checkpoint = {str(other)!r}")
 
 
+def test_a_bias_of_the_output_is_cut_by_words_too(tmp_path: Path) -> None:
+    saved(tmp_path, "gpt2")  # for its tokenizer
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    theirs = transformers.PhiForCausalLM(
+        transformers.PhiConfig(vocab_size=127, max_position_embeddings=64, bos_token_id=1, eos_token_id=1, **shape)
+    )
+    torch.nn.init.normal_(theirs.lm_head.bias)
+    theirs.save_pretrained(tmp_path)
+    bias, vocabulary = network(tmp_path).inner.lm_head.bias, lexicon.vocabulary()
+    assert bias.shape == (len(vocabulary),)
+    assert torch.equal(bias[10], theirs.lm_head.bias[7])  # the tokenizer has <unk> before the words, we four
+    assert torch.allclose(bias[0], theirs.lm_head.bias.mean())
+
+
 def test_a_folder_without_its_tokenizer_is_one_line(folder: Path, tmp_path: Path) -> None:
     """For GPT-2 the library makes one that knows nothing, and all words would begin alike."""
     other = shutil.copytree(folder, tmp_path / "model")
