@@ -124,16 +124,19 @@ class HuggingFace(GPT):
         """Take the checkpoint's weights; a word's embedding is the mean of its pieces', a special token's that of all.
 
         Raises:
-            UserError: the folder holds no model with a tokenizer.
+            UserError: the folder holds no whole model with a tokenizer.
         """
         transformers, folder = _transformers(), self.size.checkpoint
         with _in_words(folder):
-            theirs = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
-            ).float()
+            theirs, told = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+            theirs = theirs.float()
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             words = [word for word in vocabulary.words if word not in SPECIAL]
             pieces = {word: tokenizer.encode(f" {word}", add_special_tokens=False) for word in words}
+        if missing := sorted(told["missing_keys"]):  # the library draws them at random
+            raise UserError(f"model.checkpoint = {folder!r}: its weights lack {missing[0]}: save the whole model again")
         require(any(pieces.values()), f"model.checkpoint = {folder!r}: its tokenizer knows no word: save it there too")
         taken: set[int] = set()
         for get in ("get_input_embeddings", "get_output_embeddings"):

@@ -190,6 +190,19 @@ def test_a_bias_of_the_output_is_cut_by_words_too(tmp_path: Path) -> None:
     assert torch.allclose(bias[0], theirs.lm_head.bias.mean())
 
 
+def test_a_checkpoint_without_some_of_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    """The library would draw them at random, each time others."""
+    from safetensors.torch import load_file, save_file
+
+    other = shutil.copytree(folder, tmp_path / "model")
+    weights = load_file(other / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if ".1." not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"its weights lack [\w.]+\.1\.[\w.]+: save the whole model again"):
+        network(other)
+
+
 def test_a_folder_without_its_tokenizer_is_one_line(folder: Path, tmp_path: Path) -> None:
     """For GPT-2 the library makes one that knows nothing, and all words would begin alike."""
     other = shutil.copytree(folder, tmp_path / "model")
