@@ -64,9 +64,9 @@ class LanguageSpec:
         check_keys("run setting", values, cls)
         if "task" not in values:
             raise UserError("a run needs a task: set task = 'language/tinyinstruct@1', for example")
-        values = presets.complete(values)
+        values, own = presets.complete(values), values.get("model", {})
         values["task"] = tasks.describe(values["task"]).id
-        values["model"] = _of_checkpoint(values["model"], tasks.describe(values["task"]).tokens)
+        values["model"] = _of_checkpoint(values["model"], own, tasks.describe(values["task"]).tokens)
         values["labeler"] = labelers.complete(values.get("labeler", "oracle"))
         for name, kind in TABLES.items():
             if not isinstance(values[name], kind):
@@ -165,11 +165,12 @@ class LanguageSpec:
         )
 
 
-def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
-    """The model's table with the shape and the hash of its checkpoint, where it has one; a task has ``tokens``.
+def _of_checkpoint(table: Mapping[str, Any], own: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """The model's table with the shape and the hash of its checkpoint, where it has one; a task has ``tokens``, and
+    ``own`` is what is set beside the preset.
 
     Raises:
-        UserError: no model is there, another than the hash says, or one for shorter texts.
+        UserError: no model is there, another than the hash or the settings say, or one for shorter texts.
     """
     made = dict(table)
     folder = made.get("checkpoint")
@@ -181,6 +182,10 @@ def _of_checkpoint(table: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     require(known in (None, "", found), f"model.checkpoint = {folder!r} has hash {found}, not {known}: it was changed")
     shape = hf.shape(folder)
     has = shape.pop("context")
+    for name, value in shape.items():
+        given = own.get(name, value)
+        told = f"model.{name} = {given!r}: that of {folder!r}, model.checkpoint, is {value}; leave it out"
+        require(given == value, told)
     needed = made.get("context") or tokens
     require(
         not isinstance(needed, int) or needed <= has,  # what is no number is refused with all other settings

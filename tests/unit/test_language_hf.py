@@ -104,6 +104,13 @@ def test_the_shape_and_the_contents_are_part_of_the_run(folder: Path) -> None:
         spec(folder / "nowhere")
 
 
+def test_another_shape_than_the_checkpoints_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"model.width = 64: that of .*, model.checkpoint, is 32; leave it out"):
+        spec(folder, model={"width": 64})
+    given = spec(folder, model={"width": 32})
+    assert given == spec(folder) == LanguageSpec.of(given.canonical())
+
+
 def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "model")
     for path in other.glob("*.safetensors"):
