@@ -29,6 +29,10 @@ class ModelSettings:
             self.width % self.heads == 0,
             f"model.width = {self.width}: not a multiple of model.heads = {self.heads}",
         )
+        require(
+            bool(self.checkpoint) or not self.checkpoint_hash,
+            f"model.checkpoint_hash = {self.checkpoint_hash!r}: of no model; set model.checkpoint to its folder",
+        )
 
 
 @dataclass(frozen=True)

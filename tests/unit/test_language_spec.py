@@ -69,6 +69,7 @@ def test_budgets_by_method() -> None:
         ({"best_of_n": {"n": [1, 4, 4]}}, "best_of_n.n = [1, 4, 4]: one number twice"),
         ({"model": {"context": 10}}, "model.context = 10: prompts of"),
         ({"model": {"width": 50}}, "model.width = 50: not a multiple of model.heads"),
+        ({"model": {"checkpoint_hash": "ab"}}, "checkpoint_hash = 'ab': of no model; set model.checkpoint"),
         ({"preset": "cpuu"}, "did you mean 'cpu'"),
         ({"method": "pppo"}, "did you mean 'ppo'"),
         ({"task": "language/tinyinstrct"}, "did you mean 'language/tinyinstruct@1'"),
