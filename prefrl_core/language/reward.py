@@ -169,6 +169,8 @@ def measure(model: RewardModel, held_out: dict[str, Rankings]) -> dict[str, floa
     k = rankings.gold.shape[1]
     asked = np.repeat(rankings.prompts, k, 0)
     scores = model.raw(asked, rankings.responses.reshape(len(asked), -1)).mean(0).reshape(-1, k)
+    finite = bool(np.isfinite(scores).all())
+    require(finite, "reward model: a score is no finite number; lower reward_model.learning_rate")
     gap = labelers.differences(scores)
     clean = np.where((difference := labelers.differences(rankings.gold)) == 0, 0.5, (difference > 0) * 1.0)
     return {

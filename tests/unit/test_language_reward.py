@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from prefrl_core.errors import UserError
 from prefrl_core.language import tasks
 from prefrl_core.language.collect import Rankings, distinct_first
 from prefrl_core.language.evaluate import Answers, distinct_pairs, wins
@@ -56,6 +57,11 @@ def test_scores_are_normalised_over_samples_or_over_demonstrations() -> None:
     assert by_samples.mean() == pytest.approx(0, abs=1e-5) and by_samples.std() == pytest.approx(1, abs=1e-5)
     by_demos, _ = trained(RewardModelSettings(normalisation="demo_bias"))
     assert by_demos.score(taught.prompts, taught.responses[:, 0]).mean() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_reward_model_that_diverges_names_its_learning_rate() -> None:
+    with pytest.raises(UserError, match=r"no finite number; lower reward_model.learning_rate"):
+        trained(RewardModelSettings(batch=128, learning_rate=1e30), count=128)
 
 
 def test_members_differ_and_the_worst_is_at_most_their_mean() -> None:
