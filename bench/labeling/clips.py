@@ -60,8 +60,8 @@ class Studio:
         self._thread.join(timeout=10)
 
     def _wish(self, what: tuple[Any, ...]) -> bytes | None:
-        if what in self._clips:
-            return self._clips[what]
+        if (kept := self._clips.get(what)) is not None:  # in one step: the studio may drop it meanwhile
+            return kept
         answer: Future[bytes | None] = Future()
         self._wishes.put((what, answer))
         return answer.result(timeout=60)

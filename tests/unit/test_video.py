@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -172,6 +175,29 @@ def test_a_studio_that_cannot_draw_says_so_at_once(tmp_path: Path, monkeypatch: 
     ledger = Ledger(tmp_path / "a.sqlite")
     with pytest.raises(UserError, match="no OpenGL"):
         Studio("mujoco/reacher@1", ledger)
+    ledger.close()
+
+
+def test_a_clip_that_is_dropped_while_it_is_asked_for_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dropping(OrderedDict[tuple[Any, ...], bytes]):
+        def __contains__(self, what: object) -> bool:
+            there = super().__contains__(what)
+            if there and threading.current_thread().name != "studio":
+                del self[what]  # type: ignore[arg-type]
+            return there
+
+    monkeypatch.setattr(clips, "painter", lambda task: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(clips, "film", lambda who, scenes, seconds: b"clip")
+    ledger = Ledger(tmp_path / "a.sqlite")
+    nothing = np.zeros(1)
+    scenes = np.zeros((1, 2, 3, 4), np.float32)
+    LedgerDesk(ledger).ask(Asked(np.arange(1), 0, scenes, np.zeros((1, 2)), nothing, nothing.astype(bool)))
+    studio = Studio("mujoco/reacher@1", ledger)
+    studio._clips = Dropping()
+    assert [studio.clip(0, "left") for _ in range(3)] == [b"clip"] * 3
+    studio.close()
     ledger.close()
 
 
