@@ -172,9 +172,10 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[Any], NDArray[Any]]):
                 f"saved state is of {state.get('task')} with {state.get('num_envs')} environments, "
                 f"but this is {self.task} with {self.num_envs}"
             )
-        self._seed, self._start = int(state["seed"]), int(state["start"]) - 1
-        if self._start < -1:
+        self._seed, self._start = int(state["seed"]), int(state["start"])
+        if self._start < 0:  # it was saved before the first reset
             return
+        self._start -= 1
         self._begin()
         self._stack = self._before = np.array(state["before"], np.uint8)
         self._played[: len(state["played"])] = state["played"]

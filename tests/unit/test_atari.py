@@ -155,6 +155,15 @@ def test_a_saved_state_is_taken_up_exactly_also_behind_a_start_of_its_own(
         tasks.make("atari/pong", 2, 0).set_state(state)
 
 
+def test_a_state_saved_before_the_first_reset_begins_with_one() -> None:
+    one, other = (tasks.make("atari/pong", 2, seed) for seed in (0, 1))
+    other.set_state(one.get_state())  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="call reset"):
+        other.step(np.zeros(2, np.int64))
+    assert np.array_equal(one.reset()[0], other.reset()[0])
+    assert np.array_equal(*(env.step(np.ones(2, np.int64))[0] for env in (one, other)))
+
+
 def test_a_missing_program_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
     with pytest.raises(UserError, match=r"the game 'pong' cannot be read \(No such .* correct ALE_ROMS_DIR"):
