@@ -54,7 +54,12 @@ class Language:
 
     def versions(self, spec: LanguageSpec) -> dict[str, Any]:
         # without what says how it was built ("+cpu"), which stands in the provenance
-        return {"language": core.METHOD_VERSION, "torch": metadata.version("torch").partition("+")[0]}
+        made = {"language": core.METHOD_VERSION, "torch": metadata.version("torch").partition("+")[0]}
+        if spec.model.checkpoint:
+            from prefrl_core.language import hf
+
+            made["transformers"] = hf.version()
+        return made
 
     def shares(self, spec: LanguageSpec) -> str:
         return f"{spec.task} seed {spec.seed}"

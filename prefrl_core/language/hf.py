@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -175,11 +176,21 @@ def _in_words(folder: str) -> Iterator[None]:
         ) from error
 
 
-def _transformers() -> Any:
+def version() -> str:
+    """That of the library, whose code a run on a checkpoint depends on.
+
+    Raises:
+        UserError: it is not installed.
+    """
     require(
         importlib.util.find_spec("transformers") is not None,
         "model.checkpoint needs transformers, which is not installed: pip install 'prefrl-bench[hf]'",
     )
+    return importlib.metadata.version("transformers")
+
+
+def _transformers() -> Any:
+    version()  # it is installed
     import transformers
 
     return transformers

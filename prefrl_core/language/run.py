@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prefrl_core import seeding
-from prefrl_core.language import collect, labelers, rows, tasks
+from prefrl_core.language import collect, hf, labelers, rows, tasks
 from prefrl_core.language.cache import Cache, State, digest
 from prefrl_core.language.collect import Rankings
 from prefrl_core.language.model import GPT, Size
@@ -143,6 +143,7 @@ class Run:
                 "seed": spec.seed,
                 "model": {**dataclasses.asdict(size), "checkpoint": shape.checkpoint_hash},  # what is in it, not where
                 "settings": dataclasses.asdict(spec.pretrain),
+                **({"transformers": hf.version()} if size.checkpoint else {}),
             },
         )
         found = self.cache.get(name, lambda: _state(pretrain(self.task, size, spec.pretrain, spec.seed)))

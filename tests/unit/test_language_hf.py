@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.store import key_of
+from bench.tracks.language import Language
 from prefrl_core.errors import UserError
 from prefrl_core.language import hf, lexicon, training
+from prefrl_core.language.cache import Cache
 from prefrl_core.language.model import generate
 from prefrl_core.language.pipeline import learn
+from prefrl_core.language.run import Run
 from prefrl_core.language.spec import LanguageSpec
 
 transformers = pytest.importorskip("transformers")
@@ -109,6 +113,20 @@ def test_another_shape_than_the_checkpoints_is_refused(folder: Path) -> None:
         spec(folder, model={"width": 64})
     given = spec(folder, model={"width": 32})
     assert given == spec(folder) == LanguageSpec.of(given.canonical())
+
+
+def test_another_version_of_the_library_gives_other_runs_and_stages(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(described: LanguageSpec) -> tuple[str, str]:
+        made = Run(described, None, Cache(None))  # type: ignore[arg-type]
+        made.cache.get = lambda name, make: {"arrays": {}, "rows": []}  # type: ignore[method-assign]
+        return key_of(described.canonical(), Language().versions(described)), made._pretrained(described.model)[0]
+
+    ours = LanguageSpec.of({"task": "language/tinyinstruct", "preset": "smoke"})
+    before, plain = names(spec(folder)), names(ours)
+    monkeypatch.setattr(hf, "version", lambda: "9.9")
+    assert not set(before) & set(names(spec(folder))) and plain == names(ours)
 
 
 def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
