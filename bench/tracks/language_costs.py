@@ -47,7 +47,7 @@ def shared(spec: LanguageSpec) -> dict[str, Work]:
             made[name] = {"answers": float(_BLOCK * spec.candidates)}
         reward = spec.reward_model
         trained = reward.members * reward.epochs * spec.rankings * spec.k
-        name = f"{sft} reward {spec.rankings} {spec.k} {spec.labeler} {fields(reward)}"
+        name = f"{sft} reward {spec.rankings} {spec.k} {spec.candidates} {spec.labeler} {fields(reward)}"
         made[name] = {"ranked answers": float(trained)}
         if (reward.width, reward.layers) != (model.width, model.layers):  # has a pretraining of its own
             made[f"{reward.width} {reward.layers} {sft}"] = {**made[text], "demonstrations": float(rows)}

@@ -118,6 +118,7 @@ class PpoSettings:
         _at_least(self, "ppo", 1, ("episodes", "batch", "minibatches"))
         _at_least(self, "ppo", 0, ("beta", "gamma", "ptx_ratio", "warmup", "end_penalty"))
         _above_zero(self, "ppo", ("learning_rate", "value_learning_rate", "clip", "value_clip"))
+        require(self.ptx_ratio > 0 or self.gamma == 0, "ppo.ptx_ratio = 0: for no pretraining text set ppo.gamma = 0")
         for name in ("discount", "trace"):
             require(0 <= getattr(self, name) <= 1, f"ppo.{name} = {getattr(self, name)}: in [0, 1]")
         require(0 <= self.ema < 1, f"ppo.ema = {self.ema}: in [0, 1)")

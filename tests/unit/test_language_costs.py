@@ -72,6 +72,13 @@ def test_a_reward_model_of_another_size_has_a_pretraining_of_its_own() -> None:
     assert text[1] == text[0] + 40 * 16
 
 
+def test_rankings_shown_from_more_candidates_teach_a_reward_model_of_their_own() -> None:
+    values = {"task": "language/tinyinstruct", "preset": "smoke"}
+    few, many = (language_costs.shared(LanguageSpec.of({**values, "candidates": count})) for count in (0, 8))
+    both = sum(work.get("ranked answers", 0) for work in (few | many).values())
+    assert both == 2 * sum(work.get("ranked answers", 0) for work in few.values()) > 0
+
+
 def test_a_real_probe_times_every_unit_of_work() -> None:
     found = language_costs.measure(LanguageSpec.of({"task": "language/tinyinstruct", "preset": "smoke"}), 0.1)
     assert set(found.units) == set(UNITS) and all(0 < seconds < 0.5 for seconds in found.units.values())

@@ -55,6 +55,7 @@ def test_budgets_by_method() -> None:
         ({"ppo": {"beta": -1}}, "ppo.beta = -1.0: at least 0"),
         ({"ppo": {"gamma": -0.1}}, "ppo.gamma = -0.1: at least 0"),
         ({"ppo": {"gamma": float("nan")}}, "'gamma' = nan is not a finite number"),
+        ({"ppo": {"gamma": 0.5, "ptx_ratio": 0}}, "ppo.ptx_ratio = 0: for no pretraining text set ppo.gamma = 0"),
         ({"ppo": {"clip": 1e300}}, "ppo.clip = 1e+300: at most 1e+30"),
         ({"pretrain": {"learning_rate": 1e300}}, "pretrain.learning_rate = 1e+300: at most 1e+30"),
         ({"ppo": {"batch": 12}}, "ppo.batch = 12: not a multiple of ppo.minibatches = 8"),
