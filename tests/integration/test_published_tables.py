@@ -13,7 +13,7 @@ from bench.report.language import page as language
 
 RESULTS = Path(__file__).parents[2] / "results"
 SUITES = {"atari": "atari-quick"}  # by the folder, where it is not named after its suite
-SHARED = {"optimisers": "mujoco", "beyond": "mujoco"}  # whose archive holds some of its runs
+SHARED = {"optimisers": "mujoco", "beyond": "mujoco", "methods": "mujoco"}  # whose archive holds some of its runs
 ARCHIVES = sorted(RESULTS.glob("*/runs.parquet"))
 
 
