@@ -73,7 +73,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """No environment can take another step within the budget."""
-        return self.spec.total_steps - self.step < self.env.num_envs
+        return self.step >= self.usable_steps
 
     @property
     def usable_steps(self) -> int:

@@ -118,7 +118,7 @@ _PIXELS: dict[str, dict[str, Any]] = {
 # and of its arms with labels. Returns on the true reward and seconds of one core, seeds 100 and 101:
 # HalfCheetah: SAC 5,848 after 250,000 steps (81 s), TRPO about 3,000 after 1,000,000.
 # Hopper: TRPO 3,865 after 2,000,000 (188 s), SAC 3,274 after 400,000 (283 s). After 1,000,000 five seeds of TRPO had
-# 3,139, and 3,900 on another processor and revision.
+# 3,139, on other processors 3,898, and ten seeds 3,508.
 # InvertedDoublePendulum: SAC with short episodes of 25 steps and an update for each eight 11,337 after 170,000 (100 s
 # for 300,000); of 50 steps 11,316 and 11,110 after 300,000, of 100 steps 7,093. With whole episodes and an update for
 # each two steps 11,300 after 300,000 (290 s) on one seed, but 8,281 over ten: the second pole spins, and little leads
